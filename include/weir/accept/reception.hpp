@@ -1,0 +1,86 @@
+#pragma once
+// accept > distribute > [core] > connection
+// accept: where an accepted socket arrives on its core and becomes a connection with a handler.
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "weir/accept/accept_operation.hpp"
+#include "weir/close/address_limit.hpp"
+#include "weir/connection/connection.hpp"
+#include "weir/connection/connection_state.hpp"
+#include "weir/connection/visit.hpp"
+#include "weir/core/core.hpp"
+
+namespace weir {
+
+// What the user writes: one coroutine per connection.
+using connection_handler = std::function<task<>(connection)>;
+
+// Thread: its core's, unless said otherwise. Lifetime: outlives its core's run.
+class reception {
+ public:
+  reception(core& home, const settings& s, const connection_handler& handler, gate& all,
+            address_limit<peer_address>* per_address = nullptr)
+      : home_(home),
+        table_(home.local<connection_table>()),
+        handler_(handler),
+        idle_timeout_(s.limits.idle_timeout),
+        here_(UINT32_MAX, &all),
+        per_address_(per_address) {
+    if (per_address_ != nullptr) table_.when_freed([this](const peer_address& a) { per_address_->leave(a); });
+  }
+
+  // Before the first connection. Where the handlers run, if not here; how long a call may block, if it may.
+  void send_handlers_to(workplace& at) noexcept { workplace_ = &at; }
+  void block(std::chrono::milliseconds slice) noexcept { slice_ = slice; }
+  reception(const reception&) = delete;
+  reception& operator=(const reception&) = delete;
+
+  // Before the first connection. `f` is called on the core's thread for each that is gone.
+  void when_left(std::function<void()> f);
+
+  // Any thread. The socket counts for this core from now on, and its handler starts on the core's thread:
+  // from the run queue if the caller is on it, else through a mailbox that wakes the core once per batch.
+  // False: its address has as many as it may, and it was closed.
+  bool deliver(accepted_socket s);
+
+  // Tells every handler that the server stops, those that arrive later too. Those that came less than
+  // `grace` ago and whose first bytes have not come yet get that long.
+  void stop(std::chrono::milliseconds grace = {});
+
+  // Cancels what the handlers still wait for.
+  void cancel() noexcept;
+
+  // Any thread. Those that were closed at once because their address had as many as it may.
+  [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
+
+  // Any thread: connections that are, or are about to be, on this core.
+  [[nodiscard]] std::uint32_t load() const noexcept { return here_.inside(); }
+
+  [[nodiscard]] core& home() const noexcept { return home_; }
+
+ private:
+  void start(accepted_socket s) noexcept;
+  void empty_mailbox() noexcept;
+  task<> limit_grace();
+
+  core& home_;
+  connection_table& table_;
+  const connection_handler& handler_;
+  std::chrono::milliseconds idle_timeout_;
+  gate here_;
+  address_limit<peer_address>* per_address_;
+  workplace* workplace_ = nullptr;
+  std::chrono::milliseconds slice_{0};
+  std::function<void()> left_;
+  std::atomic<std::uint64_t> refused_{0};
+  bool stopping_ = false;
+  std::chrono::milliseconds grace_{0};
+  std::mutex mutex_;
+  std::vector<accepted_socket> mailbox_;
+};
+
+}  // namespace weir

@@ -1,0 +1,28 @@
+#pragma once
+// base: what can go wrong that the operating system has no number for, and how errno becomes an
+// exception that names its object.
+
+#include <string_view>
+#include <system_error>
+
+namespace weir {
+
+// Errors of weir's own category. System calls keep std::generic_category.
+enum class errc {
+  truncated = 1,      // the stream ended inside a message
+  message_too_large,  // a message is longer than the limit given for it
+  not_on_a_core,      // an operation that needs a core was awaited on a thread that is none
+  overloaded,         // a bounded queue is full; nothing was queued
+};
+
+[[nodiscard]] const std::error_category& category() noexcept;
+[[nodiscard]] std::error_code make_error_code(errc e) noexcept;
+
+// Throws std::system_error for `error` (an errno value), with "what" as its context.
+// `what` names the object: "bind 127.0.0.1:80", "open /etc/weir.toml".
+[[noreturn]] void throw_system_error(int error, std::string_view what);
+
+}  // namespace weir
+
+template <>
+struct std::is_error_code_enum<weir::errc> : std::true_type {};

@@ -1,0 +1,63 @@
+#pragma once
+// base: one line per event, to standard error unless a program says otherwise.
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace weir::log {
+
+enum class level : std::uint8_t { debug, info, warning, error, off };
+
+// Lines below this level are dropped. Default: info. Thread: any.
+void set_level(level lowest);
+[[nodiscard]] bool enabled(level l) noexcept;
+
+// Writes one line: time, level, process id, text. Control characters in `text` are escaped, so that
+// bytes of a peer cannot forge a line. Thread: any. Errors: a line that cannot be written is counted.
+void write(level l, std::string_view text);
+[[nodiscard]] std::uint64_t lost_lines() noexcept;
+
+// Standard error goes to the end of the file `path` from now on, lines and all else that is written there; it
+// is made if need be. Called again it opens the file of that name anew, so that one that was moved away is
+// left alone; no line is lost in between. Errors: std::system_error, and nothing is changed.
+void to_file(const std::string& path);
+
+template <class... Args>
+void debug(fmt::format_string<Args...> text, Args&&... args) {
+  if (enabled(level::debug)) write(level::debug, fmt::format(text, std::forward<Args>(args)...));
+}
+template <class... Args>
+void info(fmt::format_string<Args...> text, Args&&... args) {
+  if (enabled(level::info)) write(level::info, fmt::format(text, std::forward<Args>(args)...));
+}
+template <class... Args>
+void warning(fmt::format_string<Args...> text, Args&&... args) {
+  if (enabled(level::warning)) write(level::warning, fmt::format(text, std::forward<Args>(args)...));
+}
+template <class... Args>
+void error(fmt::format_string<Args...> text, Args&&... args) {
+  if (enabled(level::error)) write(level::error, fmt::format(text, std::forward<Args>(args)...));
+}
+
+// Lets one event through per interval and counts the rest: what a peer can cause at will must not fill
+// a disk. Thread: any.
+class limiter {
+ public:
+  explicit limiter(std::chrono::milliseconds interval = std::chrono::seconds(1)) : interval_(interval) {}
+
+  // The number of events held back since the last one let through, or nothing if this one is held back.
+  [[nodiscard]] std::optional<std::uint64_t> pass() noexcept;
+
+ private:
+  std::chrono::milliseconds interval_;
+  std::atomic<std::int64_t> next_{0};
+  std::atomic<std::uint64_t> held_{0};
+};
+
+}  // namespace weir::log

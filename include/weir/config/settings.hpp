@@ -1,0 +1,139 @@
+#pragma once
+// config: every tunable of weir as one plain value. What each may be (unit, range) and what it is for is
+// told by `--print-config`; here stand the defaults.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "weir/base/log.hpp"
+
+namespace weir {
+
+// Who accepts, who does the I/O, who runs the handler: the rows are in model/model.hpp.
+enum class model_kind : std::uint8_t {
+  serial,
+  thread_per_connection,
+  single_loop,
+  loop_with_workers,
+  loop_per_core,
+  process_pool,
+  thread_per_event
+};
+
+// The I/O of these happens in system calls that block.
+[[nodiscard]] constexpr bool io_blocks(model_kind m) noexcept {
+  return m == model_kind::serial || m == model_kind::thread_per_connection;
+}
+// In these a handler runs on other threads than its connection's core.
+[[nodiscard]] constexpr bool handlers_visit(model_kind m) noexcept {
+  return m == model_kind::loop_with_workers || m == model_kind::thread_per_event;
+}
+
+// How a loop does I/O.
+enum class io_kind : std::uint8_t { epoll };
+
+// Who serves the next connection: see distribute/policy.hpp.
+enum class policy_kind : std::uint8_t {
+  round_robin,
+  least_connections,
+  two_choices,
+  random,
+  ip_hash,
+  kernel
+};
+
+struct cores_settings {
+  std::string use = "auto";  // or CPU numbers, "0-3,8": exactly these, in this order
+  bool pin = true;
+  bool operator==(const cores_settings&) const = default;
+};
+
+struct distribute_settings {
+  policy_kind policy = policy_kind::least_connections;
+  bool pin_incoming = false;  // with policy_kind::kernel: to the loop of the CPU that received the packet
+  std::uint32_t seed = 0;     // of the policies that draw; 0: another one at each start
+  bool operator==(const distribute_settings&) const = default;
+};
+
+// What becomes of a client that comes while limits.connections are open.
+enum class excess_kind : std::uint8_t { wait, refuse };
+
+struct limit_settings {
+  std::uint32_t connections = 10000;
+  excess_kind excess = excess_kind::wait;
+  std::uint32_t connections_per_ip = 0;           // 0: as many as there are
+  std::chrono::milliseconds idle_timeout{60000};  // 0: none
+  std::chrono::milliseconds drain_timeout{30000};
+  std::chrono::milliseconds stall{0};  // a handler that holds its core longer is reported; 0: nobody looks
+  bool operator==(const limit_settings&) const = default;
+};
+
+struct socket_settings {
+  std::uint32_t backlog = 4096;  // the kernel caps it at net.core.somaxconn
+  bool nodelay = true;
+  std::uint32_t unix_mode = 0600;
+  bool operator==(const socket_settings&) const = default;
+};
+
+struct loop_settings {
+  std::uint32_t chunk_size = 16384;  // bytes of a receive buffer
+  std::uint32_t idle_chunks = 64;    // free receive buffers that a core keeps
+  std::uint32_t inline_budget = 64;  // operations that a coroutine completes before others get their turn
+  std::uint32_t harvests = 16;       // epoll_wait calls before timers and posts get theirs
+  std::uint32_t events = 512;        // per epoll_wait
+  bool operator==(const loop_settings&) const = default;
+};
+
+// With model_kind::loop_with_workers: who reads and writes. The loop, before and after a worker runs the
+// handler, or the worker.
+enum class worker_io_kind : std::uint8_t { loop, worker };
+
+// Threads beside the loops: for offload(), and for the handlers of the models that have workers.
+struct worker_settings {
+  std::uint32_t count = 4;
+  std::uint32_t queue = 1024;  // jobs that may wait for a thread; one more is refused
+  worker_io_kind io = worker_io_kind::loop;
+  std::uint32_t most = 1024;  // threads of the models that start one per connection or per event
+  bool operator==(const worker_settings&) const = default;
+};
+
+// Who takes a connection from a listening socket of a process pool.
+enum class accept_kind : std::uint8_t { shared, mutex, reuseport, notify, dispatch };
+
+// Model process-pool: a master and its worker processes.
+struct process_settings {
+  std::uint32_t count = 0;  // workers; 0: one per core
+  accept_kind accept = accept_kind::shared;
+  std::uint32_t loops = 1;                         // of each worker, each on a CPU of its own
+  std::chrono::milliseconds stuck_timeout{30000};  // a worker without a heartbeat is replaced; 0: never
+  std::uint32_t max_connections_per_worker = 0;    // then it is replaced; 0: as many as there are
+  std::uint64_t memory_limit = 0;                  // resident bytes beyond which it is replaced; 0: none
+  bool operator==(const process_settings&) const = default;
+};
+
+struct log_settings {
+  weir::log::level level = weir::log::level::info;
+  std::string file;         // absolute; empty: standard error
+  bool distribute = false;  // a line for each decision of the policy
+  bool operator==(const log_settings&) const = default;
+};
+
+// Thread: a value. It is read once at start; changing it later changes nothing that runs.
+struct settings {
+  std::vector<std::string> listen{"127.0.0.1:7000"};  // in the language of listen/endpoint.hpp
+  model_kind model = model_kind::loop_per_core;
+  io_kind io = io_kind::epoll;
+  cores_settings cores;
+  distribute_settings distribute;
+  limit_settings limits;
+  socket_settings socket;
+  loop_settings loop;
+  worker_settings workers;
+  process_settings processes;
+  log_settings log;
+  bool operator==(const settings&) const = default;
+};
+
+}  // namespace weir

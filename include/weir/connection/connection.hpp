@@ -1,0 +1,102 @@
+#pragma once
+// listen > accept > distribute > core > [connection] > close
+// connection: the handle that a handler owns.
+
+#include <chrono>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "weir/connection/operations.hpp"
+
+namespace weir {
+
+// One stream socket, tcp or unix. Closed when the handle dies.
+//
+// What must be expected of a peer is a value: an empty chunk, 0, false; end() says why. The rest throws
+// std::system_error that names the peer.
+// At most one coroutine waits for each direction at a time; a second one gets operation_in_progress.
+// Thread: the core that accepted or connected it. Lifetime: an operation may not outlive the handle's state,
+// so keep the handle while one is awaited.
+// Cancel: a cancelled operation throws operation_canceled. What a cancelled read had taken, and what a
+// cancelled send had sent, is gone; a cancelled receive() has taken nothing.
+class connection {
+ public:
+  connection() = default;
+  explicit connection(connection_state& state) noexcept : state_(&state) {}
+  connection(connection&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  connection& operator=(connection&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~connection() {
+    if (state_ != nullptr) state_->drop();
+  }
+
+  // Whatever has come, at most a chunk (settings.loop.chunk_size bytes). Empty at the end. Give the chunk a
+  // name: GCC 12 miscompiles `while (co_await client.receive())`.
+  [[nodiscard]] detail::receive_operation receive() noexcept { return detail::receive_operation(*state_); }
+
+  // At least one byte; returns how many. 0 at the end.
+  [[nodiscard]] detail::read_some_operation read_some(std::span<std::byte> into) noexcept {
+    return {*state_, into};
+  }
+
+  // All of `into`: true. False at the end. Errors: errc::truncated if the end comes inside.
+  [[nodiscard]] detail::read_exactly_operation read_exactly(std::span<std::byte> into) noexcept {
+    return {*state_, into};
+  }
+
+  // All of it, or false if the peer is gone. What is sent stays the caller's and must live until then.
+  detail::send_operation send(std::string_view text) noexcept { return {*state_, text.data(), text.size()}; }
+  detail::send_operation send(const char* text) noexcept { return send(std::string_view(text)); }
+  detail::send_operation send(std::span<const std::byte> bytes) noexcept {
+    return {*state_, bytes.data(), bytes.size()};
+  }
+  detail::send_operation send(const chunk& c) noexcept { return {*state_, c.data(), c.size()}; }
+  detail::gather_operation send(std::span<const std::string_view> pieces) noexcept {
+    return {*state_, pieces};
+  }
+
+  // `count` bytes of `file` from `offset` on, without copying them through the process.
+  // Errors: those of the file; ENODATA if it ends early. A slow disk holds up the core.
+  detail::send_file_operation send_file(int file, off_t offset, std::size_t count) noexcept {
+    return {*state_, file, offset, count};
+  }
+
+  // Half close: sends FIN; reading goes on.
+  void shutdown_send() noexcept;
+
+  // Closes; what waits on it finds the end. What was sent is delivered: with unread input the socket lingers
+  // for a while in the background; for input that is still on its way use shutdown_send() and read to the
+  // end. The handle's destruction does the same.
+  void close() noexcept { state_->close_gracefully(ending::closed); }
+
+  // Closes with RST; what was not delivered is dropped.
+  void abort() noexcept { state_->reset_socket(); }
+
+  // Cuts the connection when an operation has waited that long without a byte moving; zero: never.
+  // Default: settings.limits.idle_timeout. A wait for something else than this connection is not idle.
+  void set_idle_timeout(std::chrono::milliseconds t) { state_->set_idle_timeout(t); }
+
+  // The server stops. Reading goes on while bytes are there or a message is incomplete, then it ends with
+  // ending::stopping. For handlers that wait for something else: `co_await client.stopping()`.
+  [[nodiscard]] bool is_stopping() const noexcept { return state_->is_stopping(); }
+  [[nodiscard]] event::wait_operation stopping() const { return core::here().local<stop_signal>().wait(); }
+
+  [[nodiscard]] ending end() const noexcept { return state_->end; }
+  [[nodiscard]] bool is_open() const noexcept { return state_ != nullptr && state_->fd >= 0; }
+  [[nodiscard]] const peer_address& peer() const noexcept { return state_->peer(); }
+  // Errors: none; an empty address once it is closed.
+  [[nodiscard]] peer_address local() const noexcept;
+  // Gives the socket away, out of the event loop and not closed; the handle finds itself closed. -1 if it is.
+  [[nodiscard]] int release() noexcept { return state_->release_socket(); }
+  [[nodiscard]] int native_handle() const noexcept { return state_->fd; }
+  [[nodiscard]] connection_state& state() const noexcept { return *state_; }
+
+ private:
+  connection_state* state_ = nullptr;
+};
+
+}  // namespace weir

@@ -1,0 +1,175 @@
+#pragma once
+// connection: what a core keeps of one connection; the handle that people hold is `connection`.
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "weir/close/gate.hpp"
+#include "weir/close/stop_signal.hpp"
+#include "weir/core/core.hpp"
+#include "weir/io/descriptor.hpp"
+#include "weir/io/timer_wheel.hpp"
+#include "weir/listen/peer_address.hpp"
+#include "weir/task/task.hpp"
+
+namespace weir {
+
+// Why a connection gives no more bytes.
+enum class ending : std::uint8_t {
+  none,         // it is open
+  peer_closed,  // the peer sent FIN
+  peer_reset,   // the peer, or the network, broke it
+  idle,         // nothing moved for the idle timeout
+  stopping,     // the server stops
+  closed,       // this side closed it
+};
+
+class connection_table;
+class visit;
+class workplace;
+
+// A socket in the event loop, the chain of the handler that serves it, and its idle timer: one block of
+// memory for a connection. It lives until both the handle is gone and the handler has ended, and then until
+// the batch of events that is being worked on is over.
+// Thread: its core's.
+class connection_state final : public io::descriptor, private io::timer, public chain {
+ public:
+  connection_state(connection_table& table, int fd, const peer_address& peer) noexcept;
+
+  // Serves the connection with `handler`, from the run queue on. `pass` is held until the state is freed.
+  void serve(task<> handler, gate::pass pass) noexcept;
+
+  // Before serve(). The handler, and what it does with this connection, runs on the threads of `at`.
+  // Errors: std::bad_alloc.
+  void visit_at(workplace& at);
+
+  // Before serve(). While the handler has no children, what waits for this connection blocks its thread, for
+  // a slice of time after which others there have their turn. Errors: std::system_error.
+  void block(std::chrono::milliseconds slice);
+
+  // The core's thread, which holds it: its handler goes on, after a workplace had no room.
+  void go_on() noexcept;
+
+  // The server stops: what has come is still read, and then, between messages, the end. One that is younger
+  // than `grace` milliseconds and has not been heard yet is told, but its end comes only with end_grace():
+  // another process may be taking over, and its first request is on its way.
+  void stop(std::uint32_t grace = 0) noexcept;
+  void end_grace() noexcept;
+  [[nodiscard]] bool is_stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
+
+  // Cancels what the handler waits for.
+  void cut() noexcept;
+
+  // A part of a message has moved, or a wait has begun: what blocks is not idle.
+  void progressed() noexcept {
+    if (waits == io::manner::blocking) io::timer::expiry = driver->refresh_now();
+  }
+
+  // No more input: what waits for bytes finds an end for the given reason. What was sent goes on.
+  void end_input(ending why) noexcept;
+
+  // The same with RST, and what was not delivered is dropped.
+  void reset_socket() noexcept;
+
+  // Closes the socket. What waits for it finds the end.
+  void close_socket(ending why) noexcept;
+
+  // Gives the socket away, as if it was closed, without closing it.
+  [[nodiscard]] int release_socket() noexcept;
+
+  // The same for the peer's sake: with unread input a close makes the kernel send RST, which destroys the
+  // last reply on its way. Then FIN goes out first, and input is thrown away until the peer's FIN or for 5 s.
+  void close_gracefully(ending why) noexcept;
+
+  // Sending has failed. The kernel tells an error once: reading finds a plain end then.
+  void lost(int error) noexcept { broken |= error != EPIPE && error != ENOMEM && error != ENOBUFS; }
+
+  // The handle is gone.
+  void drop() noexcept;
+
+  // Zero: none.
+  void set_idle_timeout(std::chrono::milliseconds t);
+
+  [[nodiscard]] io::chunk_pool& chunks() const noexcept { return driver->chunks(); }
+  [[nodiscard]] const peer_address& peer() const noexcept { return peer_; }
+
+  [[nodiscard]] core& home_core() const noexcept;
+
+  ending end = ending::none;
+  bool broken = false;              // by the peer or the network, and sending was told
+  bool awaits_first_bytes = false;  // although it is stopping
+
+ private:
+  friend class connection_table;
+  friend class visit;
+  friend class worker;
+  struct linger_operation;
+
+  static void park_elsewhere(io::descriptor& on, bool for_reading) noexcept;
+  [[nodiscard]] bool is_home() const noexcept;
+  void look_for_news() noexcept;
+  [[nodiscard]] bool is_idle(std::uint64_t now) const noexcept;
+  void end_idle() noexcept;
+  void stop_here() noexcept;
+  void alone(bool) noexcept override;
+  void set_blocking(bool) noexcept;
+
+  bool linger_step() noexcept;
+  void end_linger() noexcept;
+
+  void finished() noexcept override;
+  void describe(char* text, std::size_t size) const noexcept override;
+  void turn() override;
+  void log_failure() noexcept;
+  void check_idle() noexcept;
+
+  std::atomic<bool> stopping_{false};
+  bool held_ = true;
+  bool may_block_ = false;
+  std::uint32_t place_;             // in the table
+  std::uint32_t idle_timeout_ = 0;  // milliseconds
+  connection_table& table_;
+  visit* visit_ = nullptr;
+  std::coroutine_handle<task<>::promise_type> handler_;
+  gate::pass pass_;
+  peer_address peer_;
+  linger_operation* lingering_ = nullptr;
+};
+
+// The connections of one core. Core-local: core.local<connection_table>().
+class connection_table {
+ public:
+  explicit connection_table(core& home) noexcept;
+  connection_table(const connection_table&) = delete;
+  connection_table& operator=(const connection_table&) = delete;
+  ~connection_table();
+
+  // A connection on `fd`, which it owns from then on. Errors: std::bad_alloc, and `fd` is closed.
+  [[nodiscard]] connection_state& open(int fd, const peer_address& peer);
+
+  [[nodiscard]] std::span<connection_state* const> all() const noexcept { return open_; }
+  [[nodiscard]] core& home() const noexcept { return home_; }
+
+  // Called with the peer of each connection that is freed.
+  void when_freed(std::function<void(const peer_address&)> f) { freed_ = std::move(f); }
+
+  // Cancels what every handler waits for; no socket lingers from now on.
+  void cut() noexcept;
+
+ private:
+  friend class connection_state;
+  void free(connection_state& c) noexcept;
+
+  core& home_;
+  std::vector<connection_state*> open_;
+  std::function<void(const peer_address&)> freed_;
+  bool cutting_ = false;
+};
+
+inline core& connection_state::home_core() const noexcept { return table_.home(); }
+
+}  // namespace weir

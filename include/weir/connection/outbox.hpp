@@ -1,0 +1,64 @@
+#pragma once
+// connection: output of those who do not wait for it: broadcasts.
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "weir/connection/connection.hpp"
+
+namespace weir {
+
+// A message that many connections send; shared because each lets go of it at its own time.
+using shared_message = std::shared_ptr<const std::string>;
+
+// Problem: who publishes to a thousand clients cannot await each send, and a client that does not read must
+// not hold up the others nor fill the memory. An outbox queues messages and sends them as the client reads;
+// all that come in one turn of the loop leave in one system call. A client with more than `limit` bytes
+// outstanding is cut.
+// Thread: the connection's core. Lifetime: the connection outlives it; what is not sent when it dies is lost.
+// A send that is under way is waited for; while an outbox has bytes outstanding nobody else starts one.
+class outbox : private chain, private io::timer {
+ public:
+  // `limit`: bytes that may wait for a client that does not read.
+  outbox(connection& to, std::size_t limit) noexcept;
+  ~outbox();
+
+  // False if the client was cut, by this message or before, or is gone. Never waits.
+  bool post(shared_message m);
+  bool post(std::string_view text) { return post(std::make_shared<const std::string>(text)); }
+
+  // Bytes that are not sent yet.
+  [[nodiscard]] std::size_t pending() const noexcept { return pending_; }
+
+  // Whether the limit was passed; the connection is reset then, and its handler finds the end.
+  [[nodiscard]] bool evicted() const noexcept { return evicted_; }
+
+ private:
+  struct flush_operation : operation {
+    explicit flush_operation(outbox& o) noexcept;
+    outbox* from;
+  };
+  static bool proceed(operation& op) noexcept;
+  static bool cancel(operation&, int) noexcept { return true; }
+  static constexpr operation_kind kind{&proceed, &cancel};
+
+  void turn() override { flush(); }
+  void finished() noexcept override {}
+  void flush() noexcept;
+  void drop_all() noexcept;
+  [[nodiscard]] io::timer_queue& timers() const noexcept;
+
+  connection_state* state_;
+  std::size_t limit_;
+  std::deque<shared_message> queue_;
+  std::size_t sent_of_first_ = 0;
+  std::size_t pending_ = 0;
+  flush_operation operation_;
+  bool evicted_ = false;
+  bool gone_ = false;
+};
+
+}  // namespace weir

@@ -1,0 +1,125 @@
+#pragma once
+// core: one thread, its event loop and everything that belongs to that loop alone.
+
+#include <pthread.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <typeindex>
+#include <unordered_map>
+#include <vector>
+
+#include "weir/base/asio.hpp"
+#include "weir/config/settings.hpp"
+#include "weir/core/offload_pool.hpp"
+#include "weir/io/chunk.hpp"
+#include "weir/io/readiness_driver.hpp"
+#include "weir/io/timer_queue.hpp"
+#include "weir/task/task.hpp"
+
+namespace weir {
+
+class core_pool;
+
+// Problem: state that several threads touch needs locks, and a thread that wanders between CPUs loses its
+// caches. A core is a thread that stays on one CPU and shares nothing: an io_context, the driver nested in
+// it, its timers and its memory.
+// While a thread runs a core, SIGPIPE is blocked on it: sendfile(2) raises it.
+// Thread: what is marked "any thread" may be called from anywhere; the rest belongs to the core's thread
+// while it runs, and to its owner before and after.
+class core {
+ public:
+  // `cpu`: the CPU that the thread is pinned to, none for wherever the kernel puts it.
+  // `shared_with`: the threads for offload(); none for its own.
+  // `pool`: the pool that it is part of.
+  core(unsigned index, std::optional<int> cpu, const settings& s, offload_pool* shared_with = nullptr,
+       core_pool* pool = nullptr);
+  core(const core&) = delete;
+  core& operator=(const core&) = delete;
+  ~core();
+
+  // The core that runs on this thread; null on any other thread.
+  [[nodiscard]] static core* current() noexcept;
+
+  // The same, where there must be one. Errors: std::system_error with errc::not_on_a_core.
+  [[nodiscard]] static core& here();
+
+  // Makes `c` current on this thread while it lives, without running it. For its owner while it does not run.
+  class entered {
+   public:
+    explicit entered(core& c) noexcept;
+    entered(const entered&) = delete;
+    entered& operator=(const entered&) = delete;
+    ~entered();
+
+   private:
+    core* before_;
+    run_queue::entered queue_;
+  };
+
+  // Runs the loop on the calling thread until stop(); the thread is pinned meanwhile, and SIGPIPE is blocked.
+  // Errors: std::system_error naming the CPU when it cannot be pinned.
+  void run();
+
+  // Runs what is ready, without waiting; the number of handlers of the io_context that it was.
+  std::size_t poll();
+
+  // Any thread. Makes run() return; what is suspended stays so until the core is destroyed.
+  void stop() noexcept { context_.stop(); }
+
+  // Any thread. Runs `f` on the core's thread.
+  template <class F>
+  void post(F f) {
+    asio::post(context_, std::move(f));
+  }
+
+  // Any thread, while it runs: sends a signal to the core's thread; false if it does not run.
+  bool interrupt(int signal) noexcept;
+
+  // Starts a task of its own; an exception that leaves it is logged. A task that has not ended when the core
+  // is destroyed is destroyed with it.
+  void spawn(task<> t);
+
+  [[nodiscard]] unsigned index() const noexcept { return index_; }
+  // The cores beside this one; null if it is alone. Any thread.
+  [[nodiscard]] core_pool* pool() const noexcept { return pool_; }
+  [[nodiscard]] std::optional<int> cpu() const noexcept { return cpu_; }
+  [[nodiscard]] asio::io_context& context() noexcept { return context_; }
+  [[nodiscard]] io::readiness_driver& driver() noexcept { return driver_; }
+  [[nodiscard]] io::timer_queue& timers() noexcept { return timers_; }
+  [[nodiscard]] io::chunk_pool& chunks() noexcept { return chunks_; }
+
+  // Where offload() runs: the pool's, or one of the core's own.
+  [[nodiscard]] offload_pool& offload_threads() noexcept { return *offload_; }
+
+  // The core's own T, made as T(core&) when first asked for. Destroyed with the core, the youngest first:
+  // what T's constructor asks for outlives T.
+  template <class T>
+  [[nodiscard]] T& local() {
+    void*& slot = locals_[typeid(T)];
+    if (slot == nullptr) slot = locals_in_order_.emplace_back(std::make_shared<T>(*this)).get();
+    return *static_cast<T*>(slot);
+  }
+
+ private:
+  class spawned;
+
+  unsigned index_;
+  std::optional<int> cpu_;
+  core_pool* pool_;
+  std::mutex thread_mutex_;
+  std::optional<pthread_t> thread_;
+  std::unique_ptr<offload_pool> own_offload_;
+  offload_pool* offload_;
+  asio::io_context context_;
+  io::chunk_pool chunks_;
+  io::readiness_driver driver_;
+  io::timer_queue timers_;
+  std::unordered_map<std::type_index, void*> locals_;
+  std::vector<std::shared_ptr<void>>
+      locals_in_order_;  // shared_ptr<void>: the one that remembers how to delete
+  spawned* spawned_ = nullptr;
+};
+
+}  // namespace weir

@@ -1,0 +1,67 @@
+#pragma once
+// core: tells which handler holds up its core.
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "weir/core/core_pool.hpp"
+
+namespace weir {
+
+// What was seen of a core that did not come back to its loop.
+struct stall {
+  unsigned core = 0;
+  std::chrono::milliseconds lasted{0};  // at least
+  std::string who;                      // the connection's peer, or "a task"
+  std::string stack;                    // function names, innermost first, separated by " < "
+};
+
+// Problem: one handler that computes or blocks stops every connection of its core, and nothing tells which.
+// A thread of its own looks at each core's beat; a core whose turn has lasted longer than the limit is
+// interrupted by a signal on its own thread, which notes who is running and its stack.
+// What a core pays: one store per resumed coroutine.
+// Thread: made and destroyed while the cores do not end. Errors: std::system_error without a thread.
+class stall_detector {
+ public:
+  // `report` is called on the detector's thread, once for each stall, at most once in `interval`.
+  // Default: a line in the log. Uses the signal SIGURG.
+  stall_detector(core_pool& cores, std::chrono::milliseconds limit,
+                 std::function<void(const stall&)> report = {},
+                 std::chrono::milliseconds interval = std::chrono::seconds(1));
+  stall_detector(const stall_detector&) = delete;
+  stall_detector& operator=(const stall_detector&) = delete;
+  ~stall_detector();
+
+  // Stalls seen, also those held back. Any thread.
+  [[nodiscard]] std::uint64_t seen() const noexcept { return seen_.load(std::memory_order_relaxed); }
+
+ private:
+  void watch();
+  void look_at(core& c, std::size_t i);
+
+  struct watched {
+    std::uint64_t beat = 0;
+    std::chrono::steady_clock::time_point since;
+    bool reported = false;
+  };
+
+  core_pool& cores_;
+  std::chrono::milliseconds limit_;
+  std::function<void(const stall&)> report_;
+  std::chrono::milliseconds interval_;
+  std::vector<watched> watched_;
+  std::chrono::steady_clock::time_point last_report_;
+  std::atomic<std::uint64_t> seen_{0};
+  std::mutex mutex_;
+  std::condition_variable stop_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace weir

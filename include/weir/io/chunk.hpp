@@ -1,0 +1,122 @@
+#pragma once
+// io: the bytes of one receive, in a buffer that is taken only when bytes are there.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "weir/base/build.hpp"
+
+namespace weir {
+namespace io {
+
+class chunk_pool;
+
+// A buffer: this header and `capacity` bytes behind it.
+struct chunk_block {
+  chunk_block* next;
+  chunk_pool* home;  // null: not one of a pool's size
+  std::size_t capacity;
+
+  [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
+  [[nodiscard]] static chunk_block* of(std::byte* data) noexcept {
+    return reinterpret_cast<chunk_block*>(data) - 1;
+  }
+
+  // A buffer that belongs to no pool, for a message that is longer than a chunk. Null without memory.
+  [[nodiscard]] static chunk_block* make(std::size_t capacity, chunk_pool* home = nullptr) noexcept;
+  static void free(chunk_block* block) noexcept;
+  // Back to its pool, or freed.
+  static void release(chunk_block* block) noexcept;
+};
+
+// Buffers of one size for one core, last in first out, so that the warm one is used again.
+// Thread: take and give back on the core's own thread. Lifetime: outlives its chunks.
+class chunk_pool {
+ public:
+  // Keeps at most `idle` unused buffers of `capacity` bytes; more go back to the allocator. `roaming`: chunks
+  // may die on another thread, and go to the allocator.
+  chunk_pool(std::size_t capacity, std::size_t idle, bool roaming = false) noexcept
+      : capacity_(capacity), idle_(build::pools ? idle : 0), roaming_(roaming) {}
+  chunk_pool(const chunk_pool&) = delete;
+  chunk_pool& operator=(const chunk_pool&) = delete;
+  ~chunk_pool();
+
+  // Errors: null when there is no memory.
+  [[nodiscard]] chunk_block* take() noexcept {
+    chunk_block* const block = take_kept();
+    return block != nullptr ? block : chunk_block::make(capacity_, home());
+  }
+
+  // The same without going to the allocator: null if no unused buffer is there. grow() adds one; false
+  // without memory.
+  [[nodiscard]] chunk_block* take_kept() noexcept {
+    if (free_ == nullptr) return nullptr;
+    --kept_;
+    return std::exchange(free_, free_->next);
+  }
+  [[nodiscard]] bool grow() noexcept;
+
+  void give_back(chunk_block* block) noexcept {
+    if (kept_ >= idle_) return chunk_block::free(block);
+    ++kept_;
+    block->next = free_;
+    free_ = block;
+  }
+
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] std::size_t kept() const noexcept { return kept_; }
+
+ private:
+  [[nodiscard]] chunk_pool* home() noexcept { return roaming_ ? nullptr : this; }
+
+  std::size_t capacity_;
+  std::size_t idle_;
+  bool roaming_;
+  std::size_t kept_ = 0;
+  chunk_block* free_ = nullptr;
+};
+
+inline void chunk_block::release(chunk_block* block) noexcept {
+  if (block->home != nullptr)
+    block->home->give_back(block);
+  else
+    free(block);
+}
+
+}  // namespace io
+
+// What one receive brought. Empty at the end of the stream.
+// Thread: stays on the core that received it. Lifetime: the bytes live as long as the chunk.
+class chunk {
+ public:
+  chunk() = default;
+  // Takes over the block that `data` is the start of.
+  chunk(std::byte* data, std::size_t size) noexcept : data_(data), size_(size) {}
+  chunk(chunk&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  chunk& operator=(chunk&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~chunk() {
+    if (data_ != nullptr) io::chunk_block::release(io::chunk_block::of(data_));
+  }
+
+  explicit operator bool() const noexcept { return size_ != 0; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
+  [[nodiscard]] std::string_view text() const noexcept {
+    return {reinterpret_cast<const char*>(data_), size_};
+  }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace weir

@@ -1,0 +1,70 @@
+#pragma once
+// [listen] > accept > distribute > core > connection > close
+// listen: an address as people write it, before it is a socket.
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace weir {
+
+// What system calls want: an address of any family and how much of it counts.
+struct socket_address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+
+  [[nodiscard]] const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+// One address to listen on or to connect to:
+//
+//   127.0.0.1:7000   [::1]:7000   0.0.0.0:80 (v4 only)   [::]:80 (v6 only)   *:80 (both)
+//   localhost:80 (127.0.0.1; names are not resolved)
+//   unix:/path   unix:@name (abstract: no file)   fd:3 (a listening socket inherited at start)
+//
+// Port 0 asks the kernel for a free one.
+class endpoint {
+ public:
+  enum class kind : std::uint8_t { tcp4, tcp6, tcp_dual, unix_path, unix_abstract, inherited };
+
+  // Errors: std::invalid_argument that quotes `text` and says what would be right.
+  [[nodiscard]] static endpoint parse(std::string_view text);
+
+  // What getsockname(2) says. `dual` tells that a v6 wildcard takes v4 too.
+  // Errors: std::invalid_argument for another family.
+  [[nodiscard]] static endpoint from(const sockaddr* address, socklen_t size, bool dual = false);
+
+  [[nodiscard]] kind what() const noexcept { return kind_; }
+  [[nodiscard]] bool is_tcp() const noexcept { return kind_ <= kind::tcp_dual; }
+  [[nodiscard]] bool is_unix() const noexcept {
+    return kind_ == kind::unix_path || kind_ == kind::unix_abstract;
+  }
+
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }       // tcp
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }     // inherited
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }  // unix, without '@'
+  [[nodiscard]] endpoint with_port(std::uint16_t port) const;               // tcp
+
+  // For bind(2) and connect(2). A wildcard is the wildcard; connecting to it reaches this host on Linux.
+  // Errors: std::invalid_argument for an inherited descriptor, which has no address of its own.
+  [[nodiscard]] socket_address to_sockaddr() const;
+
+  // What parse reads back as the same endpoint.
+  [[nodiscard]] std::string to_string() const;
+
+  bool operator==(const endpoint&) const = default;
+
+ private:
+  endpoint() = default;
+
+  kind kind_ = kind::tcp4;
+  std::uint16_t port_ = 0;
+  std::uint32_t scope_ = 0;  // interface of a link-local v6 address
+  int descriptor_ = -1;
+  unsigned char bytes_[16] = {};  // network order; v4 uses the first four
+  std::string path_;
+};
+
+}  // namespace weir

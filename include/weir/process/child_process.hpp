@@ -1,0 +1,62 @@
+#pragma once
+// process: one forked process, known by a descriptor instead of a number that the system gives again.
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "weir/base/unique_fd.hpp"
+
+namespace weir::process {
+
+// How a process ended.
+struct exit_reason {
+  bool by_signal = false;
+  int value = 0;  // the exit code, or the number of the signal
+  bool dumped_core = false;
+
+  [[nodiscard]] bool is_clean() const noexcept { return !by_signal && value == 0; }
+  [[nodiscard]] std::string to_string() const;  // "exit code 1", "SIGSEGV (core dumped)"
+};
+
+// Thread: the only one of its process.
+class child_process {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  // Runs `body` in a forked child, which ends with its result as the exit code; neither the destructors of
+  // what it inherited nor what is registered with atexit(3) run there. The child is killed when this process
+  // ends, however it ends.
+  // Errors: std::system_error.
+  explicit child_process(const std::function<int()>& body);
+  child_process(child_process&&) noexcept = default;
+  child_process& operator=(child_process&&) = delete;
+  // A child that still runs is killed.
+  ~child_process();
+
+  // Readable when it has ended. -1 after reaping.
+  [[nodiscard]] int get() const noexcept { return fd_.get(); }
+
+  // For people: 0 after reaping.
+  [[nodiscard]] ::pid_t pid() const noexcept { return fd_ ? pid_ : 0; }
+  [[nodiscard]] clock::time_point started() const noexcept { return started_; }
+
+  // False if it has been reaped: nobody else can get the signal.
+  bool signal(int number) noexcept;
+
+  // Nothing while it runs.
+  [[nodiscard]] std::optional<exit_reason> reap() noexcept;
+
+  // In a child that inherited this object: not its own child.
+  void disown() noexcept { fd_.reset(); }
+
+ private:
+  unique_fd fd_;
+  ::pid_t pid_ = 0;
+  clock::time_point started_ = clock::now();
+};
+
+}  // namespace weir::process

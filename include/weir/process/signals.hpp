@@ -1,0 +1,63 @@
+#pragma once
+// process: the signals that a master obeys, as events of its loop.
+
+#include <array>
+#include <csignal>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "weir/base/unique_fd.hpp"
+
+namespace weir::process {
+
+enum class command : std::uint8_t { stop, drain, reload, reopen_log, drain_workers, one_more, one_fewer };
+
+struct signal_row {
+  int number;
+  command meaning;
+  std::string_view effect;
+};
+
+inline constexpr auto signal_table = std::to_array<signal_row>({
+    {SIGTERM, command::stop, "fast stop: connections are cut"},
+    {SIGINT, command::stop, "fast stop: connections are cut"},
+    {SIGQUIT, command::drain, "drain: workers finish what they have begun"},
+    {SIGHUP, command::reload, "reload the configuration: new workers, old ones drain"},
+    {SIGUSR1, command::reopen_log, "open the log file again"},
+    {SIGWINCH, command::drain_workers, "drain the workers, keep the master and its sockets"},
+    {SIGTTIN, command::one_more, "one worker more"},
+    {SIGTTOU, command::one_fewer, "one worker fewer"},
+});
+
+// Problem: a handler may do next to nothing, and what it does comes between any two instructions. Here the
+// signals of the table are blocked and read from a descriptor: an event like any other. Several of one kind
+// that come before they are read are one.
+// Thread: the only one of its process. Fork: a child calls give_back before anything else.
+class signal_source {
+ public:
+  // Errors: std::system_error.
+  signal_source();
+  signal_source(const signal_source&) = delete;
+  signal_source& operator=(const signal_source&) = delete;
+  ~signal_source();
+
+  [[nodiscard]] int get() const noexcept { return fd_.get(); }  // readable when next() has something
+
+  // The next signal that has come, if any.
+  [[nodiscard]] std::optional<int> next() noexcept;
+
+  // In a child: closes the descriptor; the signals stay blocked until unblock().
+  void give_back() noexcept { fd_.reset(); }
+
+  // Sets the mask that this process had before.
+  void unblock() noexcept;
+
+ private:
+  ::sigset_t before_;
+  unique_fd fd_;
+};
+
+[[nodiscard]] const signal_row* row_of_signal(int number) noexcept;
+
+}  // namespace weir::process

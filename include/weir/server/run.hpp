@@ -1,0 +1,27 @@
+#pragma once
+// server: a whole main in one call.
+
+#include "weir/config/command_line.hpp"
+#include "weir/server/server.hpp"
+
+namespace weir {
+
+// Reads the command line, the environment and the configuration file, serves until SIGINT or SIGTERM, and
+// returns what main should return: 0 after a clean stop, 1 when the server could not start or failed, 2 when
+// what was asked for is wrong. Errors go to standard error, one line each.
+//
+// The first signal is server::stop(), the second does not wait for handlers any more. SIGPIPE is ignored.
+// Thread: main's; no other thread may handle SIGINT or SIGTERM meanwhile.
+int run(int argc, char** argv, service_form form, const program& what = {});
+
+inline int run(int argc, char** argv, connection_handler handler, const program& what = {}) {
+  return run(argc, argv, service_form{.handler = std::move(handler)}, what);
+}
+
+// A service, one object per core: run<counting>(argc, argv).
+template <service S>
+int run(int argc, char** argv, const program& what = {}) {
+  return run(argc, argv, service_of<S>(), what);
+}
+
+}  // namespace weir

@@ -1,0 +1,128 @@
+#pragma once
+// server: one process that serves: sockets, cores, acceptors and what connects them.
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "weir/accept/accept_thread.hpp"
+#include "weir/accept/acceptor.hpp"
+#include "weir/accept/reception.hpp"
+#include "weir/close/gate.hpp"
+#include "weir/config/settings.hpp"
+#include "weir/core/core_choice.hpp"
+#include "weir/core/core_pool.hpp"
+#include "weir/listen/bound_socket.hpp"
+#include "weir/server/connection_threads.hpp"
+#include "weir/server/service.hpp"
+#include "weir/server/worker_pool.hpp"
+
+namespace weir {
+
+// The CPUs that settings.cores means on this machine. Errors: config_error.
+[[nodiscard]] core_choice choose_cores(const settings& s, std::string_view origin = "cores.use");
+
+// What a worker process gets from its master, which opened the sockets before the fork.
+// Another process goes on serving when this one stops, so clients that have just come and said nothing yet
+// are waited for a second.
+struct inheritance {
+  std::vector<bound_socket> listeners;
+  std::vector<int> cpus;  // one loop on each
+  accept_kind accept = accept_kind::shared;
+  int lock = -1;                                      // with accept_kind::mutex
+  std::atomic<std::uint32_t>* connections = nullptr;  // where they are counted, for the master
+  std::function<void()> serving = {};                 // called once, when every loop has started to accept
+};
+
+// Runs `handler` for each connection, in the model that the settings name. To embed weir in a program of
+// your own; run() in run.hpp is this with a command line and signals.
+//
+//   weir::server echo_server(settings, echo);
+//   echo_server.run();                          // until another thread calls echo_server.stop()
+//
+// Thread: made, run and destroyed by one thread; what is marked "any thread" from anywhere.
+class server {
+ public:
+  // Binds the listening sockets; nothing is accepted before run(). What SIGPIPE does is not changed; the
+  // threads of cores block it. Errors: std::system_error and std::invalid_argument that name the address,
+  // config_error.
+  server(const settings& s, connection_handler handler);
+  server(const settings& s, service_form form);
+  server(const settings& s, service_form form, inheritance from_master);
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+  ~server();
+
+  // Serves until stop(): core 0 on the calling thread, the others on threads of their own. Once.
+  // Errors: std::system_error when a core cannot be pinned or a thread not be started.
+  void run();
+
+  // Any thread. The first call closes the listeners, tells each handler (connection::is_stopping(); idle ones
+  // find the end of their input) and waits for the handlers. After settings.limits.drain_timeout what they
+  // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once.
+  void stop() noexcept;
+
+  // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
+  void adopt(unique_fd connection);
+  // Core 0's thread. Accepts what listener `i` has, one connection; in a worker that waits to be told so.
+  void accept_from(std::size_t i);
+
+  // Where it listens: a port 0 has become a port.
+  [[nodiscard]] std::vector<endpoint> addresses() const;
+
+  // The core's own work: timers, posts, tasks.
+  [[nodiscard]] core_pool& cores() noexcept { return *cores_; }
+
+  // Any thread. Connections now; on each core; those accepted since the start; pauses for want of
+  // descriptors.
+  [[nodiscard]] std::uint32_t connections() const noexcept;
+  [[nodiscard]] std::vector<std::uint32_t> connections_per_core() const;
+  [[nodiscard]] std::uint64_t accepted() const noexcept;
+  [[nodiscard]] std::uint64_t accept_pauses() const noexcept;
+  // Closed at once: beyond limits.connections with limits.excess = "refuse", or beyond
+  // limits.connections_per_ip.
+  [[nodiscard]] std::uint64_t refused() const noexcept;
+  // Wake-ups for a connection that another process has taken.
+  [[nodiscard]] std::uint64_t fruitless_accepts() const noexcept;
+
+ private:
+  void build(const std::vector<int>& cpus, std::size_t loops);
+  void add_acceptor(const bound_socket& listener, unsigned at_core);
+  std::function<void(accepted_socket)> delivery_from(unsigned at_core, std::uint64_t seed);
+  void begin_accepting();
+  void begin_stop() noexcept;
+  void tell_handlers() noexcept;
+  void end_services() noexcept;
+  task<> limit_drain();
+  task<> tell_threads_again();
+
+  settings settings_;
+  service_form form_;
+  std::vector<bound_socket> listeners_;
+  std::uint64_t seed_;  // of the first acceptor's policy; each further one takes the next
+  gate permits_;
+  address_limit<peer_address> per_address_;
+  std::deque<reception> receptions_;  // one for each core, in their order
+  std::deque<acceptor> acceptors_;
+  std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
+  std::vector<std::vector<acceptor*>> acceptors_of_;  // by core
+  std::atomic<int> stops_{0};
+  std::atomic<std::size_t> accepting_{0};  // acceptors that have not stopped
+  std::atomic<std::size_t> starting_{0};   // cores that do not serve yet
+  std::function<void()> when_serving_;
+  std::function<void(accepted_socket)> deliver_;  // what others have accepted
+  std::atomic<std::uint64_t> handed_over_{0};
+  std::atomic<std::uint64_t> refused_here_{0};
+  std::atomic<std::uint64_t> found_nobody_{0};
+  std::chrono::milliseconds first_bytes_grace_{0};
+  std::atomic<std::size_t> serving_{0};  // cores whose service has not stopped
+  // Last, so that they go first: frames and connections that are left refer to all of the above. Workers
+  // outlive the cores whose connections visit them.
+  std::unique_ptr<worker_pool> workers_;         // in the models that have them
+  std::unique_ptr<connection_threads> threads_;  // in model_kind::thread_per_connection
+  std::unique_ptr<core_pool> cores_;
+};
+
+}  // namespace weir

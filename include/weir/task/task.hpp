@@ -1,0 +1,149 @@
+#pragma once
+// task: the coroutine type of weir: lazy, owned by one parent, resumed by symmetric transfer.
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "weir/base/build.hpp"
+#include "weir/task/block_pool.hpp"
+#include "weir/task/chain.hpp"
+
+namespace weir {
+
+template <class T>
+class task;
+
+namespace detail {
+
+struct promise_base {
+  static void* operator new(std::size_t size) { return block_pool::allocate(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { block_pool::deallocate(frame, size); }
+
+  struct final_awaiter {
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> h) const noexcept {
+      promise_base& ended = h.promise();
+      const std::coroutine_handle<> parent = ended.continuation;
+      if (!parent) {
+        ended.line->finished();
+        return std::noop_coroutine();
+      }
+      if constexpr (!build::tail_calls) {
+        if (ended.line->should_unwind()) {
+          ended.line->resume_later(parent);
+          return std::noop_coroutine();
+        }
+      }
+      return parent;
+    }
+    void await_resume() const noexcept {}
+  };
+
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  final_awaiter final_suspend() const noexcept { return {}; }
+  void unhandled_exception() noexcept { error = std::current_exception(); }
+
+  std::coroutine_handle<> continuation;  // empty in a root task
+  chain* line = nullptr;
+  std::exception_ptr error;
+};
+
+template <class T>
+struct promise : promise_base {
+  task<T> get_return_object() noexcept;
+  template <std::convertible_to<T> U = T>
+  void return_value(U&& u) {
+    value.emplace(std::forward<U>(u));
+  }
+  T take() {
+    if (error) std::rethrow_exception(std::exchange(error, nullptr));
+    return std::move(*value);
+  }
+
+  std::optional<T> value;
+};
+
+template <>
+struct promise<void> : promise_base {
+  task<void> get_return_object() noexcept;
+  void return_void() const noexcept {}
+  void take() {
+    if (error) std::rethrow_exception(std::exchange(error, nullptr));
+  }
+};
+
+}  // namespace detail
+
+// What an awaiter of weir needs of the coroutine that awaits it: a promise of task<T>.
+template <class P>
+concept task_promise = std::derived_from<P, detail::promise_base>;
+
+// A coroutine that starts when it is awaited and hands its result, or its exception, to the one that
+// awaits it. Its frame comes from block_pool.
+// Lifetime: the task owns the frame. Parameters of the coroutine are copied into the frame: take them by
+// value, and let no lambda with captures be a coroutine.
+// Thread: stays on the thread that awaits it, unless it moves by an operation that says so.
+// Cancel: awaiting a task is cancelled by cancelling what that task itself waits for.
+template <class T = void>
+class [[nodiscard]] task {
+ public:
+  using promise_type = detail::promise<T>;
+
+  task() = default;
+  task(task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
+  task& operator=(task&& other) noexcept {
+    if (this != &other) {
+      if (frame_) frame_.destroy();
+      frame_ = std::exchange(other.frame_, nullptr);
+    }
+    return *this;
+  }
+  ~task() {
+    if (frame_) frame_.destroy();
+  }
+
+  explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
+
+  struct awaiter {
+    std::coroutine_handle<promise_type> child;
+    bool await_ready() const noexcept { return false; }
+    template <task_promise P>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<P> parent) const noexcept {
+      child.promise().continuation = parent;
+      child.promise().line = parent.promise().line;
+      return child;
+    }
+    T await_resume() const { return child.promise().take(); }
+  };
+  awaiter operator co_await() const& noexcept { return {frame_}; }
+
+  // For those who own a root task: makes it part of `line`; the caller resumes and destroys it.
+  [[nodiscard]] std::coroutine_handle<promise_type> release_to(chain& line) noexcept {
+    frame_.promise().line = &line;
+    return std::exchange(frame_, nullptr);
+  }
+
+ private:
+  friend promise_type;
+  explicit task(std::coroutine_handle<promise_type> frame) noexcept : frame_(frame) {}
+
+  std::coroutine_handle<promise_type> frame_;
+};
+
+namespace detail {
+
+template <class T>
+task<T> promise<T>::get_return_object() noexcept {
+  return task<T>(std::coroutine_handle<promise>::from_promise(*this));
+}
+
+inline task<void> promise<void>::get_return_object() noexcept {
+  return task<void>(std::coroutine_handle<promise>::from_promise(*this));
+}
+
+}  // namespace detail
+}  // namespace weir

@@ -1,0 +1,159 @@
+#include "weir/accept/acceptor.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "accept_error.hpp"
+#include "weir/base/error.hpp"
+#include "weir/core/sleep.hpp"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Waits until the gate may have room.
+struct room_operation : operation {
+  explicit room_operation(gate& g) noexcept;
+  bool await_ready() const noexcept { return false; }
+  template <task_promise P>
+  void await_suspend(std::coroutine_handle<P> h) {
+    h.promise().line->suspend(*this, h);
+    start();
+  }
+  void await_resume() const noexcept {}
+  void start();
+
+  gate* permits;
+  remote_wake* wake = nullptr;
+};
+
+constexpr operation_kind kind_of_room{
+    .proceed = [](operation&) noexcept { return true; },
+    .cancel =
+        [](operation& op, int) noexcept {
+          auto& self = static_cast<room_operation&>(op);
+          if (self.wake != nullptr) self.wake->line = nullptr;
+          return true;
+        },
+};
+
+room_operation::room_operation(gate& g) noexcept : operation(kind_of_room), permits(&g) {}
+
+void room_operation::start() {
+  // Delivered by whoever makes room, on whichever thread, or freed with a call that never comes.
+  struct wake_once {
+    explicit wake_once(remote_wake* w) noexcept : wake(w) {}
+    wake_once(const wake_once&) = delete;
+    wake_once& operator=(const wake_once&) = delete;
+    ~wake_once() {
+      if (wake != nullptr)
+        static_cast<void>(remote_wake::arrived(wake));  // and the frame knows that it is gone
+    }
+    remote_wake* wake;
+  };
+  wake = remote_wake::make(*line, &wake);
+  auto once = std::make_shared<wake_once>(wake);  // std::function wants a copy
+  permits->when_room(
+      [once = std::move(once), &home = line->home()] { home.deliver(std::exchange(once->wake, nullptr)); });
+}
+
+// The chain of the awaiting coroutine.
+struct this_chain {
+  chain* line = nullptr;
+  bool await_ready() const noexcept { return false; }
+  template <task_promise P>
+  bool await_suspend(std::coroutine_handle<P> h) noexcept {
+    line = h.promise().line;
+    return false;
+  }
+  chain* await_resume() const noexcept { return line; }
+};
+
+}  // namespace
+
+acceptor::acceptor(core& home, const bound_socket& listener, gate& permits,
+                   std::function<void(accepted_socket)> deliver, excess_kind excess)
+    : home_(home),
+      listener_(home.driver(), listener.get()),
+      address_(listener.local()),
+      permits_(permits),
+      deliver_(std::move(deliver)),
+      refuse_(excess == excess_kind::refuse) {}
+
+void acceptor::block(std::chrono::milliseconds slice) {
+  const timeval limit{.tv_sec = slice.count() / 1000, .tv_usec = slice.count() % 1000 * 1000};
+  const int flags = ::fcntl(listener_.fd, F_GETFL);
+  if (::setsockopt(listener_.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 || flags < 0 ||
+      ::fcntl(listener_.fd, F_SETFL, flags & ~O_NONBLOCK) != 0)
+    throw_system_error(errno, "block in accept on " + address_.to_string());
+  listener_.waits = io::manner::blocking;
+  listener_.readable = true;
+}
+
+void acceptor::start() { home_.spawn(run()); }
+
+void acceptor::stop(std::function<void()> stopped) noexcept {
+  stopping_ = true;
+  stopped_ = std::move(stopped);
+  if (line_ != nullptr) return line_->cancel();
+  if (stopped_) std::exchange(stopped_, nullptr)();
+}
+
+task<> acceptor::run() {
+  line_ = co_await this_chain();
+  try {
+    co_await accept_all();
+  } catch (const std::system_error& e) {
+    if (e.code() != std::errc::operation_canceled) throw;
+  }
+  line_ = nullptr;
+  home_.driver().forget(listener_);
+  if (stopped_) stopped_();
+}
+
+task<> acceptor::accept_all() {
+  auto pause = 100ms;
+  int failures = 0;
+  while (!stopping_) {
+    const detail::accept_outcome next = co_await detail::accept_operation(listener_, permits_, refuse_);
+    const int error = next.error;
+    if (error == 0) {
+      pause = 100ms;
+      failures = 0;
+      if (!next.has_permit) {
+        refused_.fetch_add(1, std::memory_order_relaxed);
+        ::close(next.fd);
+        continue;
+      }
+      accepted_.fetch_add(1, std::memory_order_relaxed);
+      deliver_({unique_fd(next.fd), next.peer, gate::adopt(&permits_)});
+    } else if (error == EUSERS) {
+      co_await room_operation(permits_);
+      listener_.readable = true;  // look at once: somebody may have waited for this
+    } else if (const remedy what = remedy_for(error); what == remedy::give_up) {
+      log::error("accept on {}: {}; this listener is closed", address_.to_string(),
+                 std::generic_category().message(error));
+      break;
+    } else if (error != ECANCELED && (what == remedy::pause || ++failures >= 16)) {
+      pauses_.fetch_add(1, std::memory_order_relaxed);
+      if (const auto held_back = log_limit_.pass())
+        log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)",
+                     address_.to_string(), std::generic_category().message(error), pause.count(), *held_back);
+      co_await sleep_for(pause);
+      pause = std::min(pause * 2, 500ms);
+      listener_.readable = true;
+    }
+  }
+}
+
+}  // namespace weir

@@ -1,0 +1,84 @@
+#include "weir/accept/reception.hpp"
+
+#include <exception>
+#include <utility>
+
+#include "weir/base/log.hpp"
+#include "weir/core/sleep.hpp"
+
+namespace weir {
+
+void reception::when_left(std::function<void()> f) {
+  left_ = std::move(f);
+  table_.when_freed([this](const peer_address& a) {
+    if (per_address_ != nullptr) per_address_->leave(a);
+    left_();
+  });
+}
+
+bool reception::deliver(accepted_socket s) {
+  if (per_address_ != nullptr && s.peer.is_ip() && !per_address_->try_enter(s.peer)) {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    return false;  // and with it go the socket and its permit
+  }
+  s.pass = here_.enter_from(std::move(s.pass));
+  if (core::current() == &home_) {
+    start(std::move(s));
+    return true;
+  }
+  bool first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    first = mailbox_.empty();
+    mailbox_.push_back(std::move(s));
+  }
+  if (first) home_.post([this] { empty_mailbox(); });
+  return true;
+}
+
+void reception::empty_mailbox() noexcept {
+  std::vector<accepted_socket> arrived;
+  {
+    const std::lock_guard lock(mutex_);
+    arrived.swap(mailbox_);
+  }
+  for (auto& s : arrived) start(std::move(s));
+}
+
+void reception::start(accepted_socket s) noexcept {
+  try {
+    connection_state& state = table_.open(s.fd.release(), s.peer);
+    connection client(state);
+    if (workplace_ != nullptr) state.visit_at(*workplace_);
+    if (slice_.count() > 0) state.block(slice_);
+    if (idle_timeout_.count() > 0) client.set_idle_timeout(idle_timeout_);
+    task<> handler = handler_(std::move(client));
+    state.serve(std::move(handler), std::move(s.pass));
+    if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
+  } catch (const std::exception& e) {
+    if (per_address_ != nullptr && s.pass) per_address_->leave(s.peer);  // nobody else will
+    if (left_ && s.pass) left_();
+    static log::limiter limit;
+    if (limit.pass()) log::error("connection from {} dropped: {}", s.peer.to_string(), e.what());
+  }
+}
+
+void reception::stop(std::chrono::milliseconds grace) {
+  stopping_ = true;
+  grace_ = grace;
+  home_.local<stop_signal>().set();
+  home_.driver().refresh_now();
+  for (connection_state* c : table_.all()) c->stop(static_cast<std::uint32_t>(grace.count()));
+  if (grace.count() != 0) home_.spawn(limit_grace());
+}
+
+task<> reception::limit_grace() {
+  co_await sleep_for(grace_);
+  grace_ = {};
+  for (connection_state* c : table_.all())
+    if (c->awaits_first_bytes) c->end_grace();
+}
+
+void reception::cancel() noexcept { table_.cut(); }
+
+}  // namespace weir

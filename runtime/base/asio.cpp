@@ -1,0 +1,9 @@
+// Asio's own sources, compiled once for everybody.
+#include <asio.hpp>
+
+// Asio 1.22 forgot a semicolon that is only missed when small blocks are not recycled, as under a sanitizer.
+#define aligned_delete(pointer) aligned_delete(pointer);
+#include <asio/impl/handler_alloc_hook.ipp>
+#undef aligned_delete
+
+#include <asio/impl/src.hpp>

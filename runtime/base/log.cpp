@@ -1,0 +1,84 @@
+#include "weir/base/log.hpp"
+
+#include <fcntl.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+
+#include "weir/base/error.hpp"
+#include "weir/base/unique_fd.hpp"
+
+namespace weir::log {
+namespace {
+
+std::atomic<level> lowest_level{level::info};
+std::atomic<std::uint64_t> lost{0};
+
+spdlog::logger& sink() {
+  static const auto instance = [] {
+    auto made = std::make_shared<spdlog::logger>("weir", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    made->set_pattern("%Y-%m-%d %H:%M:%S.%e %l [%P] %v");
+    made->set_level(spdlog::level::trace);
+    made->set_error_handler([](const std::string&) { lost.fetch_add(1, std::memory_order_relaxed); });
+    return made;
+  }();
+  return *instance;
+}
+
+spdlog::level::level_enum to_spdlog(level l) {
+  switch (l) {
+    case level::debug: return spdlog::level::debug;
+    case level::info: return spdlog::level::info;
+    case level::warning: return spdlog::level::warn;
+    case level::error: return spdlog::level::err;
+    case level::off: break;
+  }
+  return spdlog::level::off;
+}
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    else
+      out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+void set_level(level lowest) { lowest_level.store(lowest, std::memory_order_relaxed); }
+
+bool enabled(level l) noexcept { return l >= lowest_level.load(std::memory_order_relaxed); }
+
+void write(level l, std::string_view text) { sink().log(to_spdlog(l), "{}", escaped(text)); }
+
+void to_file(const std::string& path) {
+  const unique_fd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640));
+  if (!file || ::dup2(file.get(), STDERR_FILENO) < 0) throw_system_error(errno, "log to " + path);
+}
+
+std::uint64_t lost_lines() noexcept { return lost.load(std::memory_order_relaxed); }
+
+std::optional<std::uint64_t> limiter::pass() noexcept {
+  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
+                       std::chrono::steady_clock::now().time_since_epoch())
+                       .count();
+  auto next = next_.load(std::memory_order_relaxed);
+  if (now < next ||
+      !next_.compare_exchange_strong(next, now + interval_.count(), std::memory_order_relaxed)) {
+    held_.fetch_add(1, std::memory_order_relaxed);
+    return std::nullopt;
+  }
+  return held_.exchange(0, std::memory_order_relaxed);
+}
+
+}  // namespace weir::log

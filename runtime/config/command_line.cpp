@@ -1,0 +1,232 @@
+#include "weir/config/command_line.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "layers.hpp"
+#include "suggestion.hpp"
+
+namespace weir {
+namespace {
+
+struct action_flag {
+  weir::action action;
+  std::string flags;
+  std::string help;
+};
+const std::array<action_flag, 6> action_flags{{
+    {action::help, "-h,--help", "print this"},
+    {action::version, "--version", "print the version"},
+    {action::list_models, "--list-models", "print every concurrency model, who uses it and which run today"},
+    {action::check, "--check", "validate the settings and leave"},
+    {action::print_config, "--print-config",
+     "print the effective settings as a configuration file and leave"},
+    {action::plan, "--plan", "print what would run where and leave"},
+}};
+
+// A flag of its own for a common key.
+struct key_flag {
+  std::string flag;
+  std::string_view key;
+  std::string type;
+  std::string help;
+};
+const std::array<key_flag, 6> key_flags{{
+    {"--listen", "listen", "ADDRESS", "where to accept connections; may be repeated"},
+    {"--model", "model", "NAME", "the concurrency model"},
+    {"--io", "io", "NAME", "how a loop does I/O"},
+    {"--cores", "cores.use", "LIST", "the CPUs that run loops: auto, 0-3,8"},
+    {"--processes", "processes.count", "N", "worker processes of model process-pool"},
+    {"--policy", "distribute.policy", "NAME", "who serves a new connection"},
+}};
+
+std::string footer(const program& what) {
+  std::string out = what.options;
+  if (!out.empty() && out.back() != '\n') out += '\n';
+  if (!out.empty()) out += '\n';
+  out +=
+      "Keys, for the file, for --set and, in capitals, for the environment (limits.connections is\n"
+      "WEIR_LIMITS_CONNECTIONS). Defaults < file < environment < command line.\n";
+  const settings defaults;
+  for (const auto& each : tunables())
+    out += fmt::format("  {:<24} {}\n  {:<24}   {}; default {}\n", each.key, each.help, "", each.range,
+                       each.print(defaults));
+  return out;
+}
+
+// The options of CLI11 in the order of the tables above.
+struct parser {
+  CLI::App app;
+  std::array<CLI::Option*, action_flags.size()> actions{};
+  std::array<CLI::Option*, key_flags.size()> keys{};
+  CLI::Option* file = nullptr;
+  CLI::Option* set = nullptr;
+
+  explicit parser(const program& what) : app(what.summary, what.name) {
+    app.set_help_flag();
+    app.allow_extras();
+    app.footer(footer(what));
+    for (std::size_t i = 0; i < actions.size(); ++i)
+      actions[i] = app.add_flag(action_flags[i].flags)->description(action_flags[i].help);
+    file = valued("--config", "FILE", "the configuration file (TOML)");
+    for (std::size_t i = 0; i < keys.size(); ++i)
+      keys[i] = valued(key_flags[i].flag, key_flags[i].type, key_flags[i].help);
+    set = valued("--set", "KEY=VALUE", "any key of those below; may be repeated");
+  }
+
+  CLI::Option* valued(const std::string& flag, const std::string& type, const std::string& help) {
+    auto* option = app.add_option(flag)->description(help)->option_text(type);
+    return option->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  }
+};
+
+std::optional<action> requested_action(const parser& from, std::vector<std::string>& errors) {
+  std::optional<action> found;
+  for (std::size_t i = 0; i < from.actions.size(); ++i) {
+    if (from.actions[i]->count() == 0) continue;
+    if (action_flags[i].action <= action::version || action_flags[i].action == action::list_models)
+      return action_flags[i].action;
+    if (found)
+      errors.push_back(
+          fmt::format("{}: only one of --check, --print-config and --plan", action_flags[i].flags));
+    found = action_flags[i].action;
+  }
+  return found;
+}
+
+void apply_assignment(const std::string& assignment, layers& into) {
+  const auto equals = assignment.find('=');
+  if (equals == std::string::npos) {
+    into.errors.push_back(fmt::format("--set {}: expected KEY=VALUE", assignment));
+    return;
+  }
+  const auto key = assignment.substr(0, equals);
+  const auto place = "--set " + key;
+  if (const auto* what = find_tunable(key))
+    into.set(*what, untyped{assignment.substr(equals + 1)}, place, place);
+  else
+    into.errors.push_back(fmt::format("{}: unknown key{}", place, key_suggestion(key)));
+}
+
+// In the order in which they were written, so that of two words about one key the later wins.
+void apply_options(const parser& from, layers& into) {
+  std::map<const CLI::Option*, std::size_t> seen;
+  std::vector<std::string> addresses;
+  for (const auto* option : from.app.parse_order()) {
+    const auto nth = seen[option]++;
+    if (option == from.set) {
+      apply_assignment(option->results()[nth], into);
+      continue;
+    }
+    const auto at = std::find(from.keys.begin(), from.keys.end(), option);
+    if (at == from.keys.end()) continue;
+    const auto& flag = key_flags[static_cast<std::size_t>(at - from.keys.begin())];
+    const auto& text = option->results()[nth];
+    if (flag.key == "listen") {
+      addresses.push_back(text);
+      into.set(*find_tunable(flag.key), addresses, flag.flag, flag.flag);
+    } else {
+      into.set(*find_tunable(flag.key), untyped{text}, flag.flag, flag.flag);
+    }
+  }
+}
+
+void offer_rest(const parser& from, const program& what, layers& into) {
+  const auto rest = from.app.remaining();
+  std::vector<std::string> known;
+  for (const auto* option : from.app.get_options()) known.push_back("--" + option->get_lnames().front());
+  for (std::size_t i = 0; i < rest.size();) {
+    const auto taken = what.take ? what.take(std::span(rest).subspan(i)) : 0;
+    i += taken;
+    if (taken != 0) continue;
+    const auto& word = rest[i++];
+    const auto flag = word.substr(0, word.find('='));
+    if (const auto* key =
+            find_tunable(std::string_view(flag).substr(std::min(flag.find_first_not_of('-'), flag.size()))))
+      into.errors.push_back(fmt::format("{}: no option of its own; write --set {}=...", flag, key->key));
+    else
+      into.errors.push_back(fmt::format("{}: unknown {}{}; see --help", flag,
+                                        word.starts_with('-') ? "option" : "argument",
+                                        suggestion(flag, known)));
+  }
+}
+
+}  // namespace
+
+std::string command_line::origin_of(std::string_view key) const {
+  const auto at = origins.find(key);
+  return at == origins.end() ? "default" : at->second;
+}
+
+void read_environment(const char* const* environment, layers& into) {
+  constexpr std::string_view prefix = "WEIR_";
+  std::vector<std::string> variables;
+  for (const auto& each : tunables()) variables.push_back(variable_of(each.key));
+  for (; environment != nullptr && *environment != nullptr; ++environment) {
+    const std::string_view entry = *environment;
+    if (!entry.starts_with(prefix)) continue;
+    const auto equals = std::min(entry.find('='), entry.size());
+    const std::string name(entry.substr(0, equals));
+    const auto at = std::find(variables.begin(), variables.end(), name);
+    if (at == variables.end())
+      into.errors.push_back(fmt::format("{}: unknown variable{}", name, suggestion(name, variables)));
+    else
+      into.set(tunables()[static_cast<std::size_t>(at - variables.begin())],
+               untyped{std::string(entry.substr(std::min(equals + 1, entry.size())))}, name, name);
+  }
+}
+
+command_line parse_command_line(int argc, const char* const* argv, const char* const* environment,
+                                const program& what) {
+  layers all;
+  command_line result;
+  parser from(what);
+  std::vector<std::string> backwards;  // the order that CLI11 wants
+  for (int i = argc - 1; i > 0; --i) backwards.emplace_back(argv[i]);
+  bool understood = true;
+  try {
+    from.app.parse(std::move(backwards));
+  } catch (const CLI::ArgumentMismatch& e) {
+    const std::string text = e.what();  // starts with the option
+    all.errors.push_back(fmt::format("{}: its value is missing; see --help", text.substr(0, text.find(':'))));
+    understood = false;
+  } catch (const CLI::ParseError& e) {
+    all.errors.emplace_back(e.what());
+    understood = false;
+  }
+  if (const auto asked = requested_action(from, all.errors)) result.action = *asked;
+  if (result.action == action::help || result.action == action::version ||
+      result.action == action::list_models)
+    return result;
+
+  if (from.file->count() > 1) all.errors.emplace_back("--config: given more than once");
+  if (from.file->count() == 1) {
+    result.config_file = from.file->results().front();
+    read_config_file(result.config_file, all);
+  }
+  read_environment(environment, all);
+  if (understood) {
+    apply_options(from, all);
+    offer_rest(from, what, all);
+  }
+  if (!all.errors.empty()) throw config_error(std::move(all.errors));
+  result.settings = std::move(all.values);
+  result.origins = std::move(all.origins);
+  return result;
+}
+
+std::string help_text(const program& what) { return parser(what).app.help(); }
+
+std::string version_text(const program& what) {
+  return what.version.empty() ? fmt::format("{} (weir {})\n", what.name, WEIR_VERSION)
+                              : fmt::format("{} {} (weir {})\n", what.name, what.version, WEIR_VERSION);
+}
+
+}  // namespace weir

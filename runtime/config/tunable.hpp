@@ -1,0 +1,46 @@
+#pragma once
+// config: one tunable, described once: file, environment, command line, --print-config and --help all read
+// it.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "weir/config/settings.hpp"
+
+namespace weir {
+
+// What somebody wrote for a key. `untyped` comes from the environment or the command line and may be meant as
+// any type; the others come from TOML, which has types of its own.
+struct untyped {
+  std::string text;
+};
+struct unusable {
+  std::string_view what;  // "a table", "a float"
+};
+using written = std::variant<untyped, std::string, std::int64_t, bool, std::vector<std::string>, unusable>;
+
+struct tunable {
+  std::string_view key;  // "limits.connections"
+  std::string help;
+  std::string range;                                  // "1..10000000", with its unit
+  std::function<std::string(const settings&)> print;  // as a TOML value
+  // Returns what is wrong, without place and key; empty: set.
+  std::function<std::string(settings&, const written&)> set;
+};
+
+// Top-level keys first, then section by section: the order of a TOML file.
+[[nodiscard]] std::span<const tunable> tunables();
+[[nodiscard]] const tunable* find_tunable(std::string_view key);
+
+// "WEIR_LIMITS_CONNECTIONS" for "limits.connections".
+[[nodiscard]] std::string variable_of(std::string_view key);
+
+// "; did you mean ...?" if a key is near to `wrong`, otherwise empty.
+[[nodiscard]] std::string key_suggestion(std::string_view wrong);
+
+}  // namespace weir

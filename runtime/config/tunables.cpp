@@ -1,0 +1,395 @@
+// The table of every tunable: key, unit, range and the one line of help. A new tunable is a member of
+// settings and one row here.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include "quantity.hpp"
+#include "suggestion.hpp"
+#include "tunable.hpp"
+#include "weir/config/names.hpp"
+
+namespace weir {
+namespace {
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    else
+      out += c;
+  }
+  return out + '"';
+}
+
+// The value as it was written, for an error.
+std::string shown(const written& value) {
+  struct visitor {
+    std::string operator()(const untyped& v) const { return quoted(v.text); }
+    std::string operator()(const std::string& v) const { return quoted(v); }
+    std::string operator()(std::int64_t v) const { return fmt::format("{}", v); }
+    std::string operator()(bool v) const { return v ? "true" : "false"; }
+    std::string operator()(const std::vector<std::string>& v) const {
+      return fmt::format("[{}]", fmt::join(v, ", "));
+    }
+    std::string operator()(const unusable& v) const { return std::string(v.what); }
+  };
+  return std::visit(visitor(), value);
+}
+
+std::string expected(std::string_view what, const written& value, std::string_view range) {
+  return fmt::format("expected {}, found {}; allowed: {}", what, shown(value), range);
+}
+
+// The text of a value that TOML writes as a string; null for any other type.
+const std::string* text_of(const written& value) {
+  if (const auto* plain = std::get_if<untyped>(&value)) return &plain->text;
+  return std::get_if<std::string>(&value);
+}
+
+// The functions below each make one kind of row. `Member` is a generic lambda from settings to the member.
+template <class Member>
+using member_type = std::remove_cvref_t<std::invoke_result_t<Member, settings&>>;
+
+template <class Member>
+tunable count(std::string_view key, std::string_view unit, std::int64_t least, std::int64_t most,
+              Member member, std::string help) {
+  const auto range = fmt::format("{}..{}{}{}", least, most, unit.empty() ? "" : " ", unit);
+  return {key, std::move(help), range, [=](const settings& s) { return fmt::format("{}", member(s)); },
+          [=](settings& s, const written& value) -> std::string {
+            std::optional<std::int64_t> number;
+            if (const auto* plain = std::get_if<untyped>(&value)) number = parse_integer(plain->text);
+            if (const auto* typed = std::get_if<std::int64_t>(&value)) number = *typed;
+            if (!number) return expected("an integer", value, range);
+            if (*number < least || *number > most)
+              return fmt::format("{} is out of range; allowed: {}", *number, range);
+            member(s) = static_cast<member_type<Member>>(*number);
+            return {};
+          }};
+}
+
+template <class Member>
+tunable size(std::string_view key, std::int64_t least, std::int64_t most, Member member, std::string help) {
+  const auto range = fmt::format("{}..{} bytes", print_size(least), print_size(most));
+  return {key, std::move(help), range,
+          [=](const settings& s) {
+            const auto text = print_size(member(s));
+            return parse_integer(text) ? text : quoted(text);
+          },
+          [=](settings& s, const written& value) -> std::string {
+            std::optional<std::int64_t> bytes;
+            if (const auto* text = text_of(value)) bytes = parse_size(*text);
+            if (const auto* typed = std::get_if<std::int64_t>(&value)) bytes = *typed;
+            if (!bytes) return expected("bytes, such as 16384 or \"16KiB\"", value, range);
+            if (*bytes < least || *bytes > most)
+              return fmt::format("{} is out of range; allowed: {}", shown(value), range);
+            member(s) = static_cast<member_type<Member>>(*bytes);
+            return {};
+          }};
+}
+
+template <class Member>
+tunable duration(std::string_view key, std::chrono::milliseconds least, std::chrono::milliseconds most,
+                 Member member, std::string help) {
+  const auto range = fmt::format("{}..{}", print_duration(least), print_duration(most));
+  return {key, std::move(help), range, [=](const settings& s) { return quoted(print_duration(member(s))); },
+          [=](settings& s, const written& value) -> std::string {
+            std::optional<std::chrono::milliseconds> d;
+            if (const auto* text = text_of(value)) d = parse_duration(*text);
+            if (!d) return expected("a duration with its unit, such as \"60s\" or \"250ms\"", value, range);
+            if (*d < least || *d > most)
+              return fmt::format("{} is out of range; allowed: {}", shown(value), range);
+            member(s) = *d;
+            return {};
+          }};
+}
+
+template <class Member>
+tunable fact(std::string_view key, Member member, std::string help) {
+  return {key, std::move(help), "true, false",
+          [=](const settings& s) { return fmt::format("{}", member(s)); },
+          [=](settings& s, const written& value) -> std::string {
+            const auto* plain = std::get_if<untyped>(&value);
+            if (const auto* typed = std::get_if<bool>(&value))
+              member(s) = *typed;
+            else if (plain != nullptr && (plain->text == "true" || plain->text == "false"))
+              member(s) = plain->text == "true";
+            else
+              return expected("a boolean", value, "true, false");
+            return {};
+          }};
+}
+
+template <class Member>
+tunable choice(std::string_view key, Member member, std::string help) {
+  using enumeration = member_type<Member>;
+  std::vector<std::string> words;
+  for (const auto& each : names<enumeration>) words.emplace_back(each.name);
+  const auto range = fmt::format("{}", fmt::join(words, ", "));
+  return {key, std::move(help), range, [=](const settings& s) { return quoted(name_of(member(s))); },
+          [=](settings& s, const written& value) -> std::string {
+            const auto* text = text_of(value);
+            if (text == nullptr) return expected("a string", value, range);
+            const auto parsed = parse_name<enumeration>(*text);
+            if (!parsed)
+              return fmt::format("{} is none of: {}{}", quoted(*text), range, suggestion(*text, words));
+            member(s) = *parsed;
+            return {};
+          }};
+}
+
+template <class Member>
+tunable mode(std::string_view key, Member member, std::string help) {
+  const std::string range = "\"0000\"..\"0777\", octal";
+  return {key, std::move(help), range,
+          [=](const settings& s) { return quoted(fmt::format("{:04o}", member(s))); },
+          [=](settings& s, const written& value) -> std::string {
+            std::optional<std::uint32_t> bits;
+            if (const auto* text = text_of(value)) bits = parse_mode(*text);
+            if (!bits) return expected("permissions as an octal string, such as \"0600\"", value, range);
+            if (*bits > 0777) return fmt::format("{} is out of range; allowed: {}", shown(value), range);
+            member(s) = *bits;
+            return {};
+          }};
+}
+
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> out;
+  for (std::size_t at = 0; at <= text.size();) {
+    const auto end = std::min(text.find(',', at), text.size());
+    out.emplace_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return out;
+}
+
+tunable addresses() {
+  const std::string range =
+      "one or more of \"127.0.0.1:7000\", \"[::1]:7000\", \"*:7000\", \"unix:/path\", \"unix:@name\", "
+      "\"fd:3\"";
+  return {"listen", "where to accept connections; one string or a list", range,
+          [](const settings& s) {
+            std::vector<std::string> each;
+            for (const auto& address : s.listen) each.push_back(quoted(address));
+            return fmt::format("[{}]", fmt::join(each, ", "));
+          },
+          [=](settings& s, const written& value) -> std::string {
+            std::vector<std::string> list;
+            if (const auto* typed = std::get_if<std::vector<std::string>>(&value)) list = *typed;
+            if (const auto* one = std::get_if<std::string>(&value)) list = {*one};
+            if (const auto* plain = std::get_if<untyped>(&value)) list = split(plain->text);
+            if (list.empty() || std::find(list.begin(), list.end(), "") != list.end())
+              return expected("addresses", value, range);
+            s.listen = std::move(list);
+            return {};
+          }};
+}
+
+tunable cores() {
+  const std::string range = "\"auto\", CPU numbers \"0-3,8\", in a file also [0, 2]";
+  return {"cores.use", "the CPUs that run loops; auto: every allowed one, within the cgroup quota", range,
+          [](const settings& s) { return quoted(s.cores.use); },
+          [=](settings& s, const written& value) -> std::string {
+            std::string use;
+            if (const auto* list = std::get_if<std::vector<std::string>>(&value))
+              use = fmt::format("{}", fmt::join(*list, ","));
+            else if (const auto* text = text_of(value))
+              use = *text;
+            if (use.empty() || (use != "auto" && use.find_first_not_of("0123456789,-") != std::string::npos))
+              return expected("CPUs", value, range);
+            s.cores.use = std::move(use);
+            return {};
+          }};
+}
+
+template <class Member>
+tunable path(std::string_view key, Member member, std::string help) {
+  const std::string range = "\"\" or an absolute path";
+  return {key, std::move(help), range, [=](const settings& s) { return quoted(member(s)); },
+          [=](settings& s, const written& value) -> std::string {
+            const auto* text = text_of(value);
+            if (text == nullptr) return expected("a path", value, range);
+            if (!text->empty() && text->front() != '/')
+              return fmt::format("{} is no absolute path; allowed: {}", quoted(*text), range);
+            member(s) = *text;
+            return {};
+          }};
+}
+
+tunable processes() {
+  constexpr std::int64_t most = 256;
+  const auto range = fmt::format("\"auto\", 1..{} processes", most);
+  return {"processes.count", "worker processes of model process-pool; auto: as many as there are cores",
+          range,
+          [](const settings& s) {
+            return s.processes.count == 0 ? quoted("auto") : fmt::format("{}", s.processes.count);
+          },
+          [=](settings& s, const written& value) -> std::string {
+            const auto* text = text_of(value);
+            std::optional<std::int64_t> number;
+            if (const auto* plain = std::get_if<untyped>(&value)) number = parse_integer(plain->text);
+            if (const auto* typed = std::get_if<std::int64_t>(&value)) number = *typed;
+            if (text != nullptr && *text == "auto") {
+              s.processes.count = 0;
+              return {};
+            }
+            if (!number) return expected("a number of processes", value, range);
+            if (*number < 1 || *number > most)
+              return fmt::format("{} is out of range; allowed: {}", *number, range);
+            s.processes.count = static_cast<std::uint32_t>(*number);
+            return {};
+          }};
+}
+
+std::vector<tunable> make_tunables() {
+  using namespace std::chrono_literals;
+  constexpr std::int64_t kib = 1024;
+  return {
+      addresses(),
+      choice(
+          "model", [](auto& s) -> auto& { return s.model; }, "the concurrency model; see --list-models"),
+      choice(
+          "io", [](auto& s) -> auto& { return s.io; }, "how a loop does I/O"),
+
+      cores(),
+      fact(
+          "cores.pin", [](auto& s) -> auto& { return s.cores.pin; }, "bind each loop to its CPU"),
+
+      choice(
+          "distribute.policy", [](auto& s) -> auto& { return s.distribute.policy; },
+          "who serves a new connection; kernel: a listening socket per loop (SO_REUSEPORT)"),
+      fact(
+          "distribute.pin_incoming", [](auto& s) -> auto& { return s.distribute.pin_incoming; },
+          "with policy kernel: serve a connection on the CPU that received it"),
+      count(
+          "distribute.seed", "", 0, 4'294'967'295, [](auto& s) -> auto& { return s.distribute.seed; },
+          "of the policies that draw at random; 0: another one at each start"),
+
+      count(
+          "limits.connections", "connections", 1, 10'000'000,
+          [](auto& s) -> auto& { return s.limits.connections; },
+          "connections open at once; at the limit no more are accepted"),
+      duration(
+          "limits.idle_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.limits.idle_timeout; },
+          "close a connection that says nothing for so long; 0s: never"),
+      duration(
+          "limits.drain_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.limits.drain_timeout; },
+          "how long a stopping server waits for its connections to end"),
+      choice(
+          "limits.excess", [](auto& s) -> auto& { return s.limits.excess; },
+          "a client beyond limits.connections waits in the kernel's queue, or is closed at once"),
+      count(
+          "limits.connections_per_ip", "connections", 0, 10'000'000,
+          [](auto& s) -> auto& { return s.limits.connections_per_ip; },
+          "connections that one client address may have; one more is closed at once; 0: no limit"),
+      duration(
+          "limits.stall", 0ms, 1h, [](auto& s) -> auto& { return s.limits.stall; },
+          "report a handler that holds up its core for so long; 0s: never"),
+
+      count(
+          "socket.backlog", "connections", 1, 65535, [](auto& s) -> auto& { return s.socket.backlog; },
+          "connections waiting to be accepted; the kernel caps it at net.core.somaxconn"),
+      fact(
+          "socket.nodelay", [](auto& s) -> auto& { return s.socket.nodelay; },
+          "TCP_NODELAY: send small messages at once"),
+      mode(
+          "socket.unix_mode", [](auto& s) -> auto& { return s.socket.unix_mode; },
+          "permissions of a unix socket's file"),
+
+      size(
+          "loop.chunk_size", 512, 1024 * kib, [](auto& s) -> auto& { return s.loop.chunk_size; },
+          "bytes of one receive buffer"),
+      count(
+          "loop.idle_chunks", "buffers", 0, 65536, [](auto& s) -> auto& { return s.loop.idle_chunks; },
+          "free receive buffers that a core keeps"),
+      count(
+          "loop.inline_budget", "operations", 1, 65536, [](auto& s) -> auto& { return s.loop.inline_budget; },
+          "operations that a coroutine completes at once before others get their turn"),
+      count(
+          "loop.harvests", "harvests", 1, 1024, [](auto& s) -> auto& { return s.loop.harvests; },
+          "harvests of socket events before timers and posted work get their turn"),
+      count(
+          "loop.events", "events", 1, 65536, [](auto& s) -> auto& { return s.loop.events; },
+          "socket events taken per epoll_wait"),
+
+      count(
+          "workers.count", "threads", 1, 1024, [](auto& s) -> auto& { return s.workers.count; },
+          "threads for handlers (model loop-with-workers) and for blocking or heavy work (offload)"),
+      count(
+          "workers.queue", "jobs", 1, 10'000'000, [](auto& s) -> auto& { return s.workers.queue; },
+          "jobs that wait for such a thread; one more is refused, and what comes from sockets is not read"),
+      choice(
+          "workers.io", [](auto& s) -> auto& { return s.workers.io; },
+          "model loop-with-workers: the loop reads and writes for its workers, or they do it themselves"),
+      count(
+          "workers.most", "threads", 1, 32768, [](auto& s) -> auto& { return s.workers.most; },
+          "threads of the models that start one per connection or per event"),
+
+      processes(),
+      choice(
+          "processes.accept", [](auto& s) -> auto& { return s.processes.accept; },
+          "who takes a connection: shared: a blocking accept in each worker; mutex: the worker that holds a "
+          "lock; "
+          "reuseport: a socket per worker; notify: the worker that the master tells; dispatch: the master"),
+      count(
+          "processes.loops", "loops", 1, 1024, [](auto& s) -> auto& { return s.processes.loops; },
+          "loops of one worker process, each on a CPU of its own"),
+      duration(
+          "processes.stuck_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.processes.stuck_timeout; },
+          "replace a worker whose loops have not turned for so long; 0s: never"),
+      count(
+          "processes.max_connections_per_worker", "connections", 0, 4'000'000'000,
+          [](auto& s) -> auto& { return s.processes.max_connections_per_worker; },
+          "replace a worker that has had so many, give or take a tenth; 0: never"),
+      size(
+          "processes.memory_limit", 0, 1024 * kib * kib * kib,
+          [](auto& s) -> auto& { return s.processes.memory_limit; },
+          "replace a worker that holds more resident memory; 0: never"),
+
+      choice(
+          "log.level", [](auto& s) -> auto& { return s.log.level; }, "lines below it are dropped"),
+      fact(
+          "log.distribute", [](auto& s) -> auto& { return s.log.distribute; },
+          "a line for each decision about who serves a connection, with the loads it was taken on"),
+      path(
+          "log.file", [](auto& s) -> auto& { return s.log.file; },
+          "where log lines and all of standard error go; empty: standard error as it is"),
+  };
+}
+
+}  // namespace
+
+std::span<const tunable> tunables() {
+  static const std::vector<tunable> table = make_tunables();
+  return table;
+}
+
+const tunable* find_tunable(std::string_view key) {
+  for (const auto& each : tunables())
+    if (each.key == key) return &each;
+  return nullptr;
+}
+
+std::string variable_of(std::string_view key) {
+  std::string name = "WEIR_";
+  for (const char c : key)
+    name += c == '.' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return name;
+}
+
+std::string key_suggestion(std::string_view wrong) {
+  std::vector<std::string> keys;
+  for (const auto& each : tunables()) {
+    // A key whose section was forgotten or wrong is the commonest slip.
+    const auto last = [](std::string_view key) { return key.substr(key.rfind('.') + 1); };
+    if (last(each.key) == last(wrong)) return fmt::format("; did you mean \"{}\"?", each.key);
+    keys.emplace_back(each.key);
+  }
+  return suggestion(wrong, keys);
+}
+
+}  // namespace weir

@@ -1,0 +1,69 @@
+#include "weir/connection/connect.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "kinds.hpp"
+#include "weir/base/error.hpp"
+#include "weir/base/unique_fd.hpp"
+
+namespace weir {
+namespace detail {
+namespace {
+
+extern const operation_kind kind_of_connect;
+
+// Waits until a connect that is in progress has an outcome.
+struct connect_operation : connection_operation {
+  explicit connect_operation(connection_state& c) noexcept : connection_operation(kind_of_connect, c) {}
+  bool await_ready() noexcept { return attempt(); }
+  template <task_promise P>
+  void await_suspend(std::coroutine_handle<P> h) {
+    wait_to_write(h);
+  }
+  int await_resume() const noexcept { return error; }
+
+  bool attempt() noexcept {
+    pollfd socket{on->fd, POLLOUT, 0};
+    if (::poll(&socket, 1, 0) == 0) return on->writable = false;
+    socklen_t size = sizeof error;
+    if (::getsockopt(on->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    return true;
+  }
+
+  int error = 0;
+};
+
+bool cancel_connect(operation& op, int error) noexcept {
+  auto& self = static_cast<connect_operation&>(op);
+  if (self.on->writing == &self) self.on->writing = nullptr;
+  self.error = error;
+  return true;
+}
+
+const operation_kind kind_of_connect{proceed_writing<connect_operation>, cancel_connect};
+
+}  // namespace
+}  // namespace detail
+
+task<connection> connect(endpoint to) {
+  connection_table& table = core::here().local<connection_table>();
+  const socket_address address = to.to_sockaddr();
+  unique_fd fd(::socket(address.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) throw_system_error(errno, "socket for " + to.to_string());
+  if (to.is_tcp()) {
+    const int on = 1;
+    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  int error = ::connect(fd.get(), address.get(), address.size) == 0 ? 0 : errno;
+  connection made(table.open(fd.release(), peer_address::from(address.get(), address.size)));
+  if (error == EINPROGRESS) error = co_await detail::connect_operation(made.state());
+  if (error != 0) throw_system_error(error, "connect " + to.to_string());
+  co_return made;
+}
+
+}  // namespace weir

@@ -1,0 +1,176 @@
+#include "weir/connection/reader.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "kinds.hpp"
+#include "weir/base/error.hpp"
+
+namespace weir {
+
+reader::~reader() {
+  if (block_ != nullptr) io::chunk_block::release(block_);
+}
+
+bool reader::make_room(std::size_t wanted) noexcept {
+  const std::size_t used = end_ - begin_;
+  if (block_ == nullptr) {
+    block_ = state_->chunks().take();
+    begin_ = end_ = 0;
+    return block_ != nullptr;
+  }
+  if (used == 0) begin_ = end_ = 0;
+  if (end_ < block_->capacity && begin_ + wanted <= block_->capacity) return true;
+  if (wanted <= block_->capacity && used < block_->capacity) {
+    std::memmove(block_->data(), block_->data() + begin_, used);
+  } else {
+    // Twice as much, but not beyond the longest message with its delimiter.
+    auto* const bigger = io::chunk_block::make(std::max(wanted, 2 * block_->capacity));
+    if (bigger == nullptr) return false;
+    std::memcpy(bigger->data(), block_->data() + begin_, used);
+    io::chunk_block::release(block_);
+    block_ = bigger;
+  }
+  begin_ = 0;
+  end_ = used;
+  return true;
+}
+
+void reader::give_back_if_empty() noexcept {
+  if (block_ == nullptr || begin_ != end_) return;
+  io::chunk_block::release(block_);
+  block_ = nullptr;
+  begin_ = end_ = 0;
+}
+
+namespace detail {
+
+fill_operation::fill_operation(reader& r, std::size_t count, std::string_view mark) noexcept
+    : connection_operation(kind_of_fill, *r.state_), in(&r), least(count), delimiter(mark) {}
+
+bool fill_operation::is_satisfied() noexcept {
+  const std::string_view have = in->buffered();
+  if (delimiter.empty()) {
+    too_large = least > in->limit_;
+    return found = have.size() >= least || too_large;
+  }
+  const std::size_t at = have.find(delimiter, scanned);
+  if (at != std::string_view::npos) {
+    least = at;
+    too_large = at > in->limit_;
+    return found = true;
+  }
+  // The delimiter may begin in the last bytes.
+  scanned = have.size() < delimiter.size() ? 0 : have.size() - delimiter.size() + 1;
+  too_large = scanned > in->limit_;
+  return found = too_large;
+}
+
+bool fill_operation::waits_to_write() const noexcept {
+  return in->replies_ != nullptr && in->replies_->pending() != 0;
+}
+
+bool fill_operation::attempt_first() noexcept {
+  if (waits_to_write()) {
+    if (!on->writable || !on->driver->spend()) return false;
+  } else if (!on->readable || !on->driver->spend()) {
+    in->give_back_if_empty();
+    return false;
+  }
+  return attempt();
+}
+
+bool fill_operation::attempt() noexcept {
+  connection_state& c = *on;
+  // A failed flush loses the replies; that the peer is gone is found out by reading.
+  if (waits_to_write() && in->replies_->try_flush() == EAGAIN) return false;
+  for (;;) {
+    if (c.end != ending::none) [[unlikely]]
+      return true;
+    if (!c.readable) {
+      in->give_back_if_empty();
+      return false;
+    }
+    const std::size_t used = in->buffered().size();
+    if (!in->make_room(std::max(least, used + 1))) {
+      error = ENOMEM;
+      return true;
+    }
+    const std::size_t room = in->block_->capacity - in->end_;
+    const long n = system_call::recv(c.fd, in->block_->data() + in->end_, room);
+    if (n <= 0) {
+      const bool over = ended(c, n, used == 0);
+      if (!over) in->give_back_if_empty();
+      return over;
+    }
+    in->end_ += static_cast<std::size_t>(n);
+    if (static_cast<std::size_t>(n) < room && !c.hung_up) {
+      c.readable = false;
+      c.heard = true;
+    }
+    if (is_satisfied()) return true;
+  }
+}
+
+void fill_operation::throw_if_failed() const {
+  if (error != 0) throw_failed(error, "read from");
+  if (too_large) throw std::system_error(errc::message_too_large, on->peer().to_string());
+}
+
+std::optional<std::string_view> until_operation::await_resume() const {
+  throw_if_failed();
+  const std::string_view have = in->buffered();
+  if (!found) {
+    if (have.empty()) return std::nullopt;
+    throw std::system_error(errc::truncated, on->peer().to_string());
+  }
+  in->consume(least + delimiter.size());
+  return have.substr(0, least);
+}
+
+std::optional<std::string_view> exactly_operation::await_resume() const {
+  throw_if_failed();
+  const std::string_view have = in->buffered();
+  if (!found) {
+    if (have.empty()) return std::nullopt;
+    throw std::system_error(errc::truncated, on->peer().to_string());
+  }
+  in->consume(least);
+  return have.substr(0, least);
+}
+
+std::string_view peek_operation::await_resume() const {
+  throw_if_failed();
+  return in->buffered();
+}
+
+namespace {
+
+bool proceed_fill(operation& op) noexcept {
+  auto& self = static_cast<fill_operation&>(op);
+  // It waits in one direction only.
+  if (self.on->reading == &self) self.on->reading = nullptr;
+  if (self.on->writing == &self) self.on->writing = nullptr;
+  if (self.attempt()) return true;
+  if (self.waits_to_write())
+    self.park_writing();
+  else
+    self.park_reading();
+  return false;
+}
+
+bool cancel_fill(operation& op, int error) noexcept {
+  auto& self = static_cast<fill_operation&>(op);
+  if (self.on->reading == &self) self.on->reading = nullptr;
+  if (self.on->writing == &self) self.on->writing = nullptr;
+  self.error = error;
+  return true;
+}
+
+}  // namespace
+
+const operation_kind kind_of_fill{proceed_fill, cancel_fill};
+
+}  // namespace detail
+}  // namespace weir

@@ -1,0 +1,199 @@
+#include "weir/core/core.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <utility>
+
+#include "weir/base/error.hpp"
+#include "weir/base/log.hpp"
+
+namespace weir {
+namespace {
+
+constinit thread_local core* current_core = nullptr;
+
+// Pins the calling thread, and lets it go where it could before.
+class pinned {
+ public:
+  explicit pinned(std::optional<int> cpu) {
+    if (!cpu) return;
+    CPU_ZERO(&before_);
+    if (::sched_getaffinity(0, sizeof before_, &before_) != 0) throw_system_error(errno, "sched_getaffinity");
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(static_cast<unsigned>(*cpu), &only);
+    if (::sched_setaffinity(0, sizeof only, &only) != 0)
+      throw_system_error(errno, fmt::format("pin a thread to CPU {}", *cpu));
+    active_ = true;
+  }
+  pinned(const pinned&) = delete;
+  pinned& operator=(const pinned&) = delete;
+  ~pinned() {
+    if (active_) ::sched_setaffinity(0, sizeof before_, &before_);
+  }
+
+ private:
+  cpu_set_t before_{};
+  bool active_ = false;
+};
+
+// sendfile(2) cannot be told not to raise SIGPIPE when the peer is gone: what it raises on this thread
+// meanwhile is swallowed.
+class sigpipe_blocked {
+ public:
+  sigpipe_blocked() {
+    ::sigemptyset(&only_);
+    ::sigaddset(&only_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &only_, &before_);
+  }
+  sigpipe_blocked(const sigpipe_blocked&) = delete;
+  sigpipe_blocked& operator=(const sigpipe_blocked&) = delete;
+  ~sigpipe_blocked() {
+    if (::sigismember(&before_, SIGPIPE) == 1) return;
+    const timespec now{};
+    while (::sigtimedwait(&only_, nullptr, &now) > 0) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t only_;
+  sigset_t before_;
+};
+
+// Makes the calling thread known while it runs the core.
+class running_thread {
+ public:
+  running_thread(std::mutex& m, std::optional<pthread_t>& at) : mutex_(m), at_(at) {
+    const std::lock_guard lock(mutex_);
+    at_ = ::pthread_self();
+  }
+  running_thread(const running_thread&) = delete;
+  running_thread& operator=(const running_thread&) = delete;
+  ~running_thread() {
+    const std::lock_guard lock(mutex_);
+    at_.reset();
+  }
+
+ private:
+  std::mutex& mutex_;
+  std::optional<pthread_t>& at_;
+};
+
+}  // namespace
+
+// A root task of the core's own, in the list of those that have not ended.
+class core::spawned final : public chain {
+ public:
+  spawned(core& home, task<> t)
+      : chain(home.driver_),
+        home_(home),
+        frame_(t.release_to(*this)),
+        next_(home.spawned_),
+        link_(&home.spawned_) {
+    if (next_ != nullptr) next_->link_ = &next_;
+    home.spawned_ = this;
+    resume_later(frame_);
+  }
+  spawned(const spawned&) = delete;
+  spawned& operator=(const spawned&) = delete;
+  ~spawned() {
+    *link_ = next_;
+    if (next_ != nullptr) next_->link_ = link_;
+    home_.driver_.unschedule(*this);
+    abandon();
+    frame_.destroy();
+  }
+
+  void finished() noexcept override {
+    if (&chain::home() == &home_.driver_) return schedule();
+    move_to(home_.driver_);
+    home_.driver_.deliver(remote_wake::make(*this));
+  }
+  void turn() override {
+    if (!frame_.done()) return resume();
+    try {
+      frame_.promise().take();
+    } catch (const std::exception& e) {
+      log::error("core {}: a task ended with an exception: {}", home_.index_, e.what());
+    } catch (...) {
+      log::error("core {}: a task ended with an exception", home_.index_);
+    }
+    delete this;
+  }
+
+ private:
+  core& home_;
+  std::coroutine_handle<task<>::promise_type> frame_;
+  spawned* next_;
+  spawned** link_;
+};
+
+core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_pool* shared_with,
+           core_pool* pool)
+    : index_(index),
+      cpu_(cpu),
+      pool_(pool),
+      own_offload_(shared_with == nullptr ? std::make_unique<offload_pool>(s.workers.count, s.workers.queue)
+                                          : nullptr),
+      offload_(shared_with == nullptr ? own_offload_.get() : shared_with),
+      context_(1),
+      chunks_(s.loop.chunk_size, s.loop.idle_chunks, handlers_visit(s.model)),
+      driver_(context_,
+              {.inline_budget = s.loop.inline_budget,
+               .harvests = s.loop.harvests,
+               .events = s.loop.events,
+               .one_turn = io_blocks(s.model)},
+              chunks_),
+      timers_(context_) {
+  // Threads that only may come to wait for sockets have no epoll set until they do.
+  if (!io_blocks(s.model) && !handlers_visit(s.model)) driver_.open();
+}
+
+core::~core() {
+  if (own_offload_) own_offload_->stop();
+  // Frames first: what they own gives itself back to the core.
+  const entered here(*this);
+  while (spawned_ != nullptr) delete spawned_;
+  while (!locals_in_order_.empty()) locals_in_order_.pop_back();
+}
+
+core::entered::entered(core& c) noexcept : before_(std::exchange(current_core, &c)), queue_(c.driver()) {}
+
+core::entered::~entered() { current_core = before_; }
+
+core* core::current() noexcept { return current_core; }
+
+core& core::here() {
+  if (current_core == nullptr) throw std::system_error(errc::not_on_a_core);
+  return *current_core;
+}
+
+void core::run() {
+  const pinned on(cpu_);
+  const sigpipe_blocked quiet;
+  const entered here(*this);
+  const running_thread known(thread_mutex_, thread_);
+  const auto work = asio::make_work_guard(context_);
+  context_.run();
+}
+
+std::size_t core::poll() {
+  const sigpipe_blocked quiet;
+  const entered here(*this);
+  context_.restart();
+  return context_.poll();
+}
+
+bool core::interrupt(int signal) noexcept {
+  const std::lock_guard lock(thread_mutex_);
+  return thread_ && ::pthread_kill(*thread_, signal) == 0;
+}
+
+void core::spawn(task<> t) { new spawned(*this, std::move(t)); }
+
+}  // namespace weir

@@ -1,0 +1,150 @@
+#include "weir/core/stall_detector.hpp"
+
+#include <cxxabi.h>
+#include <execinfo.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string_view>
+
+#include "weir/base/error.hpp"
+#include "weir/base/log.hpp"
+
+namespace weir {
+namespace {
+
+constexpr int probe_signal = SIGURG;  // ignored by default, so a late one does no harm
+
+// What the signal handler notes. One at a time: detectors take turns by `taken`.
+struct sighting {
+  std::atomic<bool> taken{false};
+  std::atomic<bool> asked{false};
+  std::atomic<bool> answered{false};
+  std::array<char, 128> who{};
+  std::array<void*, 32> stack{};
+  int depth = 0;
+};
+sighting seen_by_handler;
+
+// On the stalled core's thread. Allocates nothing.
+void note(int) {
+  const int saved = errno;
+  sighting& s = seen_by_handler;
+  if (s.asked.exchange(false)) {
+    core* const here = core::current();
+    const chain* const line = here == nullptr ? nullptr : here->driver().running();
+    s.who[0] = '\0';
+    if (line != nullptr) line->describe(s.who.data(), s.who.size());
+    s.depth = ::backtrace(s.stack.data(), static_cast<int>(s.stack.size()));
+    s.answered.store(true, std::memory_order_release);
+  }
+  errno = saved;
+}
+
+// "binary(symbol+0x12) [0x34]" as the function's name, or as it is.
+std::string readable(const char* symbol) {
+  const std::string_view text = symbol;
+  const auto open = text.find('(');
+  const auto plus = text.find('+', open);
+  if (open == std::string_view::npos || plus == std::string_view::npos || plus == open + 1) {
+    const auto slash = text.rfind('/', open);
+    return std::string(text.substr(slash == std::string_view::npos ? 0 : slash + 1));
+  }
+  const std::string name(text.substr(open + 1, plus - open - 1));
+  int status = -1;
+  const std::unique_ptr<char, void (*)(void*)> plain(
+      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
+  return status == 0 ? plain.get() : name;
+}
+
+std::string stack_of(const sighting& s) {
+  const std::unique_ptr<char*, void (*)(void*)> symbols(::backtrace_symbols(s.stack.data(), s.depth),
+                                                        std::free);
+  if (!symbols) return {};
+  std::string out;
+  // The first two are this handler and the kernel's frame for it.
+  for (int i = 2; i < std::min(s.depth, 12); ++i)
+    out += (out.empty() ? "" : " < ") + readable(symbols.get()[i]);
+  return out;
+}
+
+void log_stall(const stall& s) {
+  log::warning("core {} has been held up for {} ms by {}: {}", s.core, s.lasted.count(), s.who, s.stack);
+}
+
+}  // namespace
+
+stall_detector::stall_detector(core_pool& cores, std::chrono::milliseconds limit,
+                               std::function<void(const stall&)> report, std::chrono::milliseconds interval)
+    : cores_(cores),
+      limit_(limit),
+      report_(report ? std::move(report) : log_stall),
+      interval_(interval),
+      watched_(cores.size()),
+      last_report_(std::chrono::steady_clock::now() - interval) {
+  // The first backtrace loads a library, which a signal handler must not.
+  std::array<void*, 1> unused;
+  ::backtrace(unused.data(), 1);
+  struct sigaction action{};
+  action.sa_handler = note;
+  action.sa_flags = SA_RESTART;
+  if (::sigaction(probe_signal, &action, nullptr) != 0) throw_system_error(errno, "sigaction SIGURG");
+  thread_ = std::thread([this] { watch(); });
+}
+
+stall_detector::~stall_detector() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  stop_.notify_one();
+  thread_.join();
+}
+
+void stall_detector::watch() {
+  const auto pause = std::max(limit_ / 4, std::chrono::milliseconds(1));
+  std::unique_lock lock(mutex_);
+  while (!stop_.wait_for(lock, pause, [this] { return stopping_; })) {
+    std::size_t i = 0;
+    for (core& c : cores_) look_at(c, i++);
+  }
+}
+
+void stall_detector::look_at(core& c, std::size_t i) {
+  watched& w = watched_[i];
+  const auto now = std::chrono::steady_clock::now();
+  const std::uint64_t beat = c.driver().batch();
+  if (beat != w.beat || c.driver().running() == nullptr) {
+    w = {beat, now, false};
+    return;
+  }
+  if (w.reported || now - w.since < limit_) return;
+  w.reported = true;
+  seen_.fetch_add(1, std::memory_order_relaxed);
+  if (now - last_report_ < interval_) return;
+
+  sighting& s = seen_by_handler;
+  if (s.taken.exchange(true)) return;
+  s.answered = false;
+  s.asked = true;
+  if (c.interrupt(probe_signal)) {
+    const auto deadline = now + std::chrono::milliseconds(100);
+    while (!s.answered.load(std::memory_order_acquire) && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::yield();
+  }
+  s.asked = false;
+  if (s.answered && s.who[0] != '\0') {
+    last_report_ = now;
+    report_({.core = c.index(),
+             .lasted = std::chrono::duration_cast<std::chrono::milliseconds>(now - w.since),
+             .who = s.who.data(),
+             .stack = stack_of(s)});
+  }
+  s.taken = false;
+}
+
+}  // namespace weir

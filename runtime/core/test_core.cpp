@@ -1,0 +1,18 @@
+#include "weir/core/test_core.hpp"
+
+namespace weir {
+
+void test_core::settle() {
+  while (core_.poll() != 0) {
+  }
+}
+
+void test_core::advance(std::chrono::milliseconds d) {
+  settle();
+  while (d.count() > 0) {
+    d = clock_.advance_to_next(d);
+    settle();
+  }
+}
+
+}  // namespace weir

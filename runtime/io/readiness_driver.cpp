@@ -1,0 +1,224 @@
+#include "weir/io/readiness_driver.hpp"
+
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+#include "weir/base/error.hpp"
+
+namespace weir::io {
+namespace {
+
+std::uint64_t coarse_milliseconds() noexcept {
+  timespec t;
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return static_cast<std::uint64_t>(t.tv_sec * 1000 + t.tv_nsec / 1'000'000);
+}
+
+int make_set() {
+  const int set = ::epoll_create1(EPOLL_CLOEXEC);
+  if (set < 0) throw_system_error(errno, "epoll_create1");
+  return set;
+}
+
+}  // namespace
+
+readiness_driver::readiness_driver(asio::io_context& context, bounds limits, chunk_pool& chunks)
+    : context_(context),
+      bounds_(limits),
+      chunks_(chunks),
+      budget_(limits.inline_budget),
+      now_(coarse_milliseconds()) {}
+
+void readiness_driver::open() {
+  if (set_ >= 0) return;
+  events_.resize(bounds_.events);
+  unique_fd set(make_set());
+  in_asio_.emplace(context_, set.get());
+  set_ = set.release();
+  wait();
+}
+
+readiness_driver::~readiness_driver() {
+  for (remote_wake* w = delivered_.load(); w != nullptr;) remote_wake::free(std::exchange(w, w->next));
+}
+
+std::uint64_t readiness_driver::refresh_now() noexcept {
+  if (!held_) now_ = coarse_milliseconds();
+  return now_;
+}
+
+void readiness_driver::close() noexcept {
+  error_code ignored;
+  if (in_asio_) in_asio_->close(ignored);
+}
+
+void readiness_driver::register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept {
+  if (on.waits == manner::loop) return watch(on, what);
+  elsewhere_(on, what == descriptor::watch::reads);
+}
+
+void readiness_driver::watch(descriptor& on, descriptor::watch what) noexcept {
+  if (set_ < 0) try {
+      open();
+    } catch (const std::exception&) {  // as below
+    }
+  epoll_event e{};
+  e.events = EPOLLIN | EPOLLRDHUP;
+  if (!on.level) e.events |= EPOLLET;
+  if (what == descriptor::watch::both) e.events |= EPOLLOUT;
+  e.data.ptr = &on;
+  const int how = on.watched == descriptor::watch::none ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (::epoll_ctl(set_, how, on.fd, &e) == 0) {
+    on.watched = what;
+    return;
+  }
+  // Without a registration no event would come: go on trying from the run queue, which keeps the loop fair.
+  operation*& op = what == descriptor::watch::both ? on.writing : on.reading;
+  schedule(*std::exchange(op, nullptr)->line);
+}
+
+void readiness_driver::forget(descriptor& on) noexcept {
+  if (std::exchange(on.watched, descriptor::watch::none) == descriptor::watch::none) return;
+  epoll_event ignored{};
+  ::epoll_ctl(set_, EPOLL_CTL_DEL, on.fd, &ignored);
+}
+
+bool readiness_driver::arm_once(descriptor& on, bool for_reading) noexcept {
+  epoll_event e{};
+  e.events = (for_reading ? EPOLLIN | EPOLLRDHUP : EPOLLOUT) | EPOLLONESHOT;
+  e.data.ptr = &on;
+  const int how = on.watched == descriptor::watch::none ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (::epoll_ctl(set_, how, on.fd, &e) != 0) return false;
+  on.watched = descriptor::watch::both;
+  return true;
+}
+
+void readiness_driver::run_now(chain& line) {
+  refresh_now();
+  budget_ = bounds_.inline_budget;
+  now_runs(&line);
+  line.resume();
+  now_runs(nullptr);
+}
+
+void readiness_driver::schedule(chain& line) noexcept {
+  if (!queue_.push(line) || running_) return;
+  running_ = true;
+  asio::post(context_, [this] { on_ready(); });
+}
+
+void readiness_driver::unschedule(chain& line) noexcept { queue_.remove(line); }
+
+void readiness_driver::deliver(remote_wake* w) noexcept {
+  remote_wake* before = delivered_.load(std::memory_order_relaxed);
+  do {
+    w->next = before;
+  } while (
+      !delivered_.compare_exchange_weak(before, w, std::memory_order_acq_rel, std::memory_order_relaxed));
+  // From here on `w` belongs to the home thread. Whoever finds the stack empty wakes it, for all that follow.
+  if (before == nullptr) asio::post(context_, [this] { take_delivered(); });
+}
+
+void readiness_driver::take_delivered() {
+  remote_wake* newest = delivered_.exchange(nullptr, std::memory_order_acq_rel);
+  remote_wake* oldest = nullptr;
+  while (newest != nullptr) {
+    remote_wake* const w = std::exchange(newest, newest->next);
+    w->next = std::exchange(oldest, w);
+  }
+  while (oldest != nullptr) {
+    remote_wake* const w = std::exchange(oldest, oldest->next);
+    if (chain* const line = remote_wake::arrived(w)) queue_.push(*line);
+  }
+  if (running_ || queue_.empty()) return;
+  // Now: a turn of Asio's and a look at the sockets first would each cost a system call.
+  running_ = true;
+  begin_batch();
+  give_turns();
+  if (queue_.empty())
+    running_ = false;
+  else
+    asio::post(context_, [this] { on_ready(); });
+}
+
+void readiness_driver::wait() {
+  if (waiting_) return;
+  waiting_ = true;
+  in_asio_->async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code ec) {
+    waiting_ = false;
+    if (!ec) on_ready();
+  });
+}
+
+void readiness_driver::on_ready() {
+  running_ = true;
+  const std::uint32_t rounds = bounds_.one_turn ? 1 : bounds_.harvests;
+  for (std::uint32_t round = 0; round < rounds; ++round) {
+    const std::size_t n = harvest();
+    give_turns();
+    // One lone event: most likely nobody else is there, and Asio's wait finds out as well.
+    if (n < 2 && queue_.empty()) break;
+  }
+  if (!queue_.empty()) {
+    asio::post(context_, [this] { on_ready(); });
+  } else {
+    running_ = false;
+  }
+  if (in_asio_ && in_asio_->is_open()) wait();
+}
+
+// Several turns for each epoll_wait: chains that only wait for each other cost no system call per turn.
+void readiness_driver::give_turns() {
+  queue_.run(bounds_.one_turn ? 1 : bounds_.inline_budget, [this](chain& line) {
+    budget_ = bounds_.inline_budget;
+    now_runs(&line);
+  });
+  now_runs(nullptr);
+}
+
+void readiness_driver::begin_batch() noexcept {
+  refresh_now();
+  batch_.store(batch() + 1, std::memory_order_relaxed);
+}
+
+std::size_t readiness_driver::harvest() {
+  const int n = set_ < 0 ? 0 : ::epoll_wait(set_, events_.data(), static_cast<int>(events_.size()), 0);
+  begin_batch();
+  const epoll_event* const end = events_.data() + (n > 0 ? n : 0);
+  for (const epoll_event* e = events_.data(); e != end; ++e) {
+    auto& d = *static_cast<descriptor*>(e->data.ptr);
+    const std::uint32_t events = e->events;
+    if ((events & ~std::uint32_t{EPOLLIN}) != 0) [[unlikely]] {
+      more_than_input(d, events);
+      continue;
+    }
+    d.readable = true;
+    if (d.reading != nullptr) [[likely]] {
+      give_turn(*d.reading);
+    } else if (d.level) {
+      forget(d);
+    }
+  }
+  return n > 0 ? static_cast<std::size_t>(n) : 0;
+}
+
+void readiness_driver::more_than_input(descriptor& d, std::uint32_t events) {
+  const bool input = (events & ~std::uint32_t{EPOLLOUT}) != 0;
+  const bool room = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+  d.readable |= input;
+  d.writable |= room;
+  d.hung_up |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  operation* const reading = input ? d.reading : nullptr;
+  operation* const writing = room ? d.writing : nullptr;
+  if (input && reading == nullptr && d.level) forget(d);
+  // Whoever has a turn here may leave for another thread with the descriptor: so one turn, and the last
+  // thing.
+  if (reading != nullptr && writing != nullptr && reading != writing) writing->line->schedule();
+  if (reading != nullptr)
+    give_turn(*reading);
+  else if (writing != nullptr)
+    give_turn(*writing);
+}
+
+}  // namespace weir::io

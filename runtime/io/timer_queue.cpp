@@ -1,0 +1,59 @@
+#include "weir/io/timer_queue.hpp"
+
+#include <algorithm>
+
+namespace weir::io {
+namespace {
+
+using milliseconds = std::chrono::duration<std::uint64_t, std::milli>;
+
+}  // namespace
+
+std::uint64_t timer_queue::current_tick() noexcept {
+  return std::chrono::floor<milliseconds>(clock::now().time_since_epoch()).count();
+}
+
+timer_queue::timer_queue(asio::io_context& context) : context_(context), wheel_(current_tick()) {}
+
+std::uint64_t timer_queue::tick_after(clock::duration wait) const noexcept {
+  // A wait of centuries would overflow the clock.
+  const auto bounded =
+      std::clamp<clock::duration>(wait, clock::duration::zero(), std::chrono::hours(24 * 365));
+  if (held_) return wheel_.now() + std::chrono::ceil<milliseconds>(bounded).count();
+  return std::chrono::ceil<milliseconds>((clock::now() + bounded).time_since_epoch()).count();
+}
+
+void timer_queue::arm_at(timer& t, std::uint64_t expiry) {
+  wheel_.arm(t, expiry);
+  if (closed_ || held_) return;
+  if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);
+}
+
+void timer_queue::wait_for(std::uint64_t tick) {
+  waiting_for_ = tick;
+  if (!in_asio_) in_asio_.emplace(context_);
+  in_asio_->expires_at(clock::time_point(std::chrono::milliseconds(tick)));
+  in_asio_->async_wait([this](error_code ec) {
+    if (!ec) on_time();
+  });
+}
+
+void timer_queue::on_time() {
+  waiting_for_ = UINT64_MAX;
+  if (held_) return;
+  wheel_.advance(current_tick());
+  if (const auto next = wheel_.next(); next && *next < waiting_for_ && !closed_) wait_for(*next);
+}
+
+void timer_queue::hold() noexcept {
+  wheel_.advance(current_tick());
+  held_ = true;
+  if (in_asio_) in_asio_->cancel();
+}
+
+void timer_queue::close() {
+  closed_ = true;
+  if (in_asio_) in_asio_->cancel();
+}
+
+}  // namespace weir::io

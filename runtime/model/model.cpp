@@ -1,0 +1,117 @@
+#include "weir/model/model.hpp"
+
+#include <fmt/format.h>
+
+namespace weir {
+namespace {
+
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < model_table.size(); ++i)
+    if (static_cast<std::size_t>(model_table[i].kind) != i || !row_of(model_table[i].nearest).available)
+      return false;
+  return model_table.size() == names<model_kind>.size();
+}
+constexpr bool runs_on_cores(model_kind m) {
+  return !handlers_visit(m) && m != model_kind::thread_per_connection;
+}
+
+// A client address always meets the same worker process.
+constexpr bool finds_its_process(const settings& s) {
+  return s.processes.accept == accept_kind::dispatch && s.distribute.policy == policy_kind::ip_hash;
+}
+
+// What a process pool cannot do.
+std::optional<refusal> check_pool(const settings& s) {
+  const auto accept = s.processes.accept;
+  if (accept == accept_kind::shared && s.limits.connections < s.listen.size())
+    return refusal{
+        "limits.connections",
+        fmt::format("each of {} listening sockets holds a permit while it waits; the nearest that runs is "
+                    "limits.connections = {}",
+                    s.listen.size(), s.listen.size())};
+  if (accept == accept_kind::reuseport)
+    for (const auto& address : s.listen)
+      if (address.starts_with("unix:") || address.starts_with("fd:"))
+        return refusal{
+            "processes.accept",
+            fmt::format("\"reuseport\" opens several sockets on one TCP address, which \"{}\" is not; "
+                        "the nearest that runs is \"shared\"",
+                        address)};
+  if (accept == accept_kind::notify && s.distribute.policy == policy_kind::ip_hash)
+    return refusal{"distribute.policy",
+                   "policy \"ip-hash\" needs the client's address, which nobody knows before the worker has "
+                   "accepted; the nearest that runs is processes.accept = \"dispatch\""};
+  return std::nullopt;
+}
+
+static_assert(in_order(), "one row per model_kind, in its order, and every nearest model runs");
+
+}  // namespace
+
+std::optional<refusal> check(const settings& s, state_kind keeps) {
+  const auto& row = row_of(s.model);
+  if (!row.available)
+    return refusal{"model", fmt::format("model \"{}\" is not built yet; the nearest that runs is \"{}\"",
+                                        row.name(), name_of(row.nearest))};
+
+  if ((keeps == state_kind::per_core || keeps == state_kind::sharded) && !runs_on_cores(s.model))
+    return refusal{"model",
+                   fmt::format("the handler keeps state per core, without locks, and in model \"{}\" {} runs "
+                               "it; the nearest that runs is \"{}\"",
+                               row.name(), row.runs_handler,
+                               name_of(row.one_loop ? model_kind::single_loop : model_kind::loop_per_core))};
+  if ((keeps == state_kind::shared || keeps == state_kind::sharded) && s.model == model_kind::process_pool &&
+      !finds_its_process(s))
+    return refusal{"model",
+                   "the handler keeps state that every client must find again, and in model \"process-pool\" "
+                   "another process may serve it; the nearest that runs is \"loop-per-core\""};
+
+  const bool by_kernel = s.distribute.policy == policy_kind::kernel;
+  if (by_kernel && row.one_loop)
+    return refusal{
+        "distribute.policy",
+        fmt::format("policy \"kernel\" spreads connections over several loops and model \"{}\" has one; the "
+                    "nearest that runs is policy \"least-connections\", or model \"loop-per-core\"",
+                    row.name())};
+  if (by_kernel && s.model == model_kind::process_pool)
+    return refusal{
+        "distribute.policy",
+        "policy \"kernel\" gives each loop a socket of its own, and the sockets of model "
+        "\"process-pool\" are the master's; the nearest that runs is policy \"least-connections\""};
+  if (by_kernel)
+    for (const auto& address : s.listen)
+      if (address.starts_with("unix:") || address.starts_with("fd:"))
+        return refusal{
+            "distribute.policy",
+            fmt::format("policy \"kernel\" opens several sockets on one TCP address, which \"{}\" is not; "
+                        "the nearest that runs is policy \"least-connections\"",
+                        address)};
+  if (s.model == model_kind::process_pool)
+    if (const auto refused = check_pool(s)) return refused;
+  if (s.distribute.pin_incoming && !by_kernel)
+    return refusal{
+        "distribute.pin_incoming",
+        fmt::format("pin_incoming lets the kernel choose by CPU, but policy \"{}\" chooses here; set "
+                    "distribute.policy = \"kernel\" or pin_incoming = false",
+                    name_of(s.distribute.policy))};
+  if (s.distribute.pin_incoming && !s.cores.pin)
+    return refusal{
+        "distribute.pin_incoming",
+        "pin_incoming gives a connection to the loop of a CPU, but loops are not bound to CPUs; set "
+        "cores.pin = true or pin_incoming = false"};
+  return std::nullopt;
+}
+
+std::string list_models() {
+  std::string out;
+  for (const auto& row : model_table)
+    out += fmt::format(
+        "{}{}\n  accepts:      {}\n  does I/O:     {}\n  runs handler: {}\n  in the wild:  {}\n  use it:     "
+        "  {}\n\n",
+        row.name(), row.available ? "" : fmt::format(" (not built yet; nearest: {})", name_of(row.nearest)),
+        row.accepts, row.does_io, row.runs_handler, row.in_the_wild, row.advice);
+  out.pop_back();
+  return out;
+}
+
+}  // namespace weir

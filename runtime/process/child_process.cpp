@@ -1,0 +1,86 @@
+#include "weir/process/child_process.hpp"
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+
+#include "weir/base/error.hpp"
+#include "weir/base/log.hpp"
+
+namespace weir::process {
+namespace {
+
+// pidfd_open and pidfd_send_signal are called by number: the header of glibc 2.36 forgets extern "C".
+
+// Never returns into what was forked.
+[[noreturn]] void become(const std::function<int()>& body, ::pid_t master) noexcept {
+  int code = 1;
+  // A worker that is stuck, or stopped, leaves too; a master that dies between the two calls is noticed.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() == master) {
+    try {
+      code = body();
+    } catch (const std::exception& e) {
+      log::error("{}", e.what());
+    } catch (...) {
+      log::error("an exception of unknown type");
+    }
+  }
+  std::fflush(nullptr);
+  ::_exit(code);
+}
+
+}  // namespace
+
+std::string exit_reason::to_string() const {
+  if (!by_signal) return fmt::format("exit code {}", value);
+  const char* const name = ::sigabbrev_np(value);
+  return fmt::format("{}{}", name != nullptr ? "SIG" + std::string(name) : fmt::format("signal {}", value),
+                     dumped_core ? " (core dumped)" : "");
+}
+
+child_process::child_process(const std::function<int()>& body) {
+  std::fflush(nullptr);  // or both would write it
+  const ::pid_t master = ::getpid();
+  const ::pid_t pid = ::fork();
+  if (pid < 0) throw_system_error(errno, "fork");
+  if (pid == 0) become(body, master);
+  // Not reaped yet, so the number is still this child's.
+  fd_ = unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  pid_ = pid;
+  if (fd_) return;
+  const int error = errno;
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  throw_system_error(error, "pidfd_open");
+}
+
+child_process::~child_process() {
+  if (!signal(SIGKILL)) return;
+  ::siginfo_t info{};
+  while (::waitid(P_PIDFD, static_cast<::id_t>(fd_.get()), &info, WEXITED) != 0 && errno == EINTR) {
+  }
+}
+
+bool child_process::signal(int number) noexcept {
+  return fd_ && ::syscall(SYS_pidfd_send_signal, fd_.get(), number, nullptr, 0) == 0;
+}
+
+std::optional<exit_reason> child_process::reap() noexcept {
+  ::siginfo_t info{};
+  if (!fd_ || ::waitid(P_PIDFD, static_cast<::id_t>(fd_.get()), &info, WEXITED | WNOHANG) != 0 ||
+      info.si_pid == 0)
+    return std::nullopt;
+  fd_.reset();
+  return exit_reason{info.si_code != CLD_EXITED, info.si_status, info.si_code == CLD_DUMPED};
+}
+
+}  // namespace weir::process

@@ -1,0 +1,177 @@
+#include "weir/process/dispatcher.hpp"
+
+#include <fmt/ranges.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "weir/config/names.hpp"
+
+namespace weir::process {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t most_on_the_way = 64;  // to one worker
+constexpr int most_at_once = 64;             // accepts before other events have their turn
+
+// Any stable function of the client's address will do: the distributor mixes it.
+client_key key_of(int connection) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getpeername(connection, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  std::string_view bytes;
+  if (address.ss_family == AF_INET)
+    bytes = {reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in*>(&address)->sin_addr), 4};
+  if (address.ss_family == AF_INET6)
+    bytes = {reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in6*>(&address)->sin6_addr), 16};
+  return {std::hash<std::string_view>()(bytes), !bytes.empty()};
+}
+
+}  // namespace
+
+dispatcher::dispatcher(const settings& s) : mode_(s.processes.accept) { configure(s); }
+
+void dispatcher::configure(const settings& s) {
+  limit_ = s.limits.connections;
+  refuses_ = s.limits.excess == excess_kind::refuse;
+  tells_decisions_ = s.log.distribute;
+  policy_ = s.distribute.policy;
+  decide_.reset();
+  targets_ = 0;
+}
+
+std::vector<std::uint32_t> dispatcher::loads(std::span<lane* const> lanes) const {
+  std::vector<std::uint32_t> out;
+  for (const lane* each : lanes) {
+    if (each == nullptr || !each->takes) {
+      out.push_back(unavailable);
+      continue;
+    }
+    const auto on_the_way = static_cast<std::uint32_t>(each->unacknowledged.size());
+    const auto load = each->score->connections.load(std::memory_order_relaxed) + on_the_way;
+    out.push_back(on_the_way < most_on_the_way && load < limit_ ? load : unavailable);
+  }
+  return out;
+}
+
+bool dispatcher::has_room(std::span<lane* const> lanes) const {
+  const auto load = loads(lanes);
+  return std::any_of(load.begin(), load.end(), [](auto l) { return l != unavailable; });
+}
+
+// Only because of the limit, not because nobody is there.
+bool dispatcher::may_refuse(std::span<lane* const> lanes) const {
+  return refuses_ &&
+         std::any_of(lanes.begin(), lanes.end(), [](const lane* l) { return l != nullptr && l->takes; });
+}
+
+// Null if nobody takes one now.
+lane* dispatcher::choose(std::span<lane* const> lanes, client_key key) {
+  auto load = loads(lanes);
+  const auto least = *std::min_element(load.begin(), load.end());
+  if (least == unavailable) return nullptr;
+  // Figures of other processes are a moment old: a difference of one says nothing, and who is quicker to see
+  // that a client has left would get most of those that come and go.
+  for (auto& each : load)
+    if (each == least + 1) each = least;
+  if (!decide_ || targets_ != lanes.size()) {
+    targets_ = lanes.size();
+    decide_.emplace(policy_, targets_, last_number_ + 1);
+  }
+  lane& chosen = *lanes[decide_->choose(load, key)];
+  if (tells_decisions_)
+    log::info("distribute: {} of loads [{}]: worker {}", name_of(policy_), fmt::join(load, " "),
+              chosen.index);
+  return &chosen;
+}
+
+void dispatcher::add_to(std::vector<::pollfd>& set, std::span<const int> listeners,
+                        std::span<lane* const> lanes) {
+  look_again_ = clock::time_point::max();
+  polled_.clear();
+  while (!waiting_.empty() && send(waiting_.front(), lanes)) waiting_.pop_front();
+  if (listeners.empty() && waiting_.empty()) return;
+  const auto now = clock::now();
+  if (now < paused_until_ || !waiting_.empty() || (!has_room(lanes) && !may_refuse(lanes))) {
+    // That a connection has ended is told in shared memory, which wakes nobody.
+    look_again_ = std::max(paused_until_, now + 5ms);
+    return;
+  }
+  if (noticed_.size() != listeners.size()) noticed_.assign(listeners.size(), nullptr);
+  for (std::size_t i = 0; i < listeners.size(); ++i) {
+    if (noticed_[i] != nullptr) continue;
+    polled_.push_back(i);
+    set.push_back({listeners[i], POLLIN, 0});
+  }
+}
+
+void dispatcher::serve(std::span<const ::pollfd> ready, std::span<const int> listeners,
+                       std::span<lane* const> lanes) {
+  for (std::size_t i = 0; i < ready.size() && i < polled_.size(); ++i) {
+    if (ready[i].revents == 0) continue;
+    const std::size_t listener = polled_[i];
+    if (mode_ != accept_kind::notify) {
+      accept_some(listeners[listener], lanes);
+    } else if (lane* const chosen = choose(lanes, {});
+               chosen != nullptr &&
+               chosen->channel.send({message::kind::notice, static_cast<std::uint32_t>(listener)}) ==
+                   descriptor_channel::sent::yes) {
+      noticed_[listener] = chosen;
+    }
+  }
+}
+
+void dispatcher::accept_some(int listener, std::span<lane* const> lanes) {
+  for (int i = 0; i < most_at_once && waiting_.empty(); ++i) {
+    const bool room = has_room(lanes);
+    if (!room && !may_refuse(lanes)) return;
+    unique_fd connection(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!connection) {
+      if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS) return;
+      if (const auto held_back = log_limit_.pass())
+        log::warning("accept: {}; pausing for 100 ms ({} more since the last line)",
+                     std::generic_category().message(errno), *held_back);
+      paused_until_ = clock::now() + 100ms;
+      return;
+    }
+    if (room && !send(connection, lanes)) waiting_.push_back(std::move(connection));
+  }
+}
+
+// True if a worker has been sent it.
+bool dispatcher::send(unique_fd& connection, std::span<lane* const> lanes) {
+  lane* const chosen = choose(lanes, key_of(connection.get()));
+  if (chosen == nullptr) return false;
+  const auto number = ++last_number_;
+  if (chosen->channel.send({message::kind::connection, number}, connection.get()) !=
+      descriptor_channel::sent::yes)
+    return false;
+  chosen->unacknowledged.push_back({number, std::move(connection)});
+  return true;
+}
+
+void dispatcher::acknowledged(lane& by, std::uint32_t number) {
+  auto& pending = by.unacknowledged;
+  while (!pending.empty() && static_cast<std::int32_t>(pending.front().number - number) <= 0)
+    pending.pop_front();
+}
+
+void dispatcher::answered(const lane& by, std::uint32_t listener) noexcept {
+  if (listener < noticed_.size() && noticed_[listener] == &by) noticed_[listener] = nullptr;
+}
+
+void dispatcher::lost(lane& whose) {
+  std::replace(noticed_.begin(), noticed_.end(), const_cast<const lane*>(&whose),
+               static_cast<const lane*>(nullptr));
+  for (auto& each : whose.unacknowledged) waiting_.push_back(std::move(each.connection));
+  whose.unacknowledged.clear();
+}
+
+}  // namespace weir::process

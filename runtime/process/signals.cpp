@@ -1,0 +1,46 @@
+#include "weir/process/signals.hpp"
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "weir/base/error.hpp"
+
+namespace weir::process {
+
+signal_source::signal_source() {
+  ::sigset_t taken;
+  ::sigemptyset(&taken);
+  for (const auto& row : signal_table) ::sigaddset(&taken, row.number);
+  // Blocked first: a signal in between waits, and the descriptor finds it.
+  if (::sigprocmask(SIG_BLOCK, &taken, &before_) != 0) throw_system_error(errno, "sigprocmask");
+  fd_ = unique_fd(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd_) {
+    const int error = errno;
+    unblock();
+    throw_system_error(error, "signalfd");
+  }
+}
+
+signal_source::~signal_source() {
+  while (fd_ && next()) {
+  }
+  unblock();
+}
+
+std::optional<int> signal_source::next() noexcept {
+  signalfd_siginfo info;
+  if (::read(fd_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return std::nullopt;
+  return static_cast<int>(info.ssi_signo);
+}
+
+void signal_source::unblock() noexcept { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+
+const signal_row* row_of_signal(int number) noexcept {
+  for (const auto& row : signal_table)
+    if (row.number == number) return &row;
+  return nullptr;
+}
+
+}  // namespace weir::process

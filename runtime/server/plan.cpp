@@ -1,0 +1,128 @@
+#include "weir/server/plan.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "pool.hpp"
+#include "weir/config/names.hpp"
+#include "weir/model/model.hpp"
+
+namespace weir {
+namespace {
+
+// One line per fact: the first carries the label.
+void add(std::string& out, std::string_view label, std::string_view text) {
+  out += fmt::format("{:<14}{}\n", label, text);
+}
+
+std::string accepted_by(const settings& s, std::size_t listener, std::size_t loops) {
+  if (io_blocks(s.model))
+    return s.listen.size() == 1 ? "the main thread blocks in accept"
+                                : "the main thread waits for all listeners and accepts";
+  if (loops == 1) return "accepted by loop 0";
+  if (s.distribute.policy != policy_kind::kernel) return fmt::format("accepted by loop {}", listener % loops);
+  return fmt::format("a socket per loop, each accepts its own{}",
+                     s.distribute.pin_incoming ? ", by the CPU that received the packet" : "");
+}
+
+std::string_view explained(accept_kind mode) {
+  switch (mode) {
+    case accept_kind::shared: return "a thread of each worker blocks in accept";
+    case accept_kind::mutex: return "the worker that holds the lock accepts";
+    case accept_kind::reuseport:
+      return "each worker accepts from a socket of its own, which the master keeps";
+    case accept_kind::notify: return "the master tells a worker to accept";
+    case accept_kind::dispatch: return "the master accepts and passes the descriptor on";
+  }
+  return "";
+}
+
+// Those beside the loops; empty if there are none.
+std::string further_threads(const settings& s) {
+  switch (s.model) {
+    case model_kind::thread_per_connection:
+      return fmt::format("a thread for each connection, at most {},", s.workers.most);
+    case model_kind::loop_with_workers: return fmt::format("{} workers", s.workers.count);
+    case model_kind::thread_per_event:
+      return fmt::format("a thread for each event, at most {},", s.workers.most);
+    default: return {};
+  }
+}
+
+void add_workers(std::string& out, const pool_plan& p) {
+  const auto& processes = p.settings.processes;
+  for (std::uint32_t i = 0; i < processes.count; ++i)
+    add(out, i == 0 ? "workers" : "",
+        fmt::format("worker {}: {} loop{}{}", i, processes.loops, processes.loops == 1 ? "" : "s",
+                    p.settings.cores.pin ? " on CPU " + cpu_set(cpus_of_worker(p, i)).to_string() : ""));
+  add(out, "accept", fmt::format("{}: {}", name_of(processes.accept), explained(processes.accept)));
+}
+
+std::string timeout(std::chrono::milliseconds d) {
+  if (d.count() % 1000 == 0) return fmt::format("{}", std::chrono::duration_cast<std::chrono::seconds>(d));
+  return fmt::format("{}", d);
+}
+
+}  // namespace
+
+std::string describe_plan(const settings& s, const cpu_set& allowed, const std::optional<cgroup_quota>& quota,
+                          const core_choice& cores) {
+  const auto& row = row_of(s.model);
+  std::string out;
+  add(out, "model", fmt::format("{}, as in {}", row.name(), row.in_the_wild));
+  add(out, "", fmt::format("accepts: {}", row.accepts));
+  add(out, "", fmt::format("does I/O: {} ({})", row.does_io, name_of(s.io)));
+  add(out, "", fmt::format("runs the handler: {}", row.runs_handler));
+
+  add(out, "allowed CPUs", allowed.to_string());
+  add(out, "cgroup quota", quota ? fmt::format("{:.2f} CPUs ({})", quota->cpus, quota->file) : "none");
+  add(out, "cores", fmt::format("{} ({})", cores.cpus.size(), cores.why));
+  const bool is_pool = s.model == model_kind::process_pool;
+  const std::size_t loops = is_pool ? s.processes.loops : row.one_loop ? 1 : cores.cpus.size();
+  const std::string_view loop = io_blocks(s.model) ? "main thread" : "loop";
+  if (is_pool)
+    add_workers(out, plan_pool(s, cores));
+  else
+    for (std::size_t i = 0; i < loops; ++i)
+      add(out, "",
+          s.cores.pin ? fmt::format("{} {} bound to CPU {}", loop, i, cores.cpus[i])
+                      : fmt::format("{} {} on any allowed CPU", loop, i));
+  if (const auto more = further_threads(s); !more.empty())
+    add(out, "", more + (s.cores.pin ? " on CPU " + cpu_set(cores.cpus).to_string() : ""));
+
+  for (std::size_t i = 0; i < s.listen.size(); ++i)
+    add(out, i == 0 ? "listen" : "",
+        fmt::format("{}: {}", s.listen[i],
+                    is_pool ? "bound by the master, accepted by the workers" : accepted_by(s, i, loops)));
+  add(out, "policy",
+      loops == 1 ? fmt::format("{}, of no effect with one loop", name_of(s.distribute.policy))
+                 : std::string(name_of(s.distribute.policy)));
+  add(out, "limits",
+      fmt::format("{} connections; idle timeout {}; drain timeout {}", s.limits.connections,
+                  s.limits.idle_timeout.count() == 0 ? "none" : timeout(s.limits.idle_timeout),
+                  timeout(s.limits.drain_timeout)));
+  if (s.limits.excess == excess_kind::refuse) add(out, "", "a client beyond them is refused");
+  if (s.limits.connections_per_ip != 0)
+    add(out, "", fmt::format("{} connections of one address", s.limits.connections_per_ip));
+  if (s.limits.stall.count() != 0)
+    add(out, "", fmt::format("a handler that holds up its loop for {} is reported", timeout(s.limits.stall)));
+  return out;
+}
+
+std::string describe_threads(const settings& s, const core_choice& cores) {
+  const std::size_t loops = row_of(s.model).one_loop ? 1 : cores.cpus.size();
+  const auto on = [&](std::size_t count) {
+    return s.cores.pin
+               ? " on CPU " +
+                     cpu_set({cores.cpus.begin(), cores.cpus.begin() + static_cast<long>(count)}).to_string()
+               : std::string();
+  };
+  std::string out = io_blocks(s.model) ? "1 thread" : fmt::format("{} loop{}", loops, loops == 1 ? "" : "s");
+  out += on(loops);
+  if (const auto more = further_threads(s); !more.empty()) out += " and " + more + on(cores.cpus.size());
+  return out;
+}
+
+}  // namespace weir

@@ -1,0 +1,230 @@
+#include "pool.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <exception>
+#include <utility>
+
+#include "../config/tunable.hpp"
+#include "weir/base/error.hpp"
+#include "weir/base/log.hpp"
+#include "weir/config/config_error.hpp"
+#include "weir/config/names.hpp"
+#include "weir/core/cpu_set.hpp"
+#include "weir/server/server.hpp"
+#include "worker_process.hpp"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Of an open socket, or of the master: a reload leaves them as they are.
+constexpr auto fixed_keys = std::to_array<std::string_view>(
+    {"model", "processes.accept", "socket.backlog", "socket.nodelay", "socket.unix_mode"});
+
+void keep_fixed_keys(const settings& present, settings& fresh) {
+  for (const auto key : fixed_keys) {
+    const tunable& what = *find_tunable(key);
+    if (what.print(present) != what.print(fresh))
+      log::warning("{} = {} needs a restart; it stays {}", key, what.print(fresh), what.print(present));
+  }
+  fresh.model = present.model;
+  fresh.processes.accept = present.processes.accept;
+  fresh.socket = present.socket;
+}
+
+// A non-blocking accept4 would have all workers woken for each connection.
+void make_blocking(const bound_socket& s) {
+  const int flags = ::fcntl(s.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(s.get(), F_SETFL, flags & ~O_NONBLOCK) != 0)
+    throw_system_error(errno, "listen on " + s.local().to_string());
+}
+
+}  // namespace
+
+pool_plan plan_pool(const settings& s, const core_choice& cores) {
+  pool_plan out{s, cores.cpus};
+  auto& p = out.settings.processes;
+  if (p.count == 0) p.count = std::max(1U, static_cast<std::uint32_t>(cores.cpus.size()) / p.loops);
+  return out;
+}
+
+std::vector<int> cpus_of_worker(const pool_plan& p, unsigned index) {
+  std::vector<int> out;
+  for (std::uint32_t i = 0; i < p.settings.processes.loops; ++i)
+    out.push_back(p.cpus[(index * p.settings.processes.loops + i) % p.cpus.size()]);
+  return out;
+}
+
+pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form)
+    : plan_(std::move(plan)),
+      read_again_(std::move(read_again)),
+      form_(std::move(form)),
+      seats_(plan_.settings.processes.count) {
+  open_sockets(plan_.settings, seats_);
+  if (plan_.settings.processes.accept != accept_kind::mutex) return;
+  accept_lock_ = unique_fd(::memfd_create("weir accept lock", MFD_CLOEXEC));
+  if (!accept_lock_) throw_system_error(errno, "memfd_create");
+}
+
+int pool::run() {
+  process::pool_program program;
+  program.work = [this](process::worker_seat seat) { return work(seat); };
+  program.reload = [this] { return reload(); };
+  program.reloaded = [this](bool taken) { reloaded(taken); };
+  program.resized = [this](unsigned workers) {
+    open_sockets(plan_.settings, workers);
+    steer(workers);
+  };
+  program.watched = [this](const std::vector<bool>& seated) { return watched(seated); };
+  program.reopen_log = [this] {
+    if (!plan_.settings.log.file.empty()) log::to_file(plan_.settings.log.file);
+  };
+  program.ending = [this] { sockets_.clear(); };
+  process::supervisor master(plan_.settings, std::move(program));
+  tell_where();
+  return master.run() ? 0 : 1;
+}
+
+std::vector<endpoint> pool::addresses() const {
+  std::vector<endpoint> out;
+  for (const std::size_t i : sockets_of(plan_.settings)) out.push_back(sockets_[i].group.front().local());
+  return out;
+}
+
+void pool::tell_where() const {
+  std::string where;
+  for (const endpoint& at : addresses()) where += (where.empty() ? "" : ", ") + at.to_string();
+  const auto& p = plan_.settings.processes;
+  log::info("listening on {}; {}, {} workers of {} loop{}, {}{}", where, name_of(plan_.settings.model),
+            p.count, p.loops, p.loops == 1 ? "" : "s", name_of(p.accept),
+            plan_.settings.cores.pin ? ", on CPU " + cpu_set(plan_.cpus).to_string() : "");
+}
+
+// The sockets of each address of `s`, in order; those that are not open are left out.
+std::vector<std::size_t> pool::sockets_of(const settings& s) const {
+  std::vector<std::size_t> out;
+  for (const auto& address : s.listen)
+    for (std::size_t i = 0; i < sockets_.size(); ++i)
+      if (sockets_[i].address == address && std::find(out.begin(), out.end(), i) == out.end()) {
+        out.push_back(i);
+        break;
+      }
+  return out;
+}
+
+void pool::open_sockets(const settings& s, unsigned seats) {
+  const bool grouped = s.processes.accept == accept_kind::reuseport;
+  for (const auto& address : s.listen) {
+    const auto asked = std::count(s.listen.begin(), s.listen.end(), address);
+    const auto open = std::count_if(sockets_.begin(), sockets_.end(),
+                                    [&](const named_socket& n) { return n.address == address; });
+    if (open >= asked) continue;
+    named_socket made{address, {}};
+    const auto at = endpoint::parse(address);
+    if (grouped)
+      made.group = bind_group(at, std::max(seats, 1U), s.socket);
+    else
+      made.group.push_back(bound_socket::bind(at, s.socket));
+    if (s.processes.accept == accept_kind::shared) make_blocking(made.group.front());
+    sockets_.push_back(std::move(made));
+  }
+  for (auto& each : sockets_)
+    while (grouped && each.group.size() < seats)
+      each.group.push_back(std::move(bind_group(each.group.front().local(), 1, s.socket).front()));
+}
+
+// New connections go to sockets with a seat only; the others are emptied by the master, and then closed.
+void pool::steer(unsigned seats) {
+  seats_ = seats;
+  if (plan_.settings.processes.accept != accept_kind::reuseport) return;
+  for (auto& each : sockets_) {
+    steer_to_first(each.group.front(), seats < each.group.size() ? seats : 0);
+    each.steered = std::chrono::steady_clock::now();
+  }
+}
+
+// The listeners from which the master takes connections itself.
+std::vector<int> pool::watched(const std::vector<bool>& seated) {
+  std::vector<int> out;
+  const auto mode = plan_.settings.processes.accept;
+  if (mode == accept_kind::notify || mode == accept_kind::dispatch)
+    for (const std::size_t i : sockets_of(plan_.settings)) out.push_back(sockets_[i].group.front().get());
+  if (mode != accept_kind::reuseport || seats_ == 0) return out;
+  const auto long_ago = std::chrono::steady_clock::now() - 1s;
+  for (auto& each : sockets_) {
+    // A handshake that began before the steering has ended by then.
+    if (each.steered < long_ago)
+      while (each.group.size() > seats_) each.group.pop_back();
+    for (std::size_t i = 0; i < each.group.size(); ++i)
+      if (i >= seated.size() || !seated[i]) out.push_back(each.group[i].get());
+  }
+  return out;
+}
+
+// Closes those that `s` does not name.
+void pool::keep_sockets(const settings& s) {
+  std::vector<named_socket> kept;
+  for (const std::size_t i : sockets_of(s)) kept.push_back(std::move(sockets_[i]));
+  sockets_ = std::move(kept);
+}
+
+std::optional<settings> pool::reload() {
+  try {
+    pool_plan fresh = read_again_();
+    keep_fixed_keys(plan_.settings, fresh.settings);
+    open_sockets(fresh.settings, fresh.settings.processes.count);
+    coming_ = std::move(fresh);
+    return coming_->settings;
+  } catch (const config_error& e) {
+    for (const std::string& message : e.messages()) log::error("{}", message);
+  } catch (const std::exception& e) {
+    log::error("{}", e.what());
+  }
+  log::error("the configuration is not taken; the present one serves on");
+  keep_sockets(plan_.settings);
+  return std::nullopt;
+}
+
+void pool::reloaded(bool taken) {
+  if (taken) plan_ = std::move(*coming_);
+  coming_.reset();
+  keep_sockets(plan_.settings);
+  if (!taken) return;
+  steer(plan_.settings.processes.count);
+  log::set_level(plan_.settings.log.level);
+  if (!plan_.settings.log.file.empty()) log::to_file(plan_.settings.log.file);
+  tell_where();
+}
+
+int pool::work(process::worker_seat seat) {
+  const pool_plan mine = coming_ ? std::move(*coming_) : std::move(plan_);
+  const settings& s = mine.settings;
+  log::set_level(s.log.level);
+
+  inheritance from_master;
+  from_master.cpus = cpus_of_worker(mine, seat.index);
+  from_master.accept = s.processes.accept;
+  from_master.lock = accept_lock_.get();
+  if (s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch)
+    from_master.connections = &seat.score.connections;  // what the master chooses by
+  from_master.serving = [&] {
+    seat.to_master.send({process::message::kind::serving, seat.index});
+    log::debug("worker {} of generation {} serves", seat.index, seat.generation);
+  };
+  keep_sockets(s);
+  for (auto& each : sockets_)
+    from_master.listeners.push_back(
+        std::move(each.group[std::min<std::size_t>(seat.index, each.group.size() - 1)]));
+  sockets_.clear();
+  server serving(s, std::move(form_), std::move(from_master));
+  return run_worker(s, seat, serving);
+}
+
+}  // namespace weir

@@ -1,0 +1,134 @@
+#include "weir/server/run.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <string>
+
+#include "pool.hpp"
+#include "weir/base/log.hpp"
+#include "weir/model/model.hpp"
+#include "weir/server/plan.hpp"
+
+namespace weir {
+namespace {
+
+constexpr int ok = 0;
+constexpr int failed = 1;
+constexpr int misused = 2;
+
+void say(std::FILE* to, std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), to);
+  if (text.empty() || text.back() != '\n') std::fputc('\n', to);
+}
+
+// What only the folders behind config can judge. Errors: config_error.
+core_choice validate(const command_line& asked, state_kind keeps) {
+  std::vector<std::string> wrong;
+  if (const auto refused = check(asked.settings, keeps))
+    wrong.push_back(fmt::format("{}: {}", asked.origin_of(refused->key), refused->text));
+  for (const std::string& address : asked.settings.listen) {
+    try {
+      static_cast<void>(endpoint::parse(address));
+    } catch (const std::invalid_argument& e) {
+      wrong.push_back(fmt::format("{}: {}", asked.origin_of("listen"), e.what()));
+    }
+  }
+  core_choice cores;
+  try {
+    cores = choose_cores(asked.settings, asked.origin_of("cores.use"));
+  } catch (const config_error& e) {
+    wrong.insert(wrong.end(), e.messages().begin(), e.messages().end());
+  }
+  if (!wrong.empty()) throw config_error(std::move(wrong));
+  return cores;
+}
+
+// As many descriptors as the system lets this process have.
+void raise_descriptor_limit(std::uint32_t connections) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  if (limit.rlim_cur < connections)
+    log::warning("limits.connections is {}, but this process may open only {} descriptors (ulimit -n)",
+                 connections, limit.rlim_cur);
+}
+
+void prepare_process(const settings& s) {
+  log::set_level(s.log.level);
+  if (!s.log.file.empty()) log::to_file(s.log.file);
+  // sendfile(2) to a peer that has left raises it, and so does a log line to a pipe that nobody reads.
+  static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
+  raise_descriptor_limit(s.limits.connections);
+}
+
+int serve(const settings& s, const core_choice& cores, service_form form) {
+  server serving(s, std::move(form));
+
+  asio::signal_set signals(serving.cores()[0].context(), SIGINT, SIGTERM);
+  std::function<void(error_code, int)> on_signal = [&](error_code ec, int number) {
+    if (ec) return;
+    log::info("{}: stopping, {} connections open", ::sigabbrev_np(number), serving.connections());
+    serving.stop();
+    signals.async_wait(std::ref(on_signal));
+  };
+  signals.async_wait(std::ref(on_signal));
+
+  std::string where;
+  for (const endpoint& at : serving.addresses()) where += (where.empty() ? "" : ", ") + at.to_string();
+  log::info("listening on {}; {}, {}", where, name_of(s.model), describe_threads(s, cores));
+  serving.run();
+  log::info("stopped after {} connections", serving.accepted());
+  return ok;
+}
+
+}  // namespace
+
+int run(int argc, char** argv, service_form form, const program& what) {
+  program named = what;
+  if (named.name == program{}.name && argc > 0)
+    if (const char* const slash = std::strrchr(argv[0], '/'); slash != nullptr || *argv[0] != '\0')
+      named.name = slash != nullptr ? slash + 1 : argv[0];
+  try {
+    const command_line asked = parse_command_line(argc, argv, ::environ, named);
+    switch (asked.action) {
+      case action::help: return say(stdout, help_text(named)), ok;
+      case action::version: return say(stdout, version_text(named)), ok;
+      case action::list_models: return say(stdout, list_models()), ok;
+      case action::print_config: return say(stdout, print_config(asked.settings)), ok;
+      case action::check:
+        return static_cast<void>(validate(asked, form.keeps)), say(stdout, "the configuration is valid"), ok;
+      case action::plan:
+        return say(stdout, describe_plan(asked.settings, allowed_cpus(), read_cgroup_quota(),
+                                         validate(asked, form.keeps))),
+               ok;
+      case action::run: break;
+    }
+    const core_choice cores = validate(asked, form.keeps);
+    prepare_process(asked.settings);
+    if (asked.settings.model == model_kind::process_pool) {
+      const auto read_again = [&, keeps = form.keeps] {
+        const command_line again = parse_command_line(argc, argv, ::environ, named);
+        return plan_pool(again.settings, validate(again, keeps));
+      };
+      return pool(plan_pool(asked.settings, cores), read_again, std::move(form)).run();
+    }
+    return serve(asked.settings, cores, std::move(form));
+  } catch (const config_error& e) {
+    for (const std::string& message : e.messages()) say(stderr, fmt::format("{}: {}", named.name, message));
+    return misused;
+  } catch (const std::exception& e) {
+    say(stderr, fmt::format("{}: {}", named.name, e.what()));
+    return failed;
+  }
+}
+
+}  // namespace weir

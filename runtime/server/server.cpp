@@ -1,0 +1,313 @@
+#include "weir/server/server.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <random>
+#include <span>
+#include <utility>
+
+#include "weir/base/log.hpp"
+#include "weir/config/config_error.hpp"
+#include "weir/connection/connection_state.hpp"
+#include "weir/core/sleep.hpp"
+#include "weir/core/stall_detector.hpp"
+#include "weir/distribute/policy.hpp"
+#include "weir/model/model.hpp"
+
+namespace weir {
+
+core_choice choose_cores(const settings& s, std::string_view origin) {
+  const bool one = s.model == model_kind::single_loop || s.model == model_kind::serial;
+  const std::size_t most = one ? 1 : std::numeric_limits<std::size_t>::max();
+  return choose_cores(s.cores.use, allowed_cpus(), read_cgroup_quota(), physical_cores_first(), most, origin);
+}
+
+namespace {
+
+// As many connections as the model can have at once.
+std::uint32_t most_connections(const settings& s) {
+  if (s.model == model_kind::serial) return 1;
+  if (s.model == model_kind::thread_per_connection) return std::min(s.limits.connections, s.workers.most);
+  return s.limits.connections;
+}
+
+// A blocking thread looks at its timers and posts so often.
+constexpr std::chrono::milliseconds slice(20);
+
+}  // namespace
+
+server::server(const settings& s, connection_handler handler)
+    : server(s, service_form{.handler = std::move(handler)}) {}
+
+server::server(const settings& s, service_form form)
+    : settings_(s),
+      form_(std::move(form)),
+      seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
+      permits_(most_connections(s)),
+      per_address_(s.limits.connections_per_ip) {
+  if (const auto refused = check(s, form_.keeps))
+    throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
+  const std::vector<int> cpus = choose_cores(s).cpus;
+  const std::size_t loops = row_of(s.model).one_loop ? 1 : cpus.size();
+  const bool kernel_distributes = s.distribute.policy == policy_kind::kernel;
+  for (const std::string& text : s.listen) {
+    const endpoint at = endpoint::parse(text);
+    if (!kernel_distributes) {
+      listeners_.push_back(bound_socket::bind(at, s.socket));
+      continue;
+    }
+    for (auto& one :
+         bind_group(at, cpus.size(), s.socket, s.distribute.pin_incoming ? cpus : std::vector<int>{}))
+      listeners_.push_back(std::move(one));
+  }
+
+  build(cpus, loops);
+  for (std::size_t i = 0; i < listeners_.size(); ++i)
+    add_acceptor(listeners_[i], static_cast<unsigned>(i % cores_->size()));
+}
+
+server::server(const settings& s, service_form form, inheritance from_master)
+    : settings_(s),
+      form_(std::move(form)),
+      listeners_(std::move(from_master.listeners)),
+      seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
+      permits_(s.limits.connections, nullptr, from_master.connections),
+      per_address_(s.limits.connections_per_ip),
+      when_serving_(std::move(from_master.serving)),
+      first_bytes_grace_(std::chrono::seconds(1)) {
+  build(from_master.cpus, from_master.cpus.size());
+  deliver_ = delivery_from(0, seed_);
+  std::vector<accept_thread::listening> sockets;
+  for (const bound_socket& l : listeners_) sockets.push_back({l.get(), l.local()});
+  const auto excess = settings_.limits.excess;
+  switch (from_master.accept) {
+    case accept_kind::shared:
+      for (const auto& each : sockets)
+        accept_threads_.emplace_back(each, permits_, delivery_from(0, seed_ + accept_threads_.size()),
+                                     excess);
+      break;
+    case accept_kind::mutex:
+      accept_threads_.emplace_back(std::move(sockets), from_master.lock, permits_, delivery_from(0, seed_),
+                                   excess);
+      break;
+    case accept_kind::reuseport:
+      for (std::size_t i = 0; i < listeners_.size(); ++i)
+        add_acceptor(listeners_[i], static_cast<unsigned>(i % cores_->size()));
+      break;
+    case accept_kind::notify:
+    case accept_kind::dispatch: break;
+  }
+}
+
+void server::build(const std::vector<int>& cpus, std::size_t loops) {
+  std::vector<std::optional<int>> pins;
+  for (std::size_t i = 0; i < loops; ++i)
+    pins.push_back(settings_.cores.pin ? std::optional(cpus[i]) : std::nullopt);
+  cores_ = std::make_unique<core_pool>(pins, settings_);
+  for (core& c : *cores_)
+    receptions_.emplace_back(c, settings_, form_.handler, permits_,
+                             per_address_.is_on() ? &per_address_ : nullptr);
+  const std::vector<int> threads_on = settings_.cores.pin ? cpus : std::vector<int>{};
+  if (handlers_visit(settings_.model)) {
+    workers_ = std::make_unique<worker_pool>(settings_, threads_on, *cores_);
+    for (reception& r : receptions_) r.send_handlers_to(*workers_);
+  }
+  if (settings_.model == model_kind::thread_per_connection)
+    threads_ = std::make_unique<connection_threads>(settings_, threads_on, form_.handler, permits_,
+                                                    per_address_.is_on() ? &per_address_ : nullptr,
+                                                    cores_->offload_threads());
+  if (settings_.model == model_kind::serial) receptions_[0].block(slice);
+  acceptors_of_.resize(cores_->size());
+}
+
+server::~server() {
+  // Nobody may be woken for want of room any more.
+  permits_.forget_waiting();
+}
+
+void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
+  // Serially there is no second client to refuse: whoever comes waits.
+  const excess_kind excess =
+      settings_.model == model_kind::serial ? excess_kind::wait : settings_.limits.excess;
+  acceptor& made = acceptors_.emplace_back((*cores_)[at_core], listener, permits_,
+                                           delivery_from(at_core, seed_ + acceptors_.size()), excess);
+  if (io_blocks(settings_.model)) made.accept_blocking_sockets();
+  // One blocking call can wait for one listener only.
+  if (io_blocks(settings_.model) && listeners_.size() == 1) made.block(slice);
+  acceptors_of_[at_core].push_back(&made);
+}
+
+// Where what was accepted beside core `at_core` goes.
+std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std::uint64_t seed) {
+  if (threads_) return [this](accepted_socket s) { threads_->deliver(std::move(s)); };
+  if (settings_.distribute.policy == policy_kind::kernel || receptions_.size() == 1)
+    return [&here = receptions_[at_core]](accepted_socket s) { here.deliver(std::move(s)); };
+  return [this, decide = distributor(settings_.distribute.policy, receptions_.size(), seed),
+          loads = std::vector<std::uint32_t>(receptions_.size())](accepted_socket s) mutable {
+    for (std::size_t i = 0; i < loads.size(); ++i) loads[i] = receptions_[i].load();
+    const client_key client{.hash = s.peer.hash(), .has_address = s.peer.is_ip()};
+    receptions_[decide.choose(loads, client)].deliver(std::move(s));
+  };
+}
+
+void server::run() {
+  starting_ = cores_->size();
+  if (workers_) workers_->start();
+  for (core& c : *cores_) {
+    c.post([this, &c] {
+      if (stops_.load() != 0) return;
+      if (form_.start) form_.start(c);
+      for (acceptor* a : acceptors_of_[c.index()]) a->start();
+      if (starting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { begin_accepting(); });
+    });
+  }
+  std::optional<stall_detector> watch;
+  if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall);
+  cores_->run();
+  for (accept_thread& a : accept_threads_) a.stop();
+  if (workers_) workers_->stop();
+  if (threads_) threads_->stop();
+  if (const auto left = permits_.inside(); left != 0) log::warning("stopped; {} connections were cut", left);
+}
+
+// On core 0, when all of them are ready.
+void server::begin_accepting() {
+  if (stops_.load() != 0) return;
+  for (accept_thread& a : accept_threads_) a.start();
+  if (when_serving_) when_serving_();
+}
+
+void server::stop() noexcept {
+  if (stops_.fetch_add(1) == 0)
+    (*cores_)[0].post([this] { begin_stop(); });
+  else
+    cores_->stop();
+}
+
+void server::adopt(unique_fd connection) {
+  gate::pass pass = permits_.try_enter();
+  if (!pass) {
+    ++refused_here_;
+    return;
+  }
+  sockaddr_storage address;
+  socklen_t size = sizeof address;
+  if (::getpeername(connection.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    return;  // it has gone
+  ++handed_over_;
+  deliver_({std::move(connection), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
+            std::move(pass)});
+}
+
+void server::accept_from(std::size_t i) {
+  if (i >= listeners_.size()) return;
+  unique_fd connection(::accept4(listeners_[i].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (connection) return adopt(std::move(connection));
+  if (errno == EAGAIN) ++found_nobody_;
+}
+
+void server::begin_stop() noexcept {
+  // First everybody ends accepting, so that no connection arrives behind the end of the others.
+  (*cores_)[0].spawn(limit_drain());
+  for (accept_thread& a : accept_threads_) a.stop();
+  accepting_ = acceptors_.size();
+  if (acceptors_.empty()) return tell_handlers();
+  for (core& c : *cores_) {
+    c.post([this, &c] {
+      for (acceptor* a : acceptors_of_[c.index()])
+        a->stop([this] {
+          if (accepting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { tell_handlers(); });
+        });
+    });
+  }
+}
+
+void server::tell_handlers() noexcept {
+  listeners_.clear();  // a client that comes now is refused at once
+  for (reception& r : receptions_) r.home().post([this, &r] { r.stop(first_bytes_grace_); });
+  if (workers_) workers_->tell();
+  if (threads_) (*cores_)[0].spawn(tell_threads_again());
+  permits_.when_empty([this] { end_services(); });
+}
+
+void server::end_services() noexcept {
+  if (!form_.stop) return cores_->stop();
+  serving_ = cores_->size();
+  for (core& c : *cores_) {
+    c.post([this, &c] {
+      form_.stop(c);
+      if (serving_.fetch_sub(1) == 1) cores_->stop();
+    });
+  }
+}
+
+// A signal may come a moment before the call that it is to end.
+task<> server::tell_threads_again() {
+  for (;;) {
+    threads_->tell();
+    co_await sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+task<> server::limit_drain() {
+  co_await sleep_for(settings_.limits.drain_timeout);
+  log::warning("drain_timeout has passed; {} connections are cut", permits_.inside());
+  for (reception& r : receptions_) r.home().post([&r] { r.cancel(); });
+  if (threads_) threads_->cancel();
+  co_await sleep_for(std::chrono::milliseconds(200));  // for handlers that end by the cancellation
+  cores_->stop();
+}
+
+std::vector<endpoint> server::addresses() const {
+  std::vector<endpoint> out;
+  for (const auto& l : listeners_)
+    if (out.empty() || out.back() != l.local()) out.push_back(l.local());
+  return out;
+}
+
+std::vector<std::uint32_t> server::connections_per_core() const {
+  std::vector<std::uint32_t> out;
+  for (const auto& r : receptions_) out.push_back(r.load());
+  return out;
+}
+
+std::uint64_t server::accepted() const noexcept {
+  std::uint64_t sum = handed_over_;
+  for (const auto& a : acceptors_) sum += a.accepted();
+  for (const auto& a : accept_threads_) sum += a.accepted();
+  return sum;
+}
+
+std::uint64_t server::refused() const noexcept {
+  std::uint64_t sum = refused_here_;
+  for (const auto& a : acceptors_) sum += a.refused();
+  for (const auto& a : accept_threads_) sum += a.refused();
+  for (const auto& r : receptions_) sum += r.refused();
+  if (threads_) sum += threads_->refused();
+  return sum;
+}
+
+std::uint64_t server::accept_pauses() const noexcept {
+  std::uint64_t sum = 0;
+  for (const auto& a : acceptors_) sum += a.pauses();
+  for (const auto& a : accept_threads_) sum += a.pauses();
+  return sum;
+}
+
+std::uint64_t server::fruitless_accepts() const noexcept {
+  std::uint64_t sum = found_nobody_;
+  for (const auto& a : accept_threads_) sum += a.fruitless();
+  return sum;
+}
+
+std::uint32_t server::connections() const noexcept {
+  std::uint32_t waiting = 0;  // permits without a connection
+  for (const auto& a : accept_threads_) waiting += a.holds_permit() ? 1 : 0;
+  const auto inside = permits_.inside();
+  return inside - std::min(inside, waiting);
+}
+
+}  // namespace weir

@@ -1,0 +1,155 @@
+#include "weir/task/block_pool.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "weir/base/build.hpp"
+
+namespace weir {
+namespace {
+
+constexpr std::size_t slab_size = 65536;
+constexpr std::size_t step = 16;
+constexpr std::size_t largest = 2048;
+
+struct free_block {
+  free_block* next;
+};
+
+struct pool;
+
+struct alignas(64) slab {  // at a multiple of its size, so that a block finds it
+  pool* home;
+};
+
+struct pool {
+  std::array<free_block*, largest / step> free{};
+  std::byte* fresh = nullptr;  // never used memory of the newest slab
+  std::size_t fresh_size = 0;
+  std::atomic<free_block*> remote{nullptr};
+
+  void* refill(std::size_t size);
+  void collect_remote() noexcept;
+};
+
+struct remote_block : free_block {
+  std::size_t size;
+};
+static_assert(sizeof(remote_block) <= step);
+
+// Pools are immortal and pass from thread to thread.
+struct registry {
+  std::mutex mutex;
+  std::vector<pool*> all;
+  std::vector<pool*> idle;
+
+  static registry& instance() {
+    static auto* const r = new registry;
+    return *r;
+  }
+};
+
+pool* acquire() {
+  auto& r = registry::instance();
+  const std::lock_guard lock(r.mutex);
+  if (r.idle.empty()) {
+    r.idle.reserve(r.all.size() + 1);  // so that giving back cannot throw
+    return r.all.emplace_back(new pool);
+  }
+  auto* const p = r.idle.back();
+  r.idle.pop_back();
+  return p;
+}
+
+constinit thread_local pool* mine = nullptr;
+constinit thread_local bool ended = false;
+
+struct lease {
+  lease() : held(acquire()) {}
+  lease(const lease&) = delete;
+  lease& operator=(const lease&) = delete;
+  ~lease() {
+    mine = nullptr;
+    ended = true;
+    auto& r = registry::instance();
+    const std::lock_guard lock(r.mutex);
+    r.idle.push_back(held);
+  }
+  pool* held;
+};
+
+[[gnu::noinline]] pool* adopt() {
+  if (ended) return mine = acquire();  // a thread-local destructor that runs after the lease's
+  thread_local const lease held;
+  return mine = held.held;
+}
+
+void pool::collect_remote() noexcept {
+  auto* block = remote.exchange(nullptr, std::memory_order_acquire);
+  while (block != nullptr) {
+    auto* const next = block->next;
+    auto& list = free[(static_cast<remote_block*>(block)->size - 1) / step];
+    block->next = list;
+    list = block;
+    block = next;
+  }
+}
+
+[[gnu::noinline]] void* pool::refill(std::size_t size) {
+  auto& list = free[(size - 1) / step];
+  collect_remote();
+  if (list != nullptr) {
+    auto* const block = list;
+    list = block->next;
+    return block;
+  }
+  const std::size_t rounded = (size + step - 1) / step * step;
+  if (fresh_size < rounded) {
+    void* const memory = std::aligned_alloc(slab_size, slab_size);
+    if (memory == nullptr) throw std::bad_alloc();
+    new (memory) slab{this};
+    fresh = static_cast<std::byte*>(memory) + sizeof(slab);
+    fresh_size = slab_size - sizeof(slab);
+  }
+  fresh_size -= rounded;
+  return std::exchange(fresh, fresh + rounded);
+}
+
+pool* home_of(void* block) {
+  return reinterpret_cast<slab*>(reinterpret_cast<std::uintptr_t>(block) & ~(slab_size - 1))->home;
+}
+
+}  // namespace
+
+void* block_pool::allocate(std::size_t size) {
+  if (!build::pools || size > largest || size == 0) return ::operator new(size);
+  auto* const p = mine != nullptr ? mine : adopt();
+  auto& list = p->free[(size - 1) / step];
+  auto* const block = list;
+  if (block == nullptr) return p->refill(size);
+  list = block->next;
+  return block;
+}
+
+void block_pool::deallocate(void* block, std::size_t size) noexcept {
+  if (!build::pools || size > largest || size == 0) return ::operator delete(block);
+  auto* const home = home_of(block);
+  if (home == mine) {
+    auto& list = home->free[(size - 1) / step];
+    list = new (block) free_block{list};
+    return;
+  }
+  auto* const away = new (block) remote_block{{nullptr}, size};
+  away->next = home->remote.load(std::memory_order_relaxed);
+  while (!home->remote.compare_exchange_weak(away->next, away, std::memory_order_release,
+                                             std::memory_order_relaxed)) {
+  }
+}
+
+}  // namespace weir
