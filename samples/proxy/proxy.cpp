@@ -1,0 +1,48 @@
+// A TCP proxy: every connection is joined to one of its own to the upstream, half-close passes in both
+// directions, and a pair holds at most a chunk of bytes each way.
+//
+//   proxy --upstream 127.0.0.1:7000 --listen 127.0.0.1:7001
+#include <weir/weir.hpp>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+std::string upstream = "127.0.0.1:7000";
+
+// Until `from` ends; then `to` gets the end as well. What is read is sent before more is read.
+weir::task<> copy(weir::connection* from, weir::connection* to) {
+  while (auto data = co_await from->receive()) {
+    const bool sent = co_await to->send(data);
+    if (!sent) break;
+  }
+  // An orderly end is passed on as one, anything else as a reset: nobody takes half an answer for a whole
+  // one.
+  if (from->end() == weir::ending::peer_reset || from->end() == weir::ending::idle)
+    to->abort();
+  else
+    to->shutdown_send();
+}
+
+weir::task<> proxy(weir::connection client) {
+  weir::connection server = co_await weir::within(5s, weir::connect(weir::endpoint::parse(upstream)));
+  weir::scope both;
+  both.spawn(copy(&client, &server));
+  both.spawn(copy(&server, &client));
+  co_await both.join();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const weir::program about{
+      .summary = "a TCP proxy with half-close in both directions",
+      .options = "  --upstream ADDRESS    where connections go (127.0.0.1:7000)",
+      .take = [](std::span<const std::string> rest) -> std::size_t {
+        if (rest.size() < 2 || rest[0] != "--upstream") return 0;
+        upstream = weir::endpoint::parse(rest[1]).to_string();
+        return 2;
+      },
+  };
+  return weir::run(argc, argv, proxy, about);
+}
