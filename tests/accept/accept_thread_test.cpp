@@ -1,0 +1,177 @@
+#include "weir/accept/accept_thread.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include <catch2/catch.hpp>
+
+#include <csignal>
+#include <mutex>
+#include <vector>
+
+#include "output.hpp"
+#include "sockets.hpp"
+#include "weir/listen/bound_socket.hpp"
+
+using namespace weir;
+
+namespace {
+
+struct fixture {
+  explicit fixture(std::uint32_t limit, excess_kind excess = excess_kind::wait, int status = 0)
+      : permits(limit), a(where(), permits, deliver, excess) {
+    ::fcntl(listener.get(), F_SETFL, status);
+    a.start();
+  }
+  ~fixture() { a.stop(); }
+
+  accept_thread::listening where() const { return {listener.get(), listener.local()}; }
+  void add(accepted_socket s) {
+    const std::lock_guard lock(mutex);
+    arrived.push_back(std::move(s));
+  }
+  std::size_t count() {
+    const std::lock_guard lock(mutex);
+    return arrived.size();
+  }
+  bool accepts(std::size_t n) {
+    return test::eventually([&] { return count() >= n; });
+  }
+
+  bound_socket listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), socket_settings());
+  gate permits;
+  std::mutex mutex;
+  std::vector<accepted_socket> arrived;
+  std::function<void(accepted_socket)> deliver = [this](accepted_socket s) { add(std::move(s)); };
+  accept_thread a;
+};
+
+}  // namespace
+
+TEST_CASE("an accept thread takes all who come, each with a permit") {
+  for (int status = 0; status <= O_NONBLOCK; status += O_NONBLOCK) {
+    fixture f(100, excess_kind::wait, status);
+    std::vector<test::client> clients;
+    for (int i = 0; i < 20; ++i) clients.emplace_back(f.listener.local());
+    REQUIRE(f.accepts(20));
+    f.a.stop();
+    CHECK(f.a.accepted() == 20);
+    CHECK(f.permits.inside() == 20);
+    for (const auto& s : f.arrived) CHECK((s.fd && s.pass && s.peer.is_ip()));
+  }
+}
+
+TEST_CASE("the permit of the wait is told, and given back at the end") {
+  fixture f(1);
+  REQUIRE(test::eventually([&] { return f.a.holds_permit(); }));
+  f.a.stop();
+  CHECK_FALSE(f.a.holds_permit());
+  CHECK(f.permits.inside() == 0);
+}
+
+TEST_CASE("without a permit an accept thread waits until one is given back") {
+  fixture f(1);
+  const test::client first(f.listener.local());
+  const test::client second(f.listener.local());
+  REQUIRE(f.accepts(1));
+  CHECK(f.count() == 1);
+  {
+    const std::lock_guard lock(f.mutex);
+    f.arrived[0].pass = {};
+  }
+  CHECK(f.accepts(2));
+}
+
+TEST_CASE("stopping does not depend on what the accept thread waits for") {
+  {
+    fixture waiting_for_clients(1);
+    waiting_for_clients.a.stop();
+  }
+  fixture waiting_for_permits(1);
+  const test::client only(waiting_for_permits.listener.local());
+  REQUIRE(waiting_for_permits.accepts(1));
+  waiting_for_permits.a.stop();
+  const test::client late(waiting_for_permits.listener.local());
+  CHECK(late.is_silent());
+  CHECK(waiting_for_permits.count() == 1);
+}
+
+TEST_CASE("with excess refused, who comes beyond the limit is closed at once") {
+  fixture f(1, excess_kind::refuse);
+  const test::client first(f.listener.local());
+  REQUIRE(f.accepts(1));
+  test::client second(f.listener.local());
+  CHECK(second.is_closed());
+  CHECK(f.a.refused() == 1);
+}
+
+TEST_CASE("out of descriptors an accept thread pauses and recovers") {
+  if (build::sanitized) return;  // which needs descriptors of its own
+  fixture f(10);
+  const test::output error(2);
+  weir::unique_fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const auto to = f.listener.local().to_sockaddr();
+  {
+    const test::no_descriptors none;
+    REQUIRE(::connect(socket.get(), to.get(), to.size) == 0);
+    REQUIRE(test::eventually([&] { return f.a.pauses() > 0; }));
+  }
+  CHECK(f.accepts(1));
+  CHECK(error.has("pausing for"));
+}
+
+TEST_CASE("with a lock, one accept thread takes from all of its listeners") {
+  const unique_fd lock(::memfd_create("lock", MFD_CLOEXEC));
+  const auto one = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  const auto other = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  gate permits(100);
+  std::mutex mutex;
+  std::vector<accepted_socket> arrived;
+  accept_thread a({{one.get(), one.local()}, {other.get(), other.local()}}, lock.get(), permits,
+                  [&](accepted_socket s) {
+                    const std::lock_guard guard(mutex);
+                    arrived.push_back(std::move(s));
+                  });
+  a.start();
+  std::vector<test::client> clients;
+  for (int i = 0; i < 10; ++i) {
+    clients.emplace_back(one.local());
+    clients.emplace_back(other.local());
+  }
+  CHECK(test::eventually([&] {
+    const std::lock_guard guard(mutex);
+    return arrived.size() == 20;
+  }));
+  a.stop();
+  CHECK(a.accepted() == 20);
+}
+
+TEST_CASE("the lock of a process that is killed goes to the next one") {
+  const unique_fd lock(::memfd_create("lock", MFD_CLOEXEC));
+  const auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const unique_fd reader(ends[0]);
+  const unique_fd writer(ends[1]);
+  const auto holder = ::fork();
+  if (holder == 0) {
+    struct flock all{};
+    all.l_type = F_WRLCK;
+    const char done = ::fcntl(lock.get(), F_SETLKW, &all) == 0 ? 'y' : 'n';
+    static_cast<void>(!::write(ends[1], &done, 1));
+    for (;;) ::pause();
+  }
+  char locked = 0;
+  REQUIRE(::read(reader.get(), &locked, 1) == 1);
+  REQUIRE(locked == 'y');
+
+  gate permits(100);
+  accept_thread a({{listener.get(), listener.local()}}, lock.get(), permits, [](accepted_socket) {});
+  a.start();
+  const test::client waiting(listener.local());
+  CHECK(a.accepted() == 0);
+  ::kill(holder, SIGKILL);
+  ::waitpid(holder, nullptr, 0);
+  CHECK(test::eventually([&] { return a.accepted() == 1; }));
+}

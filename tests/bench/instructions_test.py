@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Holds weir to its promise: coroutines that cost less than other people's callbacks.
+
+Counts, not times, so it may run beside anything. First the ruler itself is checked on a server whose cost
+is known, so that a broken measurement cannot pass for a cheap server.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import measure
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+NOT_BUILT = 77  # ctest reports the test as skipped
+RULER_INSTRUCTIONS = range(30, 61)
+MOST_INSTRUCTIONS = 200
+MOST_BYTES = 512
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, required=True, help="tree of the binaries")
+    options = parser.parse_args()
+    measure.raise_descriptor_limit()
+    load = measure.Load(options.build)
+    programs = {p.name: p for p in measure.programs(options.build)}
+
+    ruler = measure.instructions_per_echo(programs["echo_epoll"], load, 5_000, 25_000)
+    print(f"echo_epoll: {ruler:.1f} instructions per echo, known to be {RULER_INSTRUCTIONS}")
+    if round(ruler) not in RULER_INSTRUCTIONS:
+        return 1
+
+    weir = programs["weir"]
+    if not weir.built():
+        print(f"weir: {weir.command[0]} is not built")
+        return 1 if any(SAMPLES.glob("echo*")) else NOT_BUILT
+    instructions = measure.instructions_per_echo(weir, load, 10_000, 30_000)
+    size = measure.bytes_per_idle_connection(weir, load)
+    print(f"weir: {instructions:.1f} instructions per echo, at most {MOST_INSTRUCTIONS}")
+    print(f"weir: {size:.1f} bytes per idle connection, at most {MOST_BYTES}")
+    return 0 if instructions <= MOST_INSTRUCTIONS and size <= MOST_BYTES else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except measure.Failure as failure:
+        print(failure)
+        sys.exit(1)

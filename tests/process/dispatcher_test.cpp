@@ -1,0 +1,169 @@
+#include "weir/process/dispatcher.hpp"
+
+#include <netinet/in.h>
+
+#include <catch2/catch.hpp>
+
+#include <deque>
+
+#include "output.hpp"
+#include "sockets.hpp"
+
+using namespace weir;
+using namespace weir::process;
+using Catch::Matchers::Contains;
+
+namespace {
+
+// Workers that a test plays itself, and a listener.
+struct fixture {
+  explicit fixture(accept_kind mode, std::size_t workers = 2,
+                   policy_kind policy = policy_kind::least_connections) {
+    s.processes.accept = mode;
+    s.distribute.policy = policy;
+    s.limits.connections = 100;
+    d.emplace(s);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&at), sizeof at) == 0);
+    REQUIRE(::listen(listener.get(), 100) == 0);
+    for (std::size_t i = 0; i < workers; ++i) {
+      auto ends = descriptor_channel::make();
+      auto& made = lanes.emplace_back();
+      made.index = static_cast<unsigned>(i);
+      made.channel = std::move(ends.first);
+      made.score = board.take();
+      made.takes = true;
+      of_workers.push_back(std::move(ends.second));
+      places.push_back(&made);
+    }
+  }
+
+  void connect(int n = 1) {
+    sockaddr_in at{};
+    socklen_t size = sizeof at;
+    ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&at), &size);
+    for (int i = 0; i < n; ++i) {
+      clients.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      REQUIRE(::connect(clients.back().get(), reinterpret_cast<sockaddr*>(&at), size) == 0);
+    }
+  }
+
+  // One turn of the master's loop; how many descriptors it looked at.
+  std::size_t turn() {
+    std::vector<pollfd> set;
+    const std::vector<int> listeners{listener.get()};
+    d->add_to(set, listeners, places);
+    ::poll(set.data(), set.size(), 0);
+    d->serve(set, listeners, places);
+    return set.size();
+  }
+
+  std::size_t received(std::size_t worker) {
+    std::size_t n = 0;
+    while (of_workers[worker].receive().what == descriptor_channel::received::kind::taken) ++n;
+    return n;
+  }
+
+  settings s;
+  scoreboard board;
+  unique_fd listener{::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+  std::optional<dispatcher> d;
+  std::deque<lane> lanes;
+  std::vector<lane*> places;
+  std::vector<descriptor_channel> of_workers;
+  std::vector<unique_fd> clients;
+};
+
+}  // namespace
+
+TEST_CASE("connections go to workers in turn while none has more than another") {
+  fixture f(accept_kind::dispatch);
+  f.connect(10);
+  f.turn();
+  CHECK(f.lanes[0].unacknowledged.size() == 5);
+  CHECK(f.received(0) == 5);
+  CHECK(f.received(1) == 5);
+}
+
+TEST_CASE("a worker with more connections than others gets none") {
+  fixture f(accept_kind::dispatch);
+  f.lanes[0].score->connections = 10;
+  f.connect(5);
+  f.turn();
+  CHECK(f.received(0) == 0);
+  CHECK(f.received(1) == 5);
+}
+
+TEST_CASE("what a dead worker has not acknowledged goes to another") {
+  fixture f(accept_kind::dispatch);
+  f.connect(10);
+  f.turn();
+  const auto first = f.of_workers[0].receive();
+  REQUIRE(first.what == descriptor_channel::received::kind::taken);
+  dispatcher::acknowledged(f.lanes[0], first.content.number);
+  CHECK(f.lanes[0].unacknowledged.size() == 4);
+
+  f.lanes[0].takes = false;
+  f.d->lost(f.lanes[0]);
+  f.places[0] = nullptr;
+  f.turn();
+  CHECK(f.received(1) == 9);
+}
+
+TEST_CASE("nobody is accepted while no worker can take one") {
+  fixture f(accept_kind::dispatch);
+  for (auto& each : f.lanes) each.score->connections = 100;
+  f.connect();
+  CHECK(f.turn() == 0);
+  CHECK(f.d->next_event() != dispatcher::clock::time_point::max());
+  f.lanes[1].score->connections = 99;
+  CHECK(f.turn() == 1);
+  CHECK(f.received(1) == 1);
+}
+
+TEST_CASE("with excess refused, who comes beyond the limit is closed at once") {
+  fixture f(accept_kind::dispatch);
+  f.s.limits.excess = excess_kind::refuse;
+  f.d->configure(f.s);
+  for (auto& each : f.lanes) each.score->connections = 100;
+  f.connect();
+  f.turn();
+  char byte;
+  REQUIRE(test::wait_readable(f.clients[0].get()));
+  CHECK(::recv(f.clients[0].get(), &byte, 1, 0) <= 0);
+}
+
+TEST_CASE("a listener that a worker was told of is left alone until the worker has answered") {
+  fixture f(accept_kind::notify);
+  f.connect(2);
+  CHECK(f.turn() == 1);
+  CHECK(f.received(0) + f.received(1) == 1);
+  CHECK(f.turn() == 0);
+  for (const auto& each : f.lanes) f.d->answered(each, 0);
+  CHECK(f.turn() == 1);
+  CHECK(f.received(0) + f.received(1) == 1);
+  for (auto& each : f.lanes) f.d->lost(each);  // and when it cannot answer any more
+  CHECK(f.turn() == 1);
+}
+
+TEST_CASE("the same client meets the same worker with ip-hash") {
+  fixture f(accept_kind::dispatch, 4, policy_kind::ip_hash);
+  f.connect(12);
+  f.turn();
+  std::vector<std::size_t> counts;
+  for (std::size_t i = 0; i < 4; ++i) counts.push_back(f.received(i));
+  CHECK(std::count(counts.begin(), counts.end(), 0) == 3);
+}
+
+TEST_CASE("a decision is told with the figures that it was taken on") {
+  fixture f(accept_kind::dispatch);
+  f.s.log.distribute = true;
+  f.d->configure(f.s);
+  f.lanes[0].score->connections = 7;
+  f.connect();
+  const test::output error(2);
+  f.turn();
+  CHECK_THAT(error.text(), Contains("least-connections of loads [7 0]: worker 1"));
+}

@@ -1,0 +1,41 @@
+#include "weir/process/scoreboard.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <memory>
+
+#include "weir/process/child_process.hpp"
+
+using namespace weir::process;
+
+TEST_CASE("what a child writes is read by its master, also after its end") {
+  scoreboard board;
+  worker_score* const row = board.take();
+  REQUIRE(row != nullptr);
+  auto child = std::make_unique<child_process>([row] {
+    row->accepted = 42;
+    return 0;
+  });
+  while (!child->reap()) {
+  }
+  CHECK(row->accepted == 42);
+}
+
+TEST_CASE("a row is taken once, and clean when it is taken again") {
+  scoreboard board;
+  worker_score* const first = board.take();
+  REQUIRE(first != nullptr);
+  CHECK(board.take() != first);
+  first->accepted = 1;
+  first->beats = 2;
+  scoreboard::give_back(*first);
+  CHECK(board.take() == first);
+  CHECK(first->accepted == 0);
+  CHECK(first->beats == 0);
+}
+
+TEST_CASE("a full scoreboard has no row") {
+  scoreboard board;
+  for (std::size_t i = 0; i < scoreboard::capacity; ++i) REQUIRE(board.take() != nullptr);
+  CHECK(board.take() == nullptr);
+}

@@ -1,0 +1,627 @@
+#!/usr/bin/env python3
+"""Worker processes under one master. Usage: pool_test.py --build BUILD"""
+import collections
+import contextlib
+import itertools
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+import sample
+from sample import Sample, ask, connect, receive_exactly, until
+
+
+MODES = "shared", "mutex", "reuseport", "notify", "dispatch"
+
+
+class Pool(Sample):
+    """A pool of pool_worker unless said otherwise; its master is `pid`."""
+
+    def __init__(self, *arguments, processes=2, name="pool_worker", **how):
+        super().__init__("--model", "process-pool", "--processes", processes, *arguments, name=name, **how)
+
+    def workers(self):
+        """Those that live."""
+        return {p for p in children(self.pid) if state_of(p) not in "ZX"}
+
+    def wait_for_workers(self, count, seconds=sample.BOUND):
+        until(lambda: len(self.workers()) == count, lambda: f"{count} workers, but there are {self.workers()}", seconds)
+        return self.workers()
+
+    def wait_until_serving(self, count=2):
+        """Until so many workers answer."""
+        seen = set()
+        until(lambda: seen.add(self.who()) or len(seen) >= count, "not every worker serves")
+
+    def who(self, command=b"who\n"):
+        """The worker that serves a new client."""
+        with connect(self.address) as client:
+            return int(say(client, command))
+
+    def lines_with(self, part):
+        return [line for line in self.lines if part in line]
+
+
+def say(client, command=b"who\n"):
+    client.sendall(command)
+    return receive_line(client)
+
+
+def receive_line(client):
+    line = b""
+    while not line.endswith(b"\n"):
+        more = client.recv(100)
+        if not more:
+            raise AssertionError(f"the end came after {line!r}")
+        line += more
+    return line.strip()
+
+
+def is_ended(client):
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def children(pid):
+    with contextlib.suppress(FileNotFoundError):
+        return {int(p) for p in sample.read(f"/proc/{pid}/task/{pid}/children").split()}
+    return set()
+
+
+def state_of(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return sample.read(f"/proc/{pid}/stat").rpartition(") ")[2][0]
+    return "X"
+
+
+def descriptors(pid):
+    """Number -> what it is."""
+    out = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            out[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return out
+
+
+def cpu_seconds(pid):
+    fields = sample.read(f"/proc/{pid}/stat").rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Serving(unittest.TestCase):
+    def test_workers_share_the_connections_in_every_mode(self):
+        for mode, (workers, least) in itertools.product(MODES, ((2, 0.35), (4, 0.12))):
+            with self.subTest(mode, workers=workers), Pool("--set", f"processes.accept={mode}", processes=workers) as pool:
+                pool.wait_until_serving(workers)
+                short = collections.Counter(pool.who() for _ in range(2000))
+                held, staying = [], collections.Counter()
+                for _ in range(200):
+                    held.append(connect(pool.address))
+                    staying[int(say(held[-1]))] += 1
+                for c in held:
+                    c.close()
+                shares = [min(n.values()) / n.total() for n in (short, staying)]
+                sample.figure(f"{mode}, {workers} workers: smallest share {shares[0]:.1%} of 2,000 short, {shares[1]:.1%} of 200 held")
+                self.assertEqual(set(short), pool.workers())
+                self.assertEqual(len(staying), workers)
+                self.assertGreaterEqual(min(shares), least)
+
+    def test_each_worker_has_a_cpu_of_its_own(self):
+        allowed = sorted(os.sched_getaffinity(0))
+        with Pool(processes=len(allowed)) as pool:
+            pool.wait_until_serving(len(allowed))
+            cpus = [os.sched_getaffinity(w) for w in pool.workers()]
+            self.assertEqual(sorted(c for each in cpus for c in each), allowed)
+
+    def test_tcp_and_unix_sockets_are_served_and_the_file_is_removed_at_the_end(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/socket"
+            with Pool("--set", "processes.loops=2", listen=("127.0.0.1:0", f"unix:{path}")) as pool:
+                for address in pool.addresses * 20:
+                    with connect(address) as client:
+                        self.assertIn(int(say(client)), pool.workers())
+                pool.send(signal.SIGHUP)
+                pool.wait_for_line("generation 2 serves")
+                self.assertTrue(os.path.exists(path))
+            self.assertFalse(os.path.exists(path))
+
+    def test_the_master_has_no_thread_and_no_epoll_and_everything_closes_on_exec(self):
+        with Pool() as pool:
+            pool.wait_until_serving()
+            self.assertEqual(len(os.listdir(f"/proc/{pool.pid}/task")), 1)
+            self.assertFalse([d for d in descriptors(pool.pid).values() if "epoll" in d])
+            sockets = {}
+            for pid in {pool.pid} | pool.workers():
+                for fd, what in descriptors(pid).items():
+                    with contextlib.suppress(FileNotFoundError):
+                        flags = int(re.search(r"flags:\s*(\d+)", sample.read(f"/proc/{pid}/fdinfo/{fd}"))[1], 8)
+                        if fd > 2 and not self.was_inherited(fd):
+                            self.assertTrue(flags & 0o2000000, f"{fd} of {pid}: {what}")
+                    if pid != pool.pid:
+                        self.assertNotRegex(what, "pidfd|signalfd")
+                        sockets.setdefault(what, set()).add(pid)
+            # What workers have in common is the listening socket, and what they were started with.
+            common = [s for s, pids in sockets.items() if s.startswith("socket:") and len(pids) > 1]
+            self.assertEqual(len(common), 1)
+
+    @staticmethod
+    def was_inherited(fd):
+        return os.path.exists(f"/proc/{os.getpid()}/fd/{fd}") and fd > 100
+
+    def test_no_thread_and_no_epoll_comes_before_the_last_fork(self):
+        log = tempfile.NamedTemporaryFile()
+        before = ["strace", "-f", "-qq", "-e", "trace=clone,clone3,fork,vfork,epoll_create1,epoll_create", "-o", log.name]
+        with Pool(before=before, environment={"LSAN_OPTIONS": "detect_leaks=0"}) as pool:  # it needs ptrace itself
+            master = next(iter(children(pool.pid)))
+            until(lambda: len(children(master)) == 2, "two workers")
+            os.kill(master, signal.SIGTERM)
+            pool.wait()
+        calls = [line.split(None, 1) for line in sample.read(log.name).splitlines()]
+        of_master = [call for pid, call in calls if int(pid) == master and not call.startswith(("<", "-", "+"))]
+        self.assertEqual(len(of_master), 2, of_master)
+        for call in of_master:
+            self.assertNotRegex(call, "epoll|CLONE_VM|CLONE_THREAD")
+
+
+class Stopping(unittest.TestCase):
+    def test_quit_answers_what_has_begun_and_ends_idle_connections(self):
+        with Pool() as pool:
+            pool.wait_until_serving()
+            busy = [connect(pool.address) for _ in range(50)]
+            idle = [connect(pool.address) for _ in range(100)]
+            for c in idle:
+                say(c)
+            for c in busy:
+                c.sendall(b"slow\n")
+            for c in idle:
+                c.sendall(b"who\n")  # later than the others: once it is answered, they have been read
+                receive_line(c)
+            start = time.monotonic()
+            pool.send(signal.SIGQUIT)
+            for c in idle:
+                self.assertEqual(c.recv(1), b"")
+            for c in busy:
+                self.assertTrue(receive_line(c))
+                self.assertEqual(c.recv(1), b"")
+                c.close()
+            self.assertEqual(pool.wait(), 0)
+            took = time.monotonic() - start
+            for c in idle:
+                c.close()
+
+    def test_term_and_int_end_at_once(self):
+        for number in signal.SIGTERM, signal.SIGINT:
+            count = 200 if sample.options.sanitized else 2000
+            with Pool() as pool:
+                pool.wait_until_serving()
+                clients = [connect(pool.address) for _ in range(count)]
+                for c in clients:
+                    c.sendall(b"half a li")
+                start = time.monotonic()
+                self.assertEqual(pool.stop(number), 0)
+                took = time.monotonic() - start
+                for c in clients:
+                    c.close()
+            sample.promised(took, 0.5, f"{count} connections, exit after {number.name}")
+
+    def test_those_who_never_finish_are_cut_at_the_drain_timeout(self):
+        with Pool("--set", "limits.drain_timeout=1s") as pool:
+            pool.wait_until_serving()
+            clients = [connect(pool.address) for _ in range(20)]
+            for c in clients:
+                c.sendall(b"who\nhalf a li")
+                receive_line(c)
+            start = time.monotonic()
+            self.assertEqual(pool.stop(signal.SIGQUIT), 0)
+            took = time.monotonic() - start
+            for c in clients:
+                c.close()
+        self.assertGreater(took, 0.9)
+        sample.promised(took, 1.5, "exit after QUIT")
+
+    def test_a_killed_master_takes_its_workers_with_it_and_the_port_is_free(self):
+        with Pool() as pool:
+            pool.wait_until_serving()
+            workers = pool.workers()
+            pool.check = lambda code: None  # it is killed
+            with connect(pool.address) as client:
+                say(client)
+                client.sendall(b"hang\n")  # one that could not even look
+                os.kill(pool.pid, signal.SIGKILL)
+                took = until(lambda: not [w for w in workers if state_of(w) not in "ZX"], "the workers are gone")
+            host, port = pool.address.split(":")
+            with socket.socket() as again:
+                again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                again.bind((host, int(port)))
+            pool.process.wait()
+            sample.promised(took, 2, "workers gone after SIGKILL of their master")
+
+
+class Replacing(unittest.TestCase):
+    def test_a_worker_that_crashes_is_replaced_and_others_keep_their_connections(self):
+        with Pool() as pool:
+            pool.wait_until_serving()
+            held, of = [], {}
+            for _ in range(20):
+                held.append(connect(pool.address))
+                of[held[-1]] = int(say(held[-1]))
+            victim = of[held[0]]
+            for how in "crash", "kill":
+                until(lambda: self.age(pool) > 1.1, "the workers are of age")
+                others = [c for c in held if of[c] != victim]
+                self.assertTrue(others)
+                if how == "crash":
+                    held[0].sendall(b"crash\n")
+                else:
+                    os.kill(victim, signal.SIGKILL)
+                took = until(lambda: victim not in pool.workers() and len(pool.workers()) == 2, "it is replaced")
+                sample.promised(took, 1, "a new worker after a crash")
+                for c in others:
+                    self.assertEqual(int(say(c)), of[c])
+                held = others
+                victim = next(iter(pool.workers() - {of[others[0]]}))
+                more = connect(pool.address)
+                while int(say(more)) != victim:
+                    more.close()
+                    more = connect(pool.address)
+                of[more] = victim
+                held.append(more)
+            self.assertTrue(pool.lines_with("SIGSEGV") and pool.lines_with("SIGKILL"))
+            for c in held:
+                c.close()
+
+    @staticmethod
+    def age(pool):
+        """Of the youngest worker, in seconds."""
+        now = float(sample.read("/proc/uptime").split()[0])
+        starts = [int(sample.read(f"/proc/{w}/stat").rpartition(") ")[2].split()[19]) for w in pool.workers()]
+        return now - max(starts) / os.sysconf("SC_CLK_TCK")
+
+    def test_a_pool_whose_workers_cannot_start_ends_and_says_why(self):
+        for what, forks in ("refuse", 4), ("crash", 10):
+            with tempfile.NamedTemporaryFile("w", suffix=".init") as init:
+                init.write(what)
+                init.flush()
+                done = sample.run("--model", "process-pool", "--processes", 2, "--listen", "127.0.0.1:0", name="pool_worker",
+                                  environment={"POOL_INIT": init.name}, timeout=30)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn("no worker has ever served", done.stderr)
+            if what == "refuse":
+                self.assertIn("refused by POOL_INIT", done.stderr)
+            self.assertLessEqual(done.stderr.count("ended with"), forks)
+
+    def test_a_crash_loop_costs_few_forks_and_little_cpu(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".init") as init:
+            with Pool(environment={"POOL_INIT": init.name}) as pool:
+                pool.wait_until_serving()
+                init.write("crash")
+                init.flush()
+                before = cpu_seconds(pool.pid)
+                for w in pool.workers():
+                    os.kill(w, signal.SIGKILL)
+                time.sleep(3)  # what is counted is what happens in a time
+                used = cpu_seconds(pool.pid) - before
+                deaths = len(pool.lines_with("ended with SIGSEGV"))
+                sample.figure(f"{deaths} forks in 3 s, {used / 3:.1%} CPU")
+                self.assertGreaterEqual(deaths, 2)
+                self.assertLessEqual(deaths, 8)
+                self.assertLessEqual(used, 0.05 * 3)
+                init.truncate(0)
+                pool.wait_for_workers(2)
+
+    def test_a_stuck_worker_is_reported_killed_and_replaced(self):
+        with Pool("--set", "processes.stuck_timeout=400ms") as pool:
+            pool.wait_until_serving()
+            with connect(pool.address) as client:
+                victim = int(say(client))
+                client.sendall(b"hang\n")
+                pool.wait_for_line("is stuck")
+                pool.wait_for_line("is killed")
+                self.assertTrue(is_ended(client))
+            until(lambda: victim not in pool.workers() and len(pool.workers()) == 2, "it is replaced")
+            pool.wait_until_serving()
+
+    def test_a_worker_is_recycled_after_its_connections_or_when_it_has_grown(self):
+        for setting in "max_connections_per_worker=50", "memory_limit=1MiB":
+            with Pool("--set", f"processes.{setting}") as pool:
+                pool.wait_for_workers(2)
+                first = pool.workers()
+                until(lambda: pool.who() and not first & pool.workers(), "the first workers are replaced")
+                self.assertTrue(pool.lines_with("this worker leaves"))
+                self.assertEqual(pool.lines_with("ended with"), [])
+
+    def test_a_pool_that_was_stopped_as_a_whole_is_not_stuck(self):
+        with Pool("--set", "processes.stuck_timeout=400ms") as pool:
+            pool.wait_until_serving()
+            workers = pool.workers()
+            for pid in {pool.pid} | workers:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(1)  # more than the timeout
+            for pid in {pool.pid} | workers:
+                os.kill(pid, signal.SIGCONT)
+            for _ in range(20):
+                self.assertIn(pool.who(), workers)
+            self.assertEqual(pool.lines_with("is killed"), [])
+
+
+class Commands(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.file = f"{self.folder}/pool.toml"
+
+    def configure(self, text=""):
+        with open(self.file, "w", encoding="utf-8") as file:
+            file.write('model = "process-pool"\n' + text)
+
+    def pool(self, text="", **how):
+        """Configured by a file alone."""
+        self.configure('listen = "127.0.0.1:0"\n[processes]\ncount = 2\n' + text)
+        return Sample("--config", self.file, name="pool_worker", listen=(), **how)
+
+    def reload(self, pool, generation):
+        pool.send(signal.SIGHUP)
+        pool.wait_for_line(f"generation {generation} serves")
+
+    def workers(self, pool, count):
+        until(lambda: len([p for p in children(pool.pid) if state_of(p) not in "ZX"]) == count,
+              lambda: f"{count} workers, but there are {children(pool.pid)}")
+        return children(pool.pid)
+
+    def test_hup_brings_new_workers_and_the_new_configuration(self):
+        with self.pool() as pool:
+            before = self.workers(pool, 2)
+            with connect(pool.address) as idle, connect(pool.address) as busy:
+                say(idle)
+                say(busy)
+                busy.sendall(b"slow\n")
+                self.configure('listen = "127.0.0.1:0"\n[processes]\ncount = 3\n')
+                self.reload(pool, 2)
+                self.assertEqual(idle.recv(1), b"")
+                self.assertIn(int(receive_line(busy)), before)
+            until(lambda: not before & children(pool.pid), "the old ones have left")
+            self.assertEqual(len(self.workers(pool, 3)), 3)
+
+    def test_addresses_come_and_go_without_touching_those_that_stay(self):
+        with self.pool() as pool:
+            self.configure(f'listen = ["127.0.0.1:0", "unix:{self.folder}/socket"]\n[processes]\ncount = 2\n')
+            self.reload(pool, 2)
+            for address in pool.address, f"unix:{self.folder}/socket":
+                with connect(address) as client:
+                    say(client)
+            self.configure(f'listen = "unix:{self.folder}/socket"\n[processes]\ncount = 2\n')
+            self.reload(pool, 3)
+            until(lambda: self.refuses(pool.address), "the address is closed")
+
+    @staticmethod
+    def refuses(address):
+        try:
+            connect(address).close()
+            return False
+        except ConnectionRefusedError:
+            return True
+
+    def test_a_bad_configuration_is_told_and_not_taken(self):
+        with socket.socket() as taken, self.pool() as pool:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            before = self.workers(pool, 2)
+            for text, told in (("listen = \n", ":2:"), ("[processes]\ncuont = 2\n", "processes.cuont"),
+                               ("[processes]\ncount = 0\n", "out of range"),
+                               (f'listen = ["127.0.0.1:0", "127.0.0.1:{port}"]\n', f"bind 127.0.0.1:{port}")):
+                self.configure(text)
+                lines = len(pool.lines)
+                pool.send(signal.SIGHUP)
+                until(lambda: any("serves on" in line for line in pool.lines[lines:]), "it is told")
+                self.assertTrue(any(told in line for line in pool.lines[lines:]), pool.lines[lines:])
+                with connect(pool.address) as client:
+                    self.assertIn(int(say(client)), before)
+            self.assertEqual(self.workers(pool, 2), before)
+
+    def test_a_generation_that_does_not_start_is_given_up(self):
+        init = f"{self.folder}/init"
+        with self.pool(environment={"POOL_INIT": init}) as pool:
+            seen = set()
+            until(lambda: seen.add(say_once(pool.address)) or len(seen) == 2, "both serve")
+            before = self.workers(pool, 2)
+            with open(init, "w", encoding="utf-8") as file:
+                file.write("crash")
+            pool.send(signal.SIGHUP)
+            pool.wait_for_line("the reload is given up")
+            self.assertEqual(self.workers(pool, 2), before)
+            os.unlink(init)
+            self.reload(pool, 3)
+            until(lambda: not before & children(pool.pid), "the old ones have left")
+
+    def test_what_needs_a_restart_is_named(self):
+        with self.pool() as pool:
+            self.configure('listen = "127.0.0.1:0"\n[processes]\ncount = 2\n[socket]\nbacklog = 77\n')
+            self.reload(pool, 2)
+            self.assertIn("77 needs a restart", pool.wait_for_line("socket.backlog"))
+
+    def test_ttin_and_ttou_change_the_number_of_workers(self):
+        with self.pool() as pool:
+            self.workers(pool, 2)
+            pool.send(signal.SIGTTIN)
+            self.workers(pool, 3)
+            for left in 2, 1, 1:
+                pool.send(signal.SIGTTOU)
+                self.workers(pool, left)
+
+    def test_winch_drains_the_workers_and_hup_brings_them_back_without_a_refused_connection(self):
+        with self.pool() as pool:
+            self.workers(pool, 2)
+            pool.send(signal.SIGWINCH)
+            self.workers(pool, 0)
+            with connect(pool.address) as waiting:
+                waiting.sendall(b"who\n")
+                pool.send(signal.SIGHUP)
+                self.assertIn(int(receive_line(waiting)), self.workers(pool, 2))
+
+    def test_usr1_opens_the_log_file_again(self):
+        log = f"{self.folder}/log"
+        self.configure('listen = "127.0.0.1:0"\n[processes]\ncount = 2\n')
+        process = subprocess.Popen([sample.program("pool_worker"), "--config", self.file, "--set", f"log.file={log}"],
+                                   stdin=subprocess.DEVNULL, env=sample.clean_environment())
+        try:
+            until(lambda: os.path.exists(log) and "listening" in sample.read(log), "it serves")
+            until(lambda: len(children(process.pid)) == 2, "workers")
+            # A worker ignores the signal before it has a handler; one that answers has it.
+            at = re.search(r"listening on ([\d.:]+);", sample.read(log))[1]
+            seen = set()
+            until(lambda: seen.add(say_once(at)) or len(seen) == 2, "both serve")
+            os.rename(log, log + ".1")
+            process.send_signal(signal.SIGUSR1)
+            until(lambda: os.path.exists(log), "a new file")
+            for pid in {process.pid} | children(process.pid):
+                until(lambda: descriptors(pid)[2] == log, lambda: f"{pid} writes to {descriptors(pid)[2]}")
+            process.send_signal(signal.SIGQUIT)
+            self.assertEqual(process.wait(sample.BOUND), 0)
+            self.assertIn("has left", sample.read(log))
+            self.assertNotIn("has left", sample.read(log + ".1"))
+        finally:
+            process.kill()
+            process.wait()
+
+
+def say_once(address):
+    with connect(address) as client:
+        return int(say(client))
+
+
+class UnderLoad(unittest.TestCase):
+    slow = True
+
+    def test_20_reloads_lose_none_of_100000_connections_in_any_mode(self):
+        for mode in MODES:
+            with self.subTest(mode), Pool("--set", f"processes.accept={mode}", name="echo") as pool:
+                first = pool.wait_for_workers(2)
+                done = []
+                load = threading.Thread(target=lambda: done.append(sample.load(
+                    pool.address, "--mode", "connect", "--connections", 50, "--requests", 100_000, "--sources", 50)))
+                load.start()
+                for generation in range(2, 22):
+                    pool.send(signal.SIGHUP)
+                    pool.wait_for_line(f"generation {generation} serves")
+                    time.sleep(0.25)  # the pace of the promise
+                load.join()
+                self.assertTrue(done, "the load met an error")
+                until(lambda: not first & pool.workers(), "the first workers have left")
+                sample.figure(f"{mode}: 20 reloads,", done[0].strip()[:120])
+
+    def test_20_kills_under_load_lose_no_queued_connection_of_reuseport_and_dispatch(self):
+        """Who is served by a worker that dies loses its connection; who waits does not: each such client asks
+        again on a new connection, and is never refused."""
+        for mode in "reuseport", "dispatch":
+            with self.subTest(mode), Pool("--set", f"processes.accept={mode}", processes=4) as pool:
+                pool.wait_until_serving(2)
+                ended, results = threading.Event(), collections.Counter()
+
+                def clients():
+                    while not ended.is_set():
+                        try:
+                            with connect(pool.address) as client:
+                                client.sendall(b"who\n")
+                                receive_line(client)
+                                results["answered"] += 1
+                        except ConnectionRefusedError:
+                            results["refused"] += 1
+                        except (AssertionError, ConnectionError):
+                            results["cut"] += 1
+                        except OSError as e:
+                            results[str(e)] += 1
+
+                threads = [threading.Thread(target=clients) for _ in range(8)]
+                for t in threads:
+                    t.start()
+                for _ in range(20):
+                    until(lambda: self.oldest(pool)[0] > 1.05, "one is of age")
+                    victim = self.oldest(pool)[1]
+                    os.kill(victim, signal.SIGKILL)
+                    until(lambda: victim not in pool.workers() and len(pool.workers()) == 4, "it is replaced")
+                ended.set()
+                for t in threads:
+                    t.join()
+                sample.figure(f"{mode}: {dict(results)}")
+                self.assertEqual(set(results) - {"answered", "cut"}, set())
+                self.assertLessEqual(results["cut"], 20 * len(threads))
+
+    def test_reuseport_shrinks_and_grows_under_load_without_a_lost_connection(self):
+        with Pool("--set", "processes.accept=reuseport", name="echo", processes=4) as pool:
+            pool.wait_for_workers(4)
+            done = []
+            load = threading.Thread(target=lambda: done.append(sample.load(
+                pool.address, "--mode", "connect", "--connections", 20, "--seconds", 12)))
+            load.start()
+            for workers in (3, 2, 1, 2, 3, 2):
+                pool.send(signal.SIGTTOU if workers < len(pool.workers()) else signal.SIGTTIN)
+                pool.wait_for_workers(workers, 20)
+                time.sleep(1.2)  # so that a socket without a worker is closed
+            load.join()
+            self.assertTrue(done, "the load met an error")
+            sample.figure("reuseport resized:", done[0].strip()[:120])
+
+    def test_200_kills_and_50_reloads_leave_nothing_behind(self):
+        with Pool(processes=8) as pool:
+            pool.wait_until_serving(8)
+            fds, rss = len(descriptors(pool.pid)), pool.rss()
+            for _ in range(200):
+                until(lambda: self.oldest(pool)[0] > 1.05, "one is of age")
+                victim = self.oldest(pool)[1]
+                os.kill(victim, signal.SIGKILL)
+                took = until(lambda: victim not in pool.workers() and len(pool.workers()) == 8, "it is replaced")
+                sample.promised(took, 1, "a new worker after a crash")
+            for generation in range(2, 52):
+                pool.send(signal.SIGHUP)
+                pool.wait_for_line(f"generation {generation} serves")
+            until(lambda: len(children(pool.pid)) == 8, "the old ones have left")
+            self.assertEqual([p for p in children(pool.pid) if state_of(p) == "Z"], [])
+            self.assertEqual(len(descriptors(pool.pid)), fds)
+            grown = pool.rss() - rss
+            sample.figure(f"master + {grown / 1024:.0f} KiB")
+            self.assertLessEqual(grown, (1 << 20) * (1 + 8 * bool(sample.options.sanitized)))
+
+    @staticmethod
+    def oldest(pool):
+        now = float(sample.read("/proc/uptime").split()[0])
+        ages = []
+        for w in pool.workers():
+            with contextlib.suppress(FileNotFoundError):
+                start = int(sample.read(f"/proc/{w}/stat").rpartition(") ")[2].split()[19])
+                ages.append((now - start / os.sysconf("SC_CLK_TCK"), w))
+        return max(ages)
+
+    def test_the_last_configuration_wins_a_storm_of_signals(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            def configure(count):
+                file.seek(0)
+                file.truncate()
+                file.write(f'model = "process-pool"\nlisten = "127.0.0.1:0"\n[processes]\ncount = {count}\n')
+                file.flush()
+
+            configure(2)
+            with Sample("--config", file.name, listen=(), name="pool_worker") as pool:
+                for i in range(1000):
+                    pool.send((signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGWINCH)[i % 4])
+                    time.sleep(0.001)
+                configure(3)
+                pool.send(signal.SIGHUP)
+                until(lambda: len(children(pool.pid)) == 3, lambda: children(pool.pid))
+                time.sleep(0.5)  # and it stays so
+                self.assertEqual(len(children(pool.pid)), 3)
+                with connect(pool.address) as client:
+                    self.assertIn(int(say(client)), children(pool.pid))
+
+
+if __name__ == "__main__":
+    sample.main()

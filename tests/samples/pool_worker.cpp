@@ -1,0 +1,49 @@
+// For tests of process pools, a line of commands: "who" is answered with the process id, "slow" with it after
+// 300 ms, "crash" and "hang" do so, "threads" tells their number. With POOL_INIT naming a file, a worker that
+// starts does what is written there: "crash" or "refuse".
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+
+#include <weir/weir.hpp>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// Also under a sanitizer, which handles the signal and exits.
+void crash() {
+  static_cast<void>(std::signal(SIGSEGV, SIG_DFL));
+  std::raise(SIGSEGV);
+}
+
+class commands {
+ public:
+  void start() {
+    const char* const file = std::getenv("POOL_INIT");
+    std::string what;
+    if (file != nullptr) std::ifstream(file) >> what;
+    if (what == "crash") crash();
+    if (what == "refuse") throw std::runtime_error("refused by POOL_INIT");
+  }
+
+  weir::task<> operator()(weir::connection client) {
+    weir::reader in(client);
+    while (auto line = co_await in.until("\n")) {
+      if (*line == "crash") crash();
+      while (*line == "hang") ::pause();
+      if (*line == "slow") co_await weir::sleep_for(300ms);
+      const std::string answer = std::to_string(::getpid()) + "\n";
+      co_await client.send(answer);
+    }
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) { return weir::run<commands>(argc, argv); }

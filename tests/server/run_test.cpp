@@ -1,0 +1,165 @@
+#include "weir/server/run.hpp"
+
+#include <signal.h>
+
+#include <catch2/catch.hpp>
+
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "output.hpp"
+#include "sockets.hpp"
+#include "weir/core/sleep.hpp"
+
+using namespace weir;
+using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+
+namespace {
+
+struct result {
+  int code;
+  std::string out;
+  std::string error;
+};
+
+task<> echo(connection c) {
+  while (auto data = co_await c.receive()) co_await c.send(data);
+}
+
+result run_with(std::vector<std::string> arguments, const connection_handler& handler = echo,
+                const program& what = {}) {
+  arguments.insert(arguments.begin(), "/usr/bin/tried");
+  std::vector<char*> argv;
+  for (auto& a : arguments) argv.push_back(a.data());
+  argv.push_back(nullptr);
+  const test::output out(1);
+  const test::output error(2);
+  const int code = run(static_cast<int>(arguments.size()), argv.data(), handler, what);
+  return {code, out.text(), error.text()};
+}
+
+struct config_file {
+  explicit config_file(std::string_view text) {
+    const unique_fd fd(::mkstemp(path.data()));
+    std::ofstream(path) << text;
+  }
+  config_file(const config_file&) = delete;
+  config_file& operator=(const config_file&) = delete;
+  ~config_file() { ::unlink(path.c_str()); }
+  std::string path = "/tmp/weir-run-XXXXXX";
+};
+
+}  // namespace
+
+TEST_CASE("asked with --help, run tells how to use the program by its name, and that is a success") {
+  const auto r = run_with({"--help"});
+  CHECK(r.code == 0);
+  CHECK_THAT(r.out, Contains("tried") && Contains("--listen") && Contains("--config") && Contains("--check"));
+  CHECK(r.error.empty());
+}
+
+TEST_CASE("asked with --version, run tells the program's version and weir's") {
+  program what;
+  what.name = "shop";
+  what.version = "4.2";
+  const auto r = run_with({"--version"}, echo, what);
+  CHECK(r.code == 0);
+  CHECK_THAT(r.out, Contains("shop") && Contains("4.2") && Contains("weir"));
+}
+
+TEST_CASE("asked with --check, run judges a configuration without serving") {
+  const config_file good("listen = [\"127.0.0.1:0\"]\n[limits]\nconnections = 5\n");
+  const auto r = run_with({"--config", good.path, "--check"});
+  CHECK(r.code == 0);
+  CHECK_THAT(r.out, Contains("valid"));
+  CHECK(r.error.empty());
+}
+
+TEST_CASE("asked with --print-config, run prints what reads back as the same settings") {
+  const auto r = run_with({"--listen", "127.0.0.1:7777", "--set", "limits.connections=77", "--print-config"});
+  CHECK(r.code == 0);
+  const auto read = parse_config(r.out, "printed");
+  CHECK(read.listen == std::vector<std::string>{"127.0.0.1:7777"});
+  CHECK(read.limits.connections == 77);
+}
+
+TEST_CASE("asked with --plan, run prints and does not serve") {
+  const auto plan = run_with({"--plan"});
+  CHECK(plan.code == 0);
+  CHECK_THAT(plan.out, StartsWith("model"));
+}
+
+TEST_CASE("a bad configuration is exit code 2, with every mistake and its place on standard error") {
+  const config_file bad("listen = [\"127.0.0.1:0\"]\nmodle = \"serial\"\n[limits]\nconnections = -1\n");
+  for (const bool check : {true, false}) {
+    const auto r = check ? run_with({"--config", bad.path, "--check"}) : run_with({"--config", bad.path});
+    CHECK(r.code == 2);
+    CHECK(r.out.empty());
+    CHECK_THAT(r.error, StartsWith("tried: ") && Contains(bad.path + ":2") && Contains("modle") &&
+                            Contains(bad.path + ":4") && Contains("limits.connections"));
+  }
+}
+
+TEST_CASE("a wrong address, a missing file and an unknown option are exit code 2") {
+  auto r = run_with({"--listen", "nonsense"});
+  CHECK(r.code == 2);
+  CHECK_THAT(r.error, Contains("--listen") && Contains("nonsense"));
+  r = run_with({"--config", "/nonexistent/weir.toml"});
+  CHECK(r.code == 2);
+  CHECK_THAT(r.error, Contains("/nonexistent/weir.toml"));
+  r = run_with({"--no-such-option"});
+  CHECK(r.code == 2);
+  CHECK_THAT(r.error, Contains("--no-such-option"));
+}
+
+TEST_CASE("a server that cannot start is exit code 1, and the error names the address") {
+  const auto taken = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  const auto r = run_with({"--listen", taken.local().to_string()});
+  CHECK(r.code == 1);
+  CHECK_THAT(r.error, Contains("tried: bind " + taken.local().to_string()));
+}
+
+TEST_CASE("run serves until SIGTERM or SIGINT, lets handlers finish and returns 0") {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+    const auto at = listener.local();
+    test::client c(at);  // waits in the kernel's queue
+    std::string got;
+    bool closed = false;
+    std::jthread other([&] {
+      if (c.send("hello")) got = c.receive(5);
+      ::kill(::getpid(), signal);
+      closed = c.is_closed();
+    });
+    const auto r = run_with({"--listen", "fd:" + std::to_string(::dup(listener.get()))});
+    other.join();
+    CHECK(r.code == 0);
+    CHECK(got == "hello");
+    CHECK(closed);
+    CHECK_THAT(r.error, Contains("listening on " + at.to_string()) &&
+                            Contains("stopping, 1 connections open") &&
+                            Contains("stopped after 1 connections"));
+  }
+}
+
+TEST_CASE("a second signal does not wait for handlers") {
+  auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  test::client c(listener.local());
+  const auto stubborn = [](connection client) -> task<> {
+    co_await client.send("1");
+    static_cast<void>(co_await client.receive());  // until the server stops
+    co_await client.send("2");
+    co_await sleep_for(1h);
+  };
+  std::jthread other([&] {
+    for (int i = 0; i < 2; ++i)
+      if (c.receive(1).size() == 1) ::kill(::getpid(), SIGTERM);
+  });
+  const auto r = run_with({"--listen", "fd:" + std::to_string(::dup(listener.get()))}, stubborn);
+  CHECK(r.code == 0);
+  CHECK_THAT(r.error, Contains("1 connections were cut"));
+}

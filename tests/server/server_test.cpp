@@ -1,0 +1,420 @@
+#include "weir/server/server.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "output.hpp"
+#include "serving.hpp"
+#include "sockets.hpp"
+#include "weir/config/names.hpp"
+#include "weir/core/sleep.hpp"
+#include "weir/core/virtual_clock.hpp"
+
+using namespace weir;
+using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
+
+namespace {
+
+settings local() {
+  settings s;
+  s.listen = {"127.0.0.1:0"};
+  s.cores.pin = false;
+  s.limits.idle_timeout = 0ms;
+  return s;
+}
+
+using test::serving;
+
+task<> echo(connection c) {
+  while (auto data = co_await c.receive()) co_await c.send(data);
+}
+
+// Tells the loop that serves, and holds the connection.
+task<> tell_core(connection c) {
+  const char name[1] = {static_cast<char>('0' + core::here().index())};
+  co_await c.send(std::string_view(name, 1));
+  while (auto data = co_await c.receive()) {
+  }
+}
+
+// A handler that is told when to go on, and tells when it has begun.
+struct held {
+  std::promise<void> begun;
+  std::atomic<bool> released{false};
+
+  static task<> serve(connection c, held* h) {
+    const auto request = co_await c.receive();
+    h->begun.set_value();
+    while (!h->released) co_await sleep_for(1ms);
+    co_await c.send("reply to ");
+    co_await c.send(request);
+  }
+  [[nodiscard]] bool has_begun() { return begun.get_future().wait_for(30s) == std::future_status::ready; }
+};
+
+// As many descriptors as the system gives.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+TEST_CASE("port 0 is reported as the port at which clients are served") {
+  serving s(local(), echo);
+  CHECK(s.at().port() != 0);
+  test::client c(s.at());
+  REQUIRE(c.error() == 0);
+  CHECK(c.send("hello"));
+  CHECK(c.receive(5) == "hello");
+}
+
+TEST_CASE("tcp and unix addresses are served side by side") {
+  auto wanted = local();
+  wanted.listen = {"127.0.0.1:0", "unix:@weir-server-test-" + std::to_string(::getpid()), "127.0.0.1:0"};
+  serving s(wanted, echo);
+  REQUIRE(s->addresses().size() == 3);
+  CHECK(s.at(0) != s.at(2));
+  for (const auto& at : s->addresses()) {
+    test::client c(at);
+    CHECK(c.send(at.to_string()));
+    CHECK(c.receive(at.to_string().size()) == at.to_string());
+  }
+  CHECK(s->accepted() == 3);
+}
+
+TEST_CASE("an address that is taken or wrong is an error of the constructor that names it") {
+  serving s(local(), echo);
+  auto same = local();
+  same.listen = {s.at().to_string()};
+  CHECK_THROWS_WITH(server(same, echo), Contains("bind " + s.at().to_string()));
+  same.listen = {"nonsense"};
+  CHECK_THROWS_AS(server(same, echo), std::invalid_argument);
+}
+
+TEST_CASE("an exception that leaves a handler closes that connection only, and is logged with its peer") {
+  const auto handler = [](connection c) -> task<> {
+    while (auto data = co_await c.receive()) {
+      if (data.text() == "fail") throw std::runtime_error("as told");
+      co_await c.send(data);
+    }
+  };
+  const test::output log(2);
+  serving s(local(), handler);
+  test::client good(s.at());
+  test::client bad(s.at());
+  CHECK(good.send("1"));
+  CHECK(good.receive(1) == "1");
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  ::getsockname(bad.get(), reinterpret_cast<sockaddr*>(&address), &size);
+  const auto name = peer_address::from(reinterpret_cast<const sockaddr*>(&address), size).to_string();
+  CHECK(bad.send("fail"));
+  CHECK(bad.is_closed());
+  CHECK_THAT(log.text(), Contains("connection from " + name + " closed: its handler threw: as told"));
+  CHECK(good.send("2"));
+  CHECK(good.receive(1) == "2");
+}
+
+TEST_CASE("stopping lets the handler that is at work finish, and its reply arrives") {
+  held h;
+  serving s(local(), [&h](connection c) { return held::serve(std::move(c), &h); });
+  test::client c(s.at());
+  CHECK(c.send("request"));
+  REQUIRE(h.has_begun());
+  s->stop();
+  // New clients are not served any more: whoever comes now is never accepted.
+  REQUIRE(test::eventually([&] { return s->connections() == 1; }));
+  CHECK(s.runs());
+  h.released = true;
+  CHECK(c.receive_all() == "reply to request");
+  CHECK(s.has_ended());
+  CHECK(s->connections() == 0);
+}
+
+TEST_CASE("stopping ends the input of handlers that wait, and run returns when they are done") {
+  std::atomic<int> told{0};
+  const auto handler = [](connection c, std::atomic<int>* count) -> task<> {
+    co_await c.send("hello");
+    while (auto data = co_await c.receive()) {
+    }
+    if (c.end() == ending::stopping) ++*count;
+    co_await c.send("bye");
+  };
+  serving s(local(), [&](connection c) { return handler(std::move(c), &told); });
+  std::vector<test::client> clients;
+  for (int i = 0; i < 20; ++i) clients.emplace_back(s.at());
+  for (auto& c : clients) REQUIRE(c.receive(5) == "hello");
+  s->stop();
+  for (auto& c : clients) CHECK(c.receive_all() == "bye");
+  CHECK(s.has_ended());
+  CHECK(told == 20);
+}
+
+TEST_CASE("a second stop waits for nobody") {
+  held h;
+  serving s(local(), [&h](connection c) { return held::serve(std::move(c), &h); });
+  test::client c(s.at());
+  CHECK(c.send("request"));
+  REQUIRE(h.has_begun());
+  const test::output log(2);
+  s->stop();
+  CHECK(s.runs());
+  s->stop();
+  CHECK(s.has_ended());
+  CHECK_THAT(log.text(), Contains("1 connections were cut"));
+}
+
+TEST_CASE("stopping waits for handlers no longer than the drain timeout") {
+  held h;
+  auto wanted = local();
+  wanted.limits.drain_timeout = 50ms;
+  serving s(wanted, [&h](connection c) { return held::serve(std::move(c), &h); });
+  test::client c(s.at());
+  CHECK(c.send("request"));
+  REQUIRE(h.has_begun());
+  const test::output log(2);
+  const auto before = std::chrono::steady_clock::now();
+  s->stop();
+  CHECK(s.has_ended());
+  CHECK(std::chrono::steady_clock::now() - before >= 50ms);
+  CHECK_THAT(log.text(), Contains("drain_timeout has passed; 1 connections are cut"));
+}
+
+TEST_CASE("at the drain timeout what handlers wait for is cancelled, and 200 ms later what is left is cut") {
+  struct handlers {
+    static task<> stubborn(connection c, std::atomic<int>* told) {
+      co_await c.send("x");
+      for (;;) {
+        try {
+          co_await sleep_for(1h);
+        } catch (const std::system_error&) {
+          ++*told;
+          break;
+        }
+      }
+      for (;;) co_await yield();
+    }
+  };
+  std::atomic<int> told{0};
+  auto wanted = local();
+  wanted.cores.use = std::to_string(*allowed_cpus().begin());
+  wanted.limits.drain_timeout = 1h;
+  server s(wanted, [&](connection c) { return handlers::stubborn(std::move(c), &told); });
+  core& only = s.cores()[0];
+  virtual_clock clock(only);
+  const auto advance = [&](std::chrono::milliseconds d) {
+    std::promise<void> done;
+    only.post([&] {
+      clock.advance(d);
+      done.set_value();
+    });
+    done.get_future().wait();
+  };
+  const test::output log(2);
+  std::atomic<bool> ended{false};
+  std::jthread running([&] {
+    s.run();
+    ended = true;
+  });
+  test::client c(s.addresses().at(0));
+  REQUIRE(c.receive(1) == "x");
+  s.stop();
+  advance(0ms);
+  advance(1h - 1ms);
+  CHECK(told == 0);
+  advance(1ms);
+  CHECK(test::eventually([&] { return told == 1; }));
+  CHECK_FALSE(ended);
+  CHECK_THAT(log.text(), Contains("drain_timeout has passed; 1 connections are cut"));
+  advance(199ms);
+  CHECK_FALSE(ended);
+  only.post([&] { clock.advance(1ms); });
+  running.join();
+  CHECK(ended);
+  CHECK_THAT(log.text(), Contains("stopped; 1 connections were cut"));
+}
+
+TEST_CASE("a server that is stopped before it runs returns at once") {
+  server s(local(), echo);
+  s.stop();
+  s.run();
+  CHECK(s.accepted() == 0);
+}
+
+TEST_CASE("at the limit of connections the next client waits until one leaves") {
+  auto wanted = local();
+  wanted.limits.connections = 2;
+  serving s(wanted, tell_core);
+  test::client first(s.at());
+  test::client second(s.at());
+  CHECK(first.receive(1).size() == 1);
+  CHECK(second.receive(1).size() == 1);
+  test::client third(s.at());
+  REQUIRE(third.error() == 0);  // by the kernel
+  CHECK(s->connections() == 2);
+  CHECK(third.is_silent());
+  first = test::client();
+  CHECK(third.receive(1).size() == 1);
+  CHECK(s->accepted() == 3);
+}
+
+TEST_CASE("the counters tell who is there, and nobody is forgotten") {
+  serving s(local(), tell_core);
+  std::vector<test::client> clients;
+  for (int i = 0; i < 30; ++i) clients.emplace_back(s.at());
+  for (auto& c : clients) REQUIRE(c.receive(1).size() == 1);
+  CHECK(s->connections() == 30);
+  std::uint32_t sum = 0;
+  for (const auto n : s->connections_per_core()) sum += n;
+  CHECK(sum == 30);
+  clients.clear();
+  CHECK(test::eventually([&] { return s->connections() == 0; }));
+  CHECK(s->accepted() == 30);
+  CHECK(s->accept_pauses() == 0);
+}
+
+TEST_CASE("a program's own tasks run on the cores of its server") {
+  serving s(local(), echo);
+  std::promise<unsigned> ran_on;
+  const auto body = [](std::promise<unsigned>* p) -> task<> {
+    co_await sleep_for(1ms);
+    p->set_value(core::here().index());
+  };
+  auto& last = s->cores()[s->cores().size() - 1];
+  last.post([&] { last.spawn(body(&ran_on)); });
+  auto there = ran_on.get_future();
+  REQUIRE(there.wait_for(30s) == std::future_status::ready);
+  CHECK(there.get() == s->cores().size() - 1);
+}
+
+TEST_CASE("each policy that balances reaches both loops, and neither with less than a third") {
+  for (const auto policy : {policy_kind::round_robin, policy_kind::least_connections,
+                            policy_kind::two_choices, policy_kind::random, policy_kind::kernel}) {
+    CAPTURE(name_of(policy));
+    auto wanted = local();
+    wanted.distribute.policy = policy;
+    wanted.distribute.seed = 1;
+    serving s(wanted, tell_core);
+    if (s->cores().size() != 2) {
+      WARN("this machine gives " << s->cores().size() << " loops; two are needed");
+      return;
+    }
+    std::vector<test::client> clients;
+    std::map<std::string, std::uint32_t> served;
+    for (int i = 0; i < 200; ++i) clients.emplace_back(s.at());
+    for (auto& c : clients) ++served[c.receive(1)];
+    CHECK(served["0"] + served["1"] == 200);
+    CHECK(std::min(served["0"], served["1"]) >= 70);
+    CHECK(s->connections_per_core() == std::vector{served["0"], served["1"]});
+  }
+}
+
+TEST_CASE("policies that draw do so differently at each start, unless the seed is fixed") {
+  const auto loops = [](std::uint32_t seed) {
+    auto wanted = local();
+    wanted.distribute.policy = policy_kind::random;
+    wanted.distribute.seed = seed;
+    serving s(wanted, tell_core);
+    std::string met;
+    for (int i = 0; i < 64; ++i) met += test::client(s.at()).receive(1);
+    return s->cores().size() == 1 ? std::string() : met;
+  };
+  const auto met = loops(7);
+  if (met.empty()) return;
+  CHECK(loops(7) == met);
+  CHECK(loops(8) != met);
+  CHECK(loops(0) != loops(0));
+}
+
+TEST_CASE("by ip-hash a client address always meets the same loop, and different ones meet both") {
+  auto wanted = local();
+  wanted.distribute.policy = policy_kind::ip_hash;
+  serving s(wanted, tell_core);
+  if (s->cores().size() != 2) return;
+  std::map<std::string, int> loops;
+  for (std::uint32_t host = 1; host <= 16; ++host) {
+    std::map<std::string, int> met;
+    for (int i = 0; i < 5; ++i) {
+      const unique_fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      sockaddr_in from{};
+      from.sin_family = AF_INET;
+      from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + host);
+      REQUIRE(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0);
+      const auto to = s.at().to_sockaddr();
+      REQUIRE(::connect(fd.get(), to.get(), to.size) == 0);
+      char loop = 0;
+      REQUIRE(::recv(fd.get(), &loop, 1, 0) == 1);
+      ++met[std::string(1, loop)];
+    }
+    CHECK(met.size() == 1);
+    ++loops[met.begin()->first];
+  }
+  CHECK(loops.size() == 2);
+}
+
+TEST_CASE("hundreds of short connections leave nothing behind") {
+  serving s(local(), echo);
+  for (int i = 0; i < 400; ++i) {
+    test::client c(s.at());
+    REQUIRE(c.send("x"));
+    REQUIRE(c.receive(1) == "x");
+    if (i % 2 == 0) c.finish();
+  }
+  CHECK(test::eventually([&] { return s->connections() == 0; }));
+  CHECK(s->accepted() == 400);
+}
+
+TEST_CASE("a server is destroyed with thousands of handlers that wait in every way") {
+  raise_descriptor_limit();
+  const auto alive = std::make_shared<int>();
+  struct handlers {
+    static task<> wait(connection c, std::shared_ptr<int> /*alive*/, int way) {
+      co_await c.send("x");
+      if (way == 0) {
+        static_cast<void>(co_await c.receive());
+      } else if (way == 1) {
+        co_await sleep_for(1h);
+      } else if (way == 2) {
+        const std::string much(20'000'000, 'x');
+        co_await c.send(much);
+      } else {
+        co_await deeper(&c, 10);
+      }
+    }
+    static task<> deeper(connection* c, int levels) {
+      if (levels == 0)
+        static_cast<void>(co_await c->receive());
+      else
+        co_await deeper(c, levels - 1);
+    }
+  };
+  std::atomic<int> next{0};
+  std::vector<test::client> clients;
+  {
+    serving s(local(), [&](connection c) {
+      const int n = next++;
+      return handlers::wait(std::move(c), alive, n % 500 == 0 ? 2 : n % 3 == 0 ? 0 : n % 3 == 1 ? 1 : 3);
+    });
+    for (int i = 0; i < 3000; ++i) clients.emplace_back(s.at());
+    for (auto& c : clients) REQUIRE(c.receive(1) == "x");
+    CHECK(s->connections() == 3000);
+    CHECK(alive.use_count() == 3001);
+    s->stop();
+    s->stop();
+    CHECK(s.has_ended());
+  }
+  CHECK(alive.use_count() == 1);
+}
