@@ -2,6 +2,7 @@
 option(WEIR_BUILD_SAMPLES "Build the sample servers" ${PROJECT_IS_TOP_LEVEL})
 option(WEIR_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(WEIR_BUILD_BENCH "Build the benchmarks and the peers that they compare with" OFF)
+option(WEIR_BUILD_FUZZ "Build the fuzz targets; needs clang and a sanitizer with fuzzer-no-link" OFF)
 option(WEIR_POOLS "Recycle coroutine frames and chunks; off lets sanitizers see every use after free" ON)
 set(WEIR_SANITIZE "" CACHE STRING "Sanitizers for every target of the project, such as address,undefined")
 
