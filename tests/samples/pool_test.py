@@ -27,8 +27,7 @@ class Pool(Sample):
         super().__init__("--model", "process-pool", "--processes", processes, *arguments, name=name, **how)
 
     def workers(self):
-        """Those that live."""
-        return {p for p in children(self.pid) if state_of(p) not in "ZX"}
+        return living(self.pid)
 
     def wait_for_workers(self, count, seconds=sample.BOUND):
         until(lambda: len(self.workers()) == count, lambda: f"{count} workers, but there are {self.workers()}", seconds)
@@ -74,6 +73,11 @@ def children(pid):
     with contextlib.suppress(FileNotFoundError):
         return {int(p) for p in sample.read(f"/proc/{pid}/task/{pid}/children").split()}
     return set()
+
+
+def living(pid):
+    """The children that have not ended; who has may not have been reaped yet."""
+    return {p for p in children(pid) if state_of(p) not in "ZX"}
 
 
 def state_of(pid):
@@ -373,9 +377,11 @@ class Commands(unittest.TestCase):
         pool.wait_for_line(f"generation {generation} serves")
 
     def workers(self, pool, count):
-        until(lambda: len([p for p in children(pool.pid) if state_of(p) not in "ZX"]) == count,
-              lambda: f"{count} workers, but there are {children(pool.pid)}")
-        return children(pool.pid)
+        """Those that live, once there are so many."""
+        seen = []
+        until(lambda: seen.append(living(pool.pid)) or len(seen[-1]) == count,
+              lambda: f"{count} workers, but there are {seen[-1]}")
+        return seen[-1]
 
     def test_hup_brings_new_workers_and_the_new_configuration(self):
         with self.pool() as pool:
