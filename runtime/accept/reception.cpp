@@ -21,11 +21,13 @@ bool reception::deliver(accepted_socket s) {
     refused_.fetch_add(1, std::memory_order_relaxed);
     return false;  // and with it go the socket and its permit
   }
+  enter(std::move(s));
+  return true;
+}
+
+void reception::enter(accepted_socket s) {
   s.pass = here_.enter_from(std::move(s.pass));
-  if (core::current() == &home_) {
-    start(std::move(s));
-    return true;
-  }
+  if (core::current() == &home_) return start(std::move(s));
   bool first = false;
   {
     const std::lock_guard lock(mutex_);
@@ -33,7 +35,27 @@ bool reception::deliver(accepted_socket s) {
     mailbox_.push_back(std::move(s));
   }
   if (first) home_.post([this] { empty_mailbox(); });
-  return true;
+}
+
+void reception::give_parked_to(std::function<parking::given(int fd)> f, bool at_once) {
+  table_.when_parked({std::move(f), at_once, [this](connection_state& c) { wake(c); }});
+}
+
+void reception::wake(connection_state& parked) noexcept {
+  try {
+    reception& next = place_ ? place_(parked.peer()) : *this;
+    if (&next == this) {
+      task<> handler = handler_(connection(parked));
+      return parked.serve(std::move(handler), parked.take_pass());
+    }
+    accepted_socket s{unique_fd(parked.release_socket()), parked.peer(),
+                      here_.back_to_outer(parked.take_pass())};
+    parked.drop();
+    next.enter(std::move(s));
+  } catch (const std::exception& e) {
+    static log::limiter limit;
+    if (limit.pass()) log::error("connection from {} dropped: {}", parked.peer().to_string(), e.what());
+  }
 }
 
 void reception::empty_mailbox() noexcept {

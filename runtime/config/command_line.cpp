@@ -21,7 +21,7 @@ struct action_flag {
   std::string flags;
   std::string help;
 };
-const std::array<action_flag, 6> action_flags{{
+const std::array<action_flag, 7> action_flags{{
     {action::help, "-h,--help", "print this"},
     {action::version, "--version", "print the version"},
     {action::list_models, "--list-models", "print every concurrency model, who uses it and which run today"},
@@ -29,6 +29,7 @@ const std::array<action_flag, 6> action_flags{{
     {action::print_config, "--print-config",
      "print the effective settings as a configuration file and leave"},
     {action::plan, "--plan", "print what would run where and leave"},
+    {action::status, "--status", "print the state of the process pool that runs with these settings"},
 }};
 
 // A flag of its own for a common key.
@@ -95,7 +96,7 @@ std::optional<action> requested_action(const parser& from, std::vector<std::stri
       return action_flags[i].action;
     if (found)
       errors.push_back(
-          fmt::format("{}: only one of --check, --print-config and --plan", action_flags[i].flags));
+          fmt::format("{}: only one of --check, --print-config, --plan and --status", action_flags[i].flags));
     found = action_flags[i].action;
   }
   return found;

@@ -170,7 +170,7 @@ std::vector<std::string> split(std::string_view text) {
 tunable addresses() {
   const std::string range =
       "one or more of \"127.0.0.1:7000\", \"[::1]:7000\", \"*:7000\", \"unix:/path\", \"unix:@name\", "
-      "\"fd:3\"";
+      "\"fd:3\", \"systemd:NAME\"";
   return {"listen", "where to accept connections; one string or a list", range,
           [](const settings& s) {
             std::vector<std::string> each;
@@ -215,6 +215,19 @@ tunable path(std::string_view key, Member member, std::string help) {
             if (text == nullptr) return expected("a path", value, range);
             if (!text->empty() && text->front() != '/')
               return fmt::format("{} is no absolute path; allowed: {}", quoted(*text), range);
+            member(s) = *text;
+            return {};
+          }};
+}
+
+// A name that the system knows, or none.
+template <class Member>
+tunable account(std::string_view key, Member member, std::string help) {
+  const std::string range = "\"\" or a name that this system knows";
+  return {key, std::move(help), range, [=](const settings& s) { return quoted(member(s)); },
+          [=](settings& s, const written& value) -> std::string {
+            const auto* text = text_of(value);
+            if (text == nullptr) return expected("a name", value, range);
             member(s) = *text;
             return {};
           }};
@@ -349,6 +362,19 @@ std::vector<tunable> make_tunables() {
           "processes.memory_limit", 0, 1024 * kib * kib * kib,
           [](auto& s) -> auto& { return s.processes.memory_limit; },
           "replace a worker that holds more resident memory; 0: never"),
+      path(
+          "processes.pid_file", [](auto& s) -> auto& { return s.processes.pid_file; },
+          "where the master of a pool writes its process id; --status finds the pool by it"),
+
+      account(
+          "privileges.user", [](auto& s) -> auto& { return s.privileges.user; },
+          "whom the processes that serve become once the sockets are open; only root can"),
+      account(
+          "privileges.group", [](auto& s) -> auto& { return s.privileges.group; },
+          "and of which group alone; empty: that of the user"),
+      fact(
+          "privileges.no_new_privs", [](auto& s) -> auto& { return s.privileges.no_new_privs; },
+          "no program that they start gets more rights than they have"),
 
       choice(
           "log.level", [](auto& s) -> auto& { return s.log.level; }, "lines below it are dropped"),

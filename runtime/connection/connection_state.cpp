@@ -23,6 +23,9 @@ namespace {
 // How often it is looked whether a connection is idle whose handler runs on other threads.
 constexpr std::chrono::seconds visitor_check(1);
 
+// When another process is asked again to take a connection.
+constexpr std::chrono::milliseconds give_again(5);
+
 }  // namespace
 
 connection_state::connection_state(connection_table& table, int socket, const peer_address& peer) noexcept
@@ -103,7 +106,8 @@ bool connection_state::is_idle(std::uint64_t now) const noexcept {
 }
 
 void connection_state::cut() noexcept {
-  if (lingering_ != nullptr) return end_linger();
+  if (is_lingering()) return end_linger();
+  if (unattended_ != nullptr) return wait_no_more(), drop();
   if (visit_ == nullptr) return cancel();
   cancel_at_next_wait();
   visit_->news();
@@ -146,19 +150,48 @@ void connection_state::reset_socket() noexcept {
 
 void connection_state::describe(char* text, std::size_t size) const noexcept { peer_.write_to(text, size); }
 
-// Throws input away. Its line is the state's own chain, which has no coroutine any more: it is never resumed.
-struct connection_state::linger_operation : operation {
-  explicit linger_operation(connection_state& c) noexcept : operation(kind_of_linger), on(&c) { line = &c; }
-  static bool proceed(operation& op) noexcept {
-    connection_state& c = *static_cast<linger_operation&>(op).on;
+// Waits for input without a handler. Its line is the state's own chain, which has no coroutine then: it is
+// never resumed.
+struct connection_state::unattended_operation : operation {
+  unattended_operation(connection_state& c, const operation_kind& k) noexcept : operation(k), on(&c) {
+    line = &c;
+  }
+  static connection_state& of(operation& op) noexcept {
+    connection_state& c = *static_cast<unattended_operation&>(op).on;
     c.reading = nullptr;
-    return c.linger_step();
+    return c;
+  }
+  // Throws input away until the peer's end.
+  static bool linger(operation& op) noexcept { return of(op).linger_step(); }
+  // Has somebody else found for it.
+  static bool wake(operation& op) noexcept {
+    of(op).end_parking();
+    return false;
   }
   static bool cancel(operation&, int) noexcept { return true; }
-  static constexpr operation_kind kind_of_linger{&proceed, &cancel};
+  static constexpr operation_kind kind_of_linger{&linger, &cancel};
+  static constexpr operation_kind kind_of_parking{&wake, &cancel};
 
   connection_state* on;
 };
+
+bool connection_state::wait_unattended(const operation_kind& kind) noexcept {
+  try {
+    unattended_ = new (block_pool::allocate(sizeof(unattended_operation))) unattended_operation(*this, kind);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+void connection_state::wait_no_more() noexcept {
+  if (reading == unattended_) reading = nullptr;
+  block_pool::deallocate(std::exchange(unattended_, nullptr), sizeof(unattended_operation));
+}
+
+bool connection_state::is_lingering() const noexcept {
+  return unattended_ != nullptr && unattended_->kind == &unattended_operation::kind_of_linger;
+}
 
 void connection_state::stop(std::uint32_t grace) noexcept {
   if (stopping_.exchange(true, std::memory_order_relaxed)) return;
@@ -194,11 +227,7 @@ void connection_state::close_gracefully(ending why) noexcept {
     return;
   }
   if (waits == io::manner::blocking) set_blocking(false);
-  try {
-    lingering_ = new (block_pool::allocate(sizeof(linger_operation))) linger_operation(*this);
-  } catch (...) {
-    return close_socket(why);
-  }
+  if (!wait_unattended(unattended_operation::kind_of_linger)) return close_socket(why);
   end_input(why);
   ::shutdown(fd, SHUT_WR);
   idle_timeout_ = 0;
@@ -218,7 +247,7 @@ bool connection_state::linger_step() noexcept {
     schedule();  // there is more; others first
   } else if (n == -EAGAIN) {
     readable = false;
-    driver->park_reading(*this, *lingering_);
+    driver->park_reading(*this, *unattended_);
   } else {
     end_linger();
   }
@@ -226,10 +255,53 @@ bool connection_state::linger_step() noexcept {
 }
 
 void connection_state::end_linger() noexcept {
-  if (reading == lingering_) reading = nullptr;
-  block_pool::deallocate(std::exchange(lingering_, nullptr), sizeof(linger_operation));
+  wait_no_more();
   close_socket(end);
   schedule();
+}
+
+void connection_state::park() noexcept {
+  if (!handler_) return drop();
+  parked_ = true;
+}
+
+bool connection_state::has_unread_input() const noexcept {
+  char byte;
+  return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+// The handler has ended.
+void connection_state::begin_parking() noexcept {
+  parked_ = false;
+  if (fd < 0 || end != ending::none || is_cancelled()) return drop();
+  if (waits != io::manner::loop || may_block_) return table_.parking_.wake(*this);
+  if (table_.parking_.at_once || is_stopping() || readable) return end_parking();
+  if (!wait_unattended(unattended_operation::kind_of_parking)) return drop();
+  active_at = static_cast<std::uint32_t>(driver->now());
+  driver->park_reading(*this, *unattended_);
+}
+
+// Bytes have come, or its time has, or the server stops; or it shall be asked for the first time.
+void connection_state::end_parking() noexcept {
+  if (unattended_ != nullptr) wait_no_more();
+  if (end != ending::none || is_cancelled()) return drop();
+  if (table_.parking_.give_away && (table_.parking_.at_once || is_stopping())) {
+    const auto given = table_.parking_.give_away(fd);
+    if (given == parking::given::yes) {
+      close_socket(ending::closed);
+      return drop();
+    }
+    // Whoever stops has no time to wait for bytes.
+    if (given == parking::given::not_now && is_stopping() &&
+        wait_unattended(unattended_operation::kind_of_parking))
+      return table_.home().timers().arm(*this, give_again);
+  }
+  if (has_unread_input()) return table_.parking_.wake(*this);
+  if (is_stopping() || hung_up) return drop();
+  readable = false;
+  if (!wait_unattended(unattended_operation::kind_of_parking)) return drop();
+  active_at = static_cast<std::uint32_t>(driver->now());
+  driver->park_reading(*this, *unattended_);
 }
 
 void connection_state::drop() noexcept {
@@ -248,7 +320,8 @@ void connection_state::set_idle_timeout(std::chrono::milliseconds t) {
 }
 
 void connection_state::check_idle() noexcept {
-  if (lingering_ != nullptr) return end_linger();
+  if (is_lingering()) return end_linger();
+  if (unattended_ != nullptr && is_stopping()) return end_parking();
   const auto now = table_.home().driver().refresh_now();
   if (waits == io::manner::visiting) {
     table_.home().timers().arm(*this, visitor_check);
@@ -284,18 +357,23 @@ void connection_state::finished() noexcept {
 void connection_state::turn() {
   if (handler_ && handler_.done()) {
     if (!is_home()) return visit_->leave();
+    const bool failed = handler_.promise().error != nullptr;
+    if (failed) log_failure();
+    std::exchange(handler_, nullptr).destroy();  // and with it, most often, the handle
+    if (parked_ && !failed) return begin_parking();
     if (visit_ != nullptr) {
       visit_->end();
       waits = io::manner::loop;
     }
-    if (handler_.promise().error) log_failure();
-    std::exchange(handler_, nullptr).destroy();  // and with it, most often, the handle
+    if (parked_) return drop();
   }
   if (handler_) return visit_ != nullptr && is_home() ? visit_->go_on() : resume();
   // Closed on another thread, with input that nobody has read.
-  if (!held_ && fd >= 0 && lingering_ == nullptr) return close_gracefully(ending::closed), schedule();
-  if (lingering_ != nullptr) {
+  if (!held_ && fd >= 0 && unattended_ == nullptr) return close_gracefully(ending::closed), schedule();
+  if (is_lingering()) {
     if (readable) linger_step();
+  } else if (unattended_ != nullptr) {
+    end_parking();
   } else if (!held_) {
     driver->unschedule(*this);
     table_.free(*this);
@@ -338,7 +416,7 @@ connection_table::~connection_table() {
   }
   while (!open_.empty()) {
     connection_state& c = *open_.back();
-    if (c.lingering_ != nullptr) c.end_linger();
+    if (c.unattended_ != nullptr) c.wait_no_more();
     c.close_socket(ending::closed);
     c.home().unschedule(c);
     free(c);

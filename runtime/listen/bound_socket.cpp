@@ -6,9 +6,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <cstdlib>
 #include <iterator>
 #include <string>
 #include <system_error>
@@ -86,6 +89,34 @@ void remove_stale_file(const endpoint& at) {
   if (same && ::unlink(at.path().c_str()) != 0 && errno != ENOENT) fail("remove stale", at);
 }
 
+// The descriptor that systemd, or who speaks its protocol (sd_listen_fds(3)), gave under this name.
+int descriptor_named(const endpoint& at) {
+  constexpr int first = 3;
+  const auto variable = [](const char* name) -> std::string {
+    const char* const text = std::getenv(name);
+    return text == nullptr ? "" : text;
+  };
+  const auto refuse = [&](std::string_view why) {
+    throw_system_error(ENOENT, fmt::format("listen on {}: {}", at.to_string(), why));
+  };
+  if (variable("LISTEN_PID") != fmt::format("{}", ::getpid()))
+    refuse("no sockets were passed to this process (LISTEN_PID)");
+  const std::string count = variable("LISTEN_FDS");
+  const std::string names = variable("LISTEN_FDNAMES");
+  int found = -1;
+  int fd = first;
+  for (std::size_t begin = 0; begin <= names.size(); ++fd) {
+    const std::size_t end = std::min(names.find(':', begin), names.size());
+    if (std::string_view(names).substr(begin, end - begin) == at.path()) {
+      if (found >= 0) refuse("several sockets have that name; give each a FileDescriptorName= of its own");
+      found = fd;
+    }
+    begin = end + 1;
+  }
+  if (found < 0) refuse(fmt::format("no socket has that name; there are {}: {}", count, names));
+  return found;
+}
+
 // Sends a connection to the socket of the CPU that runs the program: the one that received the packet.
 void steer_by_cpu(int fd, std::span<const int> cpus, const endpoint& at) {
   std::vector<sock_filter> program;
@@ -107,7 +138,8 @@ bound_socket bound_socket::bind(const endpoint& at, const socket_settings& optio
 }
 
 bound_socket bound_socket::bind(const endpoint& at, const socket_settings& options, bool shares_port) {
-  if (at.what() == endpoint::kind::inherited) return adopt(at, options);
+  if (at.what() == endpoint::kind::inherited) return adopt(at.descriptor(), at, options);
+  if (at.what() == endpoint::kind::named) return adopt(descriptor_named(at), at, options);
   if (at.is_unix()) return bind_unix(at, options);
   try {
     return bind_tcp(at, options, shares_port);
@@ -157,8 +189,18 @@ bound_socket bound_socket::bind_unix(const endpoint& at, const socket_settings& 
   return out;
 }
 
-bound_socket bound_socket::adopt(const endpoint& at, const socket_settings& options) {
-  const int fd = at.descriptor();
+bound_socket bound_socket::take_over(int fd, const socket_settings& options) {
+  auto out = adopt(fd, endpoint::parse(fmt::format("fd:{}", fd)), options);
+  struct stat file{};
+  if (out.local_.what() != endpoint::kind::unix_path || ::lstat(out.local_.path().c_str(), &file) != 0)
+    return out;
+  out.device_ = file.st_dev;
+  out.file_ = file.st_ino;
+  out.owner_ = ::getpid();
+  return out;
+}
+
+bound_socket bound_socket::adopt(int fd, const endpoint& at, const socket_settings& options) {
   const auto refuse = [&](std::string_view why) {
     throw_system_error(EINVAL, fmt::format("listen on {}: {}", at.to_string(), why));
   };

@@ -17,7 +17,7 @@ namespace weir {
 namespace {
 
 constexpr std::string_view forms =
-    "127.0.0.1:7000, [::1]:7000, *:7000 (every address), unix:/path, unix:@name, fd:3";
+    "127.0.0.1:7000, [::1]:7000, *:7000 (every address), unix:/path, unix:@name, fd:3, systemd:NAME";
 
 [[noreturn]] void refuse(std::string_view text, std::string_view why) {
   throw std::invalid_argument(fmt::format("\"{}\": {}", text, why));
@@ -56,6 +56,12 @@ endpoint endpoint::parse(std::string_view text) {
     if (!number || *number < 0) refuse(text, "expected the number of an open descriptor; write fd:3");
     out.kind_ = kind::inherited;
     out.descriptor_ = *number;
+    return out;
+  }
+  if (text.starts_with("systemd:")) {
+    out.kind_ = kind::named;
+    out.path_ = text.substr(8);
+    if (out.path_.empty()) refuse(text, "no name; write systemd:NAME as in FileDescriptorName=NAME");
     return out;
   }
 
@@ -182,7 +188,8 @@ socket_address endpoint::to_sockaddr() const {
       store(local, offsetof(sockaddr_un, sun_path) + path_.size() + 1);
       break;
     }
-    case kind::inherited: throw std::invalid_argument(fmt::format("\"{}\" has no address", to_string()));
+    case kind::inherited:
+    case kind::named: throw std::invalid_argument(fmt::format("\"{}\" has no address", to_string()));
   }
   return out;
 }
@@ -198,6 +205,7 @@ std::string endpoint::to_string() const {
     case kind::unix_path: return "unix:" + path_;
     case kind::unix_abstract: return "unix:@" + path_;
     case kind::inherited: return fmt::format("fd:{}", descriptor_);
+    case kind::named: return "systemd:" + path_;
   }
   return {};
 }

@@ -15,6 +15,11 @@ constexpr bool runs_on_cores(model_kind m) {
   return !handlers_visit(m) && m != model_kind::thread_per_connection;
 }
 
+// Several sockets can be bound to it.
+bool may_have_siblings(std::string_view address) {
+  return !address.starts_with("unix:") && !address.starts_with("fd:") && !address.starts_with("systemd:");
+}
+
 // A client address always meets the same worker process.
 constexpr bool finds_its_process(const settings& s) {
   return s.processes.accept == accept_kind::dispatch && s.distribute.policy == policy_kind::ip_hash;
@@ -31,7 +36,7 @@ std::optional<refusal> check_pool(const settings& s) {
                     s.listen.size(), s.listen.size())};
   if (accept == accept_kind::reuseport)
     for (const auto& address : s.listen)
-      if (address.starts_with("unix:") || address.starts_with("fd:"))
+      if (!may_have_siblings(address))
         return refusal{
             "processes.accept",
             fmt::format("\"reuseport\" opens several sockets on one TCP address, which \"{}\" is not; "
@@ -80,7 +85,7 @@ std::optional<refusal> check(const settings& s, state_kind keeps) {
         "\"process-pool\" are the master's; the nearest that runs is policy \"least-connections\""};
   if (by_kernel)
     for (const auto& address : s.listen)
-      if (address.starts_with("unix:") || address.starts_with("fd:"))
+      if (!may_have_siblings(address))
         return refusal{
             "distribute.policy",
             fmt::format("policy \"kernel\" opens several sockets on one TCP address, which \"{}\" is not; "

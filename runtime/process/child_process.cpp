@@ -14,6 +14,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "wait.hpp"
 
 namespace weir::process {
 namespace {
@@ -53,14 +54,8 @@ child_process::child_process(const std::function<int()>& body) {
   const ::pid_t pid = ::fork();
   if (pid < 0) throw_system_error(errno, "fork");
   if (pid == 0) become(body, master);
-  // Not reaped yet, so the number is still this child's.
-  fd_ = unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  fd_ = open_process(pid);
   pid_ = pid;
-  if (fd_) return;
-  const int error = errno;
-  ::kill(pid, SIGKILL);
-  ::waitpid(pid, nullptr, 0);
-  throw_system_error(error, "pidfd_open");
 }
 
 child_process::~child_process() {
@@ -74,12 +69,24 @@ bool child_process::signal(int number) noexcept {
   return fd_ && ::syscall(SYS_pidfd_send_signal, fd_.get(), number, nullptr, 0) == 0;
 }
 
-std::optional<exit_reason> child_process::reap() noexcept {
+std::optional<exit_reason> child_process::reap() noexcept { return reap_process(fd_); }
+
+unique_fd open_process(::pid_t child) {
+  // Not reaped yet, so the number is still this child's.
+  unique_fd out(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  if (out) return out;
+  const int error = errno;
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  throw_system_error(error, "pidfd_open");
+}
+
+std::optional<exit_reason> reap_process(unique_fd& process) noexcept {
   ::siginfo_t info{};
-  if (!fd_ || ::waitid(P_PIDFD, static_cast<::id_t>(fd_.get()), &info, WEXITED | WNOHANG) != 0 ||
+  if (!process || ::waitid(P_PIDFD, static_cast<::id_t>(process.get()), &info, WEXITED | WNOHANG) != 0 ||
       info.si_pid == 0)
     return std::nullopt;
-  fd_.reset();
+  process.reset();
   return exit_reason{info.si_code != CLD_EXITED, info.si_status, info.si_code == CLD_DUMPED};
 }
 

@@ -1,17 +1,60 @@
 #include "weir/process/scoreboard.hpp"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <memory>
+#include <string>
 
 #include "weir/base/error.hpp"
 
 namespace weir::process {
+namespace {
 
-scoreboard::scoreboard() {
-  void* const at = ::mmap(nullptr, sizeof(layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+constexpr const char* name = "weir scoreboard";
+
+}  // namespace
+
+scoreboard::scoreboard() : fd_(::memfd_create(name, MFD_CLOEXEC)) {
+  if (!fd_ || ::ftruncate(fd_.get(), sizeof(layout)) != 0)
+    throw_system_error(errno, "memory of the scoreboard");
+  map(PROT_READ | PROT_WRITE);  // zeroed pages are atomics of value 0
+  memory_->form = this_form;
+}
+
+scoreboard::scoreboard(::pid_t master) {
+  const std::string folder = fmt::format("/proc/{}/fd", master);
+  const std::unique_ptr<::DIR, int (*)(::DIR*)> all(::opendir(folder.c_str()), ::closedir);
+  if (all == nullptr) throw_system_error(errno, fmt::format("process {}", master));
+  const std::string wanted = fmt::format("/memfd:{} (deleted)", name);
+  while (const ::dirent* const each = ::readdir(all.get())) {
+    const std::string path = fmt::format("{}/{}", folder, each->d_name);
+    std::array<char, 64> target{};
+    if (::readlink(path.c_str(), target.data(), target.size() - 1) < 0 || wanted != target.data()) continue;
+    fd_ = unique_fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd_) throw_system_error(errno, fmt::format("scoreboard of process {}", master));
+    break;
+  }
+  if (!fd_) throw_system_error(ESRCH, fmt::format("process {} is not the master of a pool", master));
+  struct stat file{};
+  if (::fstat(fd_.get(), &file) != 0 || file.st_size != sizeof(layout))
+    throw_system_error(EPROTO, fmt::format("process {} runs another version", master));
+  map(PROT_READ);
+  if (memory_->form == this_form) return;
+  ::munmap(memory_, sizeof(layout));
+  throw_system_error(EPROTO, fmt::format("process {} runs another version", master));
+}
+
+void scoreboard::map(int access) {
+  void* const at = ::mmap(nullptr, sizeof(layout), access, MAP_SHARED, fd_.get(), 0);
   if (at == MAP_FAILED) throw_system_error(errno, "mmap of the scoreboard");
-  memory_ = static_cast<layout*>(at);  // zeroed pages are atomics of value 0
+  memory_ = static_cast<layout*>(at);
 }
 
 scoreboard::~scoreboard() { ::munmap(memory_, sizeof(layout)); }
@@ -20,7 +63,7 @@ worker_score* scoreboard::take() noexcept {
   for (auto& row : workers()) {
     if (row.now.load() != worker_score::state::free) continue;
     row.connections = 0;
-    row.accepted = row.refused = row.fruitless = row.beats = 0;
+    row.accepted = row.requests = row.refused = row.fruitless = row.beats = 0;
     row.now = worker_score::state::starting;
     return &row;
   }

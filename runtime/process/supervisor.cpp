@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/config/names.hpp"
+#include "weir/process/service_manager.hpp"
 
 namespace weir::process {
 namespace {
@@ -27,6 +30,18 @@ constexpr auto stop_grace = 2s;  // what has not left by then is killed
 std::atomic<bool> in_use{false};
 
 double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
+std::int64_t milliseconds(std::chrono::steady_clock::time_point at) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch()).count();
+}
+
+// Connections that belong to nobody may not take the descriptors that the master itself needs.
+std::uint32_t room_for_parked() {
+  constexpr ::rlim_t own = 1024;
+  ::rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= own) return 0;
+  return static_cast<std::uint32_t>(std::min<::rlim_t>(limit.rlim_cur - own, 1'000'000));
+}
 
 // A terminal sends SIGWINCH to what runs in its foreground when its window changes: not meant as a command.
 bool in_foreground_of_terminal() {
@@ -44,7 +59,10 @@ supervisor::supervisor(const settings& s, pool_program program)
   if (!timer_) throw_system_error(errno, "timerfd_create");
   board_.pool().master = ::getpid();
   board_.pool().generation = generation_;
+  board_.pool().started = milliseconds(clock::now());
+  board_.pool().parked_most = room_for_parked();
   next_tick_ = clock::now();
+  if (program_.from) siblings_ = siblings(*program_.from);
 }
 
 supervisor::claim::claim() {
@@ -56,12 +74,20 @@ supervisor::claim::~claim() { in_use = false; }
 
 bool supervisor::run() {
   for (unsigned i = 0; i < wanted_; ++i) start(i, generation_);
-  while (ending_ == ending::no || !members_.empty()) wait();
+  while (ending_ == ending::no || !members_.empty() || gives()) wait();
   return !failed_;
+}
+
+// The other master shall serve those that belong to nobody; without one they find the end.
+bool supervisor::gives() noexcept {
+  return ending_ == ending::draining && dispatcher_.parked() != 0 && siblings_.heir() != nullptr &&
+         clock::now() < give_until_;
 }
 
 void supervisor::wait() {
   std::vector<::pollfd> set{{signals_.get(), POLLIN, 0}, {timer_.get(), POLLIN, 0}};
+  siblings_.add_to(set, gives());
+  const std::size_t members_at = set.size();
   for (const auto& m : members_) {
     set.push_back({m.process.get(), POLLIN, 0});
     set.push_back({m.channel.get(), POLLIN, 0});
@@ -81,7 +107,8 @@ void supervisor::wait() {
     obey(*signal);
     obeyed = true;
   }
-  std::size_t i = 2;
+  look_after_siblings();
+  std::size_t i = members_at;
   for (auto m = members_.begin(); m != members_.end() && i < listeners_at; i += 2) {
     if (set[i + 1].revents != 0) take_messages(*m);
     const auto how = set[i].revents != 0 ? m->process.reap() : std::nullopt;
@@ -128,7 +155,8 @@ std::vector<int> supervisor::watched() const {
 supervisor::clock::time_point supervisor::next_event() const noexcept {
   auto at = settings_.processes.stuck_timeout.count() > 0 && !members_.empty() ? next_tick_
                                                                                : clock::time_point::max();
-  at = std::min(at, dispatcher_.next_event());
+  at = std::min({at, dispatcher_.next_event(), watchdog_.next()});
+  if (clock::now() < give_until_) at = std::min(at, give_until_);
   for (const auto& m : members_) at = std::min(at, m.kill_at);
   if (ending_ == ending::no && coming_ == 0)
     for (unsigned i = 0; i < wanted_; ++i)
@@ -159,11 +187,17 @@ void supervisor::obey(int signal) {
     case command::drain_workers: return resize(0);
     case command::one_more: return resize(wanted_ + 1);
     case command::one_fewer: return resize(std::max(wanted_, 2U) - 1);
+    case command::upgrade: return begin_upgrade();
   }
 }
 
 void supervisor::end(ending how) {
-  if (ending_ == ending::no && program_.ending) program_.ending();
+  if (ending_ == ending::no) {
+    if (!siblings_.any()) tell_service_manager("STOPPING=1");
+    if (program_.ending) program_.ending();
+    if (!siblings_.any() || how == ending::stopping) dispatcher_.close_parked();
+    give_until_ = clock::now() + settings_.limits.drain_timeout + stop_grace;
+  }
   ending_ = std::max(ending_, how);
   for (auto& m : members_) leave(m, ending_);
 }
@@ -193,8 +227,7 @@ void supervisor::start(unsigned index, unsigned generation) {
       ends.first.close();
       return be_worker(index, generation, *score, ends.second);
     });
-    score->started =
-        std::chrono::duration_cast<std::chrono::milliseconds>(process.started().time_since_epoch()).count();
+    score->started = milliseconds(process.started());
     score->pid = process.pid();
     lane way;
     way.index = index;
@@ -218,14 +251,16 @@ int supervisor::be_worker(unsigned index, unsigned generation, worker_score& sco
     m.unacknowledged.clear();
   }
   dispatcher_.disown();
+  siblings_.disown();
+  board_.disown();
   timer_.reset();
   signals_.give_back();
-  return program_.work({index, generation, score, to_master, signals_});
+  return program_.work({index, generation, score, board_.pool(), to_master, signals_});
 }
 
 void supervisor::take_messages(member& m) {
   for (;;) {
-    const auto got = m.channel.receive();
+    auto got = m.channel.receive();
     switch (got.what) {
       case descriptor_channel::received::kind::nothing: return;
       case descriptor_channel::received::kind::end: return m.channel.close();
@@ -237,6 +272,7 @@ void supervisor::take_messages(member& m) {
       case message::kind::leaving:
         if (m.at != stage::leaving) leave(m, ending::draining);
         break;
+      case message::kind::parked: park(std::move(got.fd)); break;
       case message::kind::taken: dispatcher::acknowledged(m, got.content.number); break;
       case message::kind::answered: dispatcher_.answered(m, got.content.number); break;
       default: break;
@@ -252,7 +288,44 @@ void supervisor::serving(member& m) {
   const auto serves = [&](const member& each) {
     return each.generation != coming_ || each.at == stage::serving;
   };
-  if (coming_ != 0 && std::all_of(members_.begin(), members_.end(), serves)) finish_reload(true);
+  if (!std::all_of(members_.begin(), members_.end(), serves)) return;
+  if (coming_ != 0) return finish_reload(true);
+  const auto has_started = [](const member& each) { return each.at != stage::starting; };
+  if (!ready_ && std::all_of(members_.begin(), members_.end(), has_started)) announce();
+}
+
+void supervisor::announce() {
+  tell_service_manager(fmt::format("MAINPID={}\nREADY=1\nSTATUS={} workers serve", ::getpid(), wanted_));
+  if (!std::exchange(ready_, true)) siblings_.tell_serving();
+}
+
+// A connection belongs to nobody.
+void supervisor::park(unique_fd connection) {
+  if (!connection) return;
+  if (ending_ != ending::no && (!siblings_.any() || ending_ == ending::stopping)) return;
+  dispatcher_.park(std::move(connection));
+}
+
+void supervisor::begin_upgrade() {
+  if (ending_ != ending::no || !program_.itself) return;
+  if (siblings_.any())
+    return log::warning("no upgrade: the {} program is still there",
+                        siblings_.has_successor() ? "new" : "old");
+  if (program_.handing_over) program_.handing_over();
+  try {
+    siblings_.start(*program_.itself, program_.sockets(), name_of(settings_.processes.accept));
+  } catch (const std::system_error& e) {
+    log::error("no upgrade: {}", e.what());
+    if (program_.alone) program_.alone();
+  }
+}
+
+void supervisor::look_after_siblings() {
+  if (siblings_.listen([this](unique_fd connection) { park(std::move(connection)); }) && !siblings_.any()) {
+    tell_service_manager(fmt::format("MAINPID={}", ::getpid()));
+    if (program_.alone) program_.alone();
+  }
+  if (gives()) dispatcher_.give_parked_to(*siblings_.heir());
 }
 
 void supervisor::has_ended(member& m, const exit_reason& how) {
@@ -302,7 +375,17 @@ void supervisor::tick() {
     next_tick_ = now + settings_.processes.stuck_timeout / ticks_until_stuck;
     listen_for_beats();
   }
+  board_.pool().parked = static_cast<std::uint32_t>(dispatcher_.parked());
+  watchdog_.tell_if_due(is_alive());
   fill();
+}
+
+// Alive is a pool that serves, not a master that turns.
+bool supervisor::is_alive() const noexcept {
+  return wanted_ == 0 || ending_ != ending::no ||
+         std::any_of(members_.begin(), members_.end(), [](const member& m) {
+           return m.at == stage::serving && m.silent_ticks < ticks_until_stuck;
+         });
 }
 
 // Counted in ticks of this loop instead of time: a pool that was stopped as a whole is not stuck.
@@ -347,8 +430,9 @@ void supervisor::begin_reload() {
   if (ending_ != ending::no) return;
   reload_again_ = coming_ != 0;
   if (reload_again_) return;
+  tell_reloading();
   coming_settings_ = program_.reload ? program_.reload() : std::nullopt;
-  if (!coming_settings_) return;
+  if (!coming_settings_) return tell_service_manager("READY=1");
   coming_ = ++last_generation_;
   for (unsigned i = 0; i < coming_settings_->processes.count; ++i) start(i, coming_);
   if (std::none_of(members_.begin(), members_.end(),
@@ -376,6 +460,7 @@ void supervisor::finish_reload(bool taken) {
     if (m.generation == leaving && m.at != stage::leaving)
       leave(m, taken ? ending::draining : ending::stopping);
   if (program_.reloaded) program_.reloaded(taken);
+  announce();
   if (std::exchange(reload_again_, false)) begin_reload();
 }
 

@@ -16,6 +16,7 @@
 #include "weir/config/config_error.hpp"
 #include "weir/config/names.hpp"
 #include "weir/core/cpu_set.hpp"
+#include "weir/process/privileges.hpp"
 #include "weir/server/server.hpp"
 #include "worker_process.hpp"
 
@@ -26,7 +27,8 @@ using namespace std::chrono_literals;
 
 // Of an open socket, or of the master: a reload leaves them as they are.
 constexpr auto fixed_keys = std::to_array<std::string_view>(
-    {"model", "processes.accept", "socket.backlog", "socket.nodelay", "socket.unix_mode"});
+    {"model", "processes.accept", "processes.pid_file", "socket.backlog", "socket.nodelay",
+     "socket.unix_mode"});
 
 void keep_fixed_keys(const settings& present, settings& fresh) {
   for (const auto key : fixed_keys) {
@@ -36,6 +38,7 @@ void keep_fixed_keys(const settings& present, settings& fresh) {
   }
   fresh.model = present.model;
   fresh.processes.accept = present.processes.accept;
+  fresh.processes.pid_file = present.processes.pid_file;
   fresh.socket = present.socket;
 }
 
@@ -62,12 +65,23 @@ std::vector<int> cpus_of_worker(const pool_plan& p, unsigned index) {
   return out;
 }
 
-pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form)
+pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form,
+           process::invocation itself)
     : plan_(std::move(plan)),
       read_again_(std::move(read_again)),
       form_(std::move(form)),
-      seats_(plan_.settings.processes.count) {
+      seats_(plan_.settings.processes.count),
+      itself_(std::move(itself)),
+      from_(process::heritage::take()) {
+  const std::string_view accept = name_of(plan_.settings.processes.accept);
+  if (from_ && from_->accept != accept)
+    throw_system_error(EINVAL, fmt::format("processes.accept = \"{}\": the sockets of the pool that runs are "
+                                           "set up for \"{}\", so an upgrade cannot change it",
+                                           accept, from_->accept));
   open_sockets(plan_.settings, seats_);
+  if (from_)  // an address that is served no longer
+    for (const auto& each : from_->sockets) unique_fd(each.fd).reset();
+  pid_file_.emplace(plan_.settings.processes.pid_file);
   if (plan_.settings.processes.accept != accept_kind::mutex) return;
   accept_lock_ = unique_fd(::memfd_create("weir accept lock", MFD_CLOEXEC));
   if (!accept_lock_) throw_system_error(errno, "memfd_create");
@@ -83,9 +97,18 @@ int pool::run() {
     steer(workers);
   };
   program.watched = [this](const std::vector<bool>& seated) { return watched(seated); };
-  program.reopen_log = [this] {
-    if (!plan_.settings.log.file.empty()) log::to_file(plan_.settings.log.file);
+  program.reopen_log = [this] { open_log(plan_.settings); };
+  program.itself = itself_;
+  program.sockets = [this] { return named_sockets(); };
+  program.handing_over = [this] {
+    unlink_files(false);
+    pid_file_->step_aside();
   };
+  program.alone = [this] {
+    unlink_files(true);
+    pid_file_->step_back();
+  };
+  program.from = std::move(from_);
   program.ending = [this] { sockets_.clear(); };
   process::supervisor master(plan_.settings, std::move(program));
   tell_where();
@@ -126,9 +149,11 @@ void pool::open_sockets(const settings& s, unsigned seats) {
     const auto open = std::count_if(sockets_.begin(), sockets_.end(),
                                     [&](const named_socket& n) { return n.address == address; });
     if (open >= asked) continue;
-    named_socket made{address, {}};
+    named_socket made{address, inherited(address, s)};
     const auto at = endpoint::parse(address);
-    if (grouped)
+    if (!made.group.empty())
+      ;
+    else if (grouped)
       made.group = bind_group(at, std::max(seats, 1U), s.socket);
     else
       made.group.push_back(bound_socket::bind(at, s.socket));
@@ -138,6 +163,32 @@ void pool::open_sockets(const settings& s, unsigned seats) {
   for (auto& each : sockets_)
     while (grouped && each.group.size() < seats)
       each.group.push_back(std::move(bind_group(each.group.front().local(), 1, s.socket).front()));
+}
+
+// Those that the pool before this one had open under that address; each is taken once.
+std::vector<bound_socket> pool::inherited(const std::string& address, const settings& s) {
+  std::vector<bound_socket> out;
+  if (!from_) return out;
+  auto& given = from_->sockets;
+  for (auto each = given.begin(); each != given.end();) {
+    const bool is_it = each->address == address && (out.empty() || s.processes.accept == accept_kind::reuseport);
+    if (is_it) out.push_back(bound_socket::take_over(each->fd, s.socket));
+    each = is_it ? given.erase(each) : std::next(each);
+  }
+  return out;
+}
+
+std::vector<process::named_descriptor> pool::named_sockets() const {
+  std::vector<process::named_descriptor> out;
+  for (const auto& each : sockets_)
+    for (const auto& socket : each.group) out.push_back({socket.get(), each.address});
+  return out;
+}
+
+// With two masters the files of unix sockets are the last one's to remove.
+void pool::unlink_files(bool yes) {
+  for (auto& each : sockets_)
+    for (auto& socket : each.group) socket.unlink_on_close(yes);
 }
 
 // New connections go to sockets with a seat only; the others are emptied by the master, and then closed.
@@ -199,7 +250,7 @@ void pool::reloaded(bool taken) {
   if (!taken) return;
   steer(plan_.settings.processes.count);
   log::set_level(plan_.settings.log.level);
-  if (!plan_.settings.log.file.empty()) log::to_file(plan_.settings.log.file);
+  open_log(plan_.settings);
   tell_where();
 }
 
@@ -207,6 +258,7 @@ int pool::work(process::worker_seat seat) {
   const pool_plan mine = coming_ ? std::move(*coming_) : std::move(plan_);
   const settings& s = mine.settings;
   log::set_level(s.log.level);
+  process::drop_privileges(s.privileges);
 
   inheritance from_master;
   from_master.cpus = cpus_of_worker(mine, seat.index);
@@ -217,6 +269,15 @@ int pool::work(process::worker_seat seat) {
   from_master.serving = [&] {
     seat.to_master.send({process::message::kind::serving, seat.index});
     log::debug("worker {} of generation {} serves", seat.index, seat.generation);
+  };
+  from_master.give_parked = [&](int fd) {
+    // What has not been read there counts already.
+    if (seat.pool.parked.fetch_add(1) >= seat.pool.parked_most) return parking::given::never;
+    using sent = process::descriptor_channel::sent;
+    const sent how = seat.to_master.send({process::message::kind::parked, 0}, fd);
+    return how == sent::yes    ? parking::given::yes
+           : how == sent::full ? parking::given::not_now
+                               : parking::given::never;
   };
   keep_sockets(s);
   for (auto& each : sockets_)

@@ -11,7 +11,9 @@
 #include "weir/config/settings.hpp"
 #include "weir/core/core_choice.hpp"
 #include "weir/listen/bound_socket.hpp"
+#include "weir/process/pid_file.hpp"
 #include "weir/process/supervisor.hpp"
+#include "weir/process/upgrade.hpp"
 #include "weir/server/service.hpp"
 
 namespace weir {
@@ -30,8 +32,11 @@ struct pool_plan {
 // Thread: the only one of its process, and there is none beside it before run() either.
 class pool {
  public:
-  // Opens the sockets. `read_again` reads the configuration anew, for a reload. Errors: as of server.
-  pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form);
+  // Opens the sockets, or takes those of the pool that runs. `read_again` reads the configuration anew, for a
+  // reload; `itself` is how this program is started anew, for an upgrade.
+  // Errors: as of server.
+  pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form,
+       process::invocation itself);
 
   // The exit code.
   [[nodiscard]] int run();
@@ -47,6 +52,9 @@ class pool {
   };
 
   void open_sockets(const settings& s, unsigned seats);
+  [[nodiscard]] std::vector<bound_socket> inherited(const std::string& address, const settings& s);
+  [[nodiscard]] std::vector<process::named_descriptor> named_sockets() const;
+  void unlink_files(bool yes);
   void keep_sockets(const settings& s);
   void steer(unsigned seats);
   [[nodiscard]] std::vector<std::size_t> sockets_of(const settings& s) const;
@@ -63,6 +71,9 @@ class pool {
   std::vector<named_socket> sockets_;
   unsigned seats_;
   unique_fd accept_lock_;  // with accept_kind::mutex
+  process::invocation itself_;
+  std::optional<process::heritage> from_;
+  std::optional<process::pid_file> pid_file_;
 };
 
 }  // namespace weir

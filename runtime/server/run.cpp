@@ -11,9 +11,15 @@
 #include <string>
 
 #include "pool.hpp"
+#include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/config/names.hpp"
 #include "weir/model/model.hpp"
+#include "weir/process/privileges.hpp"
+#include "weir/process/service_manager.hpp"
 #include "weir/server/plan.hpp"
+#include "weir/server/status.hpp"
+#include "worker_process.hpp"
 
 namespace weir {
 namespace {
@@ -39,6 +45,8 @@ core_choice validate(const command_line& asked, state_kind keeps) {
       wrong.push_back(fmt::format("{}: {}", asked.origin_of("listen"), e.what()));
     }
   }
+  if (auto problem = process::check_privileges(asked.settings.privileges); !problem.empty())
+    wrong.push_back(fmt::format("{}: {}", asked.origin_of(problem.substr(0, problem.find(':'))), problem));
   core_choice cores;
   try {
     cores = choose_cores(asked.settings, asked.origin_of("cores.use"));
@@ -64,19 +72,41 @@ void raise_descriptor_limit(std::uint32_t connections) {
 
 void prepare_process(const settings& s) {
   log::set_level(s.log.level);
-  if (!s.log.file.empty()) log::to_file(s.log.file);
+  open_log(s);
   // sendfile(2) to a peer that has left raises it, and so does a log line to a pipe that nobody reads.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   raise_descriptor_limit(s.limits.connections);
 }
 
+// Tells the service manager, if it wants to know, that loop 0 turns.
+class watchdog_timer {
+ public:
+  explicit watchdog_timer(asio::io_context& loop) : timer_(loop) { wait(); }
+
+ private:
+  void wait() {
+    if (watchdog_.next() == process::watchdog::clock::time_point::max()) return;
+    timer_.expires_at(watchdog_.next());
+    timer_.async_wait([this](error_code ec) {
+      if (ec) return;
+      watchdog_.tell_if_due(true);
+      wait();
+    });
+  }
+
+  process::watchdog watchdog_;
+  asio::steady_timer timer_;
+};
+
 int serve(const settings& s, const core_choice& cores, service_form form) {
   server serving(s, std::move(form));
+  process::drop_privileges(s.privileges);
 
   asio::signal_set signals(serving.cores()[0].context(), SIGINT, SIGTERM);
   std::function<void(error_code, int)> on_signal = [&](error_code ec, int number) {
     if (ec) return;
     log::info("{}: stopping, {} connections open", ::sigabbrev_np(number), serving.connections());
+    process::tell_service_manager("STOPPING=1");
     serving.stop();
     signals.async_wait(std::ref(on_signal));
   };
@@ -85,8 +115,19 @@ int serve(const settings& s, const core_choice& cores, service_form form) {
   std::string where;
   for (const endpoint& at : serving.addresses()) where += (where.empty() ? "" : ", ") + at.to_string();
   log::info("listening on {}; {}, {}", where, name_of(s.model), describe_threads(s, cores));
+  process::tell_service_manager("READY=1");
+  watchdog_timer alive(serving.cores()[0].context());
   serving.run();
   log::info("stopped after {} connections", serving.accepted());
+  return ok;
+}
+
+// Of the pool that runs with these settings, wherever this is asked.
+int print_status(const settings& s) {
+  if (s.processes.pid_file.empty())
+    throw config_error({"--status: the pool is found by processes.pid_file, which is not set"});
+  process::scoreboard board(process::pid_file::read(s.processes.pid_file));
+  say(stdout, describe_pool(board));
   return ok;
 }
 
@@ -110,6 +151,7 @@ int run(int argc, char** argv, service_form form, const program& what) {
         return say(stdout, describe_plan(asked.settings, allowed_cpus(), read_cgroup_quota(),
                                          validate(asked, form.keeps))),
                ok;
+      case action::status: return print_status(asked.settings);
       case action::run: break;
     }
     const core_choice cores = validate(asked, form.keeps);
@@ -119,8 +161,13 @@ int run(int argc, char** argv, service_form form, const program& what) {
         const command_line again = parse_command_line(argc, argv, ::environ, named);
         return plan_pool(again.settings, validate(again, keeps));
       };
-      return pool(plan_pool(asked.settings, cores), read_again, std::move(form)).run();
+      return pool(plan_pool(asked.settings, cores), read_again, std::move(form),
+                  process::invocation::of_this_process(argc, argv))
+          .run();
     }
+    if (process::heritage::take())
+      throw_system_error(EINVAL, fmt::format("model = \"{}\": a process pool is taken over by a process pool",
+                                             name_of(asked.settings.model)));
     return serve(asked.settings, cores, std::move(form));
   } catch (const config_error& e) {
     for (const std::string& message : e.messages()) say(stderr, fmt::format("{}: {}", named.name, message));

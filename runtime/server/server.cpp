@@ -34,6 +34,9 @@ std::uint32_t most_connections(const settings& s) {
   return s.limits.connections;
 }
 
+// Each core's policy for parked connections draws otherwise than each acceptor's.
+constexpr std::uint64_t parked_seeds = 1 << 20;
+
 // A blocking thread looks at its timers and posts so often.
 constexpr std::chrono::milliseconds slice(20);
 
@@ -79,6 +82,8 @@ server::server(const settings& s, service_form form, inheritance from_master)
       when_serving_(std::move(from_master.serving)),
       first_bytes_grace_(std::chrono::seconds(1)) {
   build(from_master.cpus, from_master.cpus.size());
+  for (reception& r : receptions_)
+    r.give_parked_to(from_master.give_parked, from_master.accept == accept_kind::dispatch);
   deliver_ = delivery_from(0, seed_);
   std::vector<accept_thread::listening> sockets;
   for (const bound_socket& l : listeners_) sockets.push_back({l.get(), l.local()});
@@ -121,6 +126,9 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
                                                     cores_->offload_threads());
   if (settings_.model == model_kind::serial) receptions_[0].block(slice);
   acceptors_of_.resize(cores_->size());
+  const bool stays = receptions_.size() == 1 || settings_.distribute.policy == policy_kind::kernel;
+  for (unsigned i = 0; !stays && i < receptions_.size(); ++i)
+    receptions_[i].place_parked_by(placement_from(i, seed_ + parked_seeds + i, true));
 }
 
 server::~server() {
@@ -145,11 +153,20 @@ std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std
   if (threads_) return [this](accepted_socket s) { threads_->deliver(std::move(s)); };
   if (settings_.distribute.policy == policy_kind::kernel || receptions_.size() == 1)
     return [&here = receptions_[at_core]](accepted_socket s) { here.deliver(std::move(s)); };
-  return [this, decide = distributor(settings_.distribute.policy, receptions_.size(), seed),
-          loads = std::vector<std::uint32_t>(receptions_.size())](accepted_socket s) mutable {
+  return [place = placement_from(at_core, seed, false)](accepted_socket s) {
+    place(s.peer).deliver(std::move(s));
+  };
+}
+
+// Who is to serve the next client of that address. A parked connection counts where it is, but not for the
+// choice of where it goes.
+std::function<reception&(const peer_address&)> server::placement_from(unsigned at_core, std::uint64_t seed,
+                                                                      bool for_parked) {
+  return [this, at_core, for_parked, decide = distributor(settings_.distribute.policy, receptions_.size(), seed),
+          loads = std::vector<std::uint32_t>(receptions_.size())](const peer_address& peer) mutable -> reception& {
     for (std::size_t i = 0; i < loads.size(); ++i) loads[i] = receptions_[i].load();
-    const client_key client{.hash = s.peer.hash(), .has_address = s.peer.is_ip()};
-    receptions_[decide.choose(loads, client)].deliver(std::move(s));
+    if (for_parked) --loads[at_core];
+    return receptions_[decide.choose(loads, {.hash = peer.hash(), .has_address = peer.is_ip()})];
   };
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -12,8 +13,11 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <vector>
 
+#include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/process/privileges.hpp"
 
 namespace weir {
 namespace {
@@ -27,7 +31,7 @@ using received = process::descriptor_channel::received;
 class heartbeat {
  public:
   heartbeat(server& of, const settings& s, const process::worker_seat& seat)
-      : of_(of), score_(seat.score), to_master_(seat.to_master), timer_(of.cores()[0].context()) {
+      : of_(of), score_(seat.score), to_master_(seat.to_master), timer_(of.cores()[0].context()), requests_of_(of.cores().size()) {
     const auto stuck = s.processes.stuck_timeout;
     interval_ = stuck.count() == 0 ? 1000ms : std::clamp(stuck / 8, 1ms, 1000ms);
     memory_limit_ = s.processes.memory_limit;
@@ -46,7 +50,8 @@ class heartbeat {
     if (turning_.load() == 0) {
       turning_ = of_.cores().size();
       for (core& c : of_.cores())
-        c.post([this] {
+        c.post([this, &c] {
+          requests_of_[c.index()].store(c.requests(), std::memory_order_relaxed);
           if (turning_.fetch_sub(1) == 1) score_.beats.fetch_add(1, std::memory_order_relaxed);
         });
     }
@@ -59,6 +64,9 @@ class heartbeat {
   void tell() noexcept {
     if (!counts_live_) score_.connections.store(of_.connections(), std::memory_order_relaxed);
     score_.accepted.store(of_.accepted(), std::memory_order_relaxed);
+    std::uint64_t requests = 0;
+    for (const auto& each : requests_of_) requests += each.load(std::memory_order_relaxed);
+    score_.requests.store(requests, std::memory_order_relaxed);
     score_.refused.store(of_.refused(), std::memory_order_relaxed);
     score_.fruitless.store(of_.fruitless_accepts(), std::memory_order_relaxed);
   }
@@ -89,6 +97,7 @@ class heartbeat {
   std::uint64_t most_ = UINT64_MAX;  // connections
   std::uint64_t memory_limit_;
   std::atomic<std::size_t> turning_{0};  // loops that have not turned since the last beat
+  std::vector<std::atomic<std::uint64_t>> requests_of_;  // each loop
 };
 
 // The worker's end of the channel, in core 0's loop. Thread: core 0's.
@@ -138,13 +147,22 @@ class master_link {
 
 }  // namespace
 
+void open_log(const settings& s) {
+  if (s.log.file.empty()) return;
+  log::to_file(s.log.file);
+  const auto [user, group] = process::identity_of(s.privileges);
+  // Otherwise who has become somebody else could not open it again.
+  if (::geteuid() == 0 && user != 0 && ::fchown(STDERR_FILENO, user, group) != 0)
+    throw_system_error(errno, "chown " + s.log.file);
+}
+
 int run_worker(const settings& s, process::worker_seat seat, server& serving) {
   asio::signal_set signals(serving.cores()[0].context(), SIGTERM, SIGINT, SIGQUIT);
   signals.add(SIGUSR1);
   std::function<void(error_code, int)> on_signal = [&](error_code ec, int number) {
     if (ec) return;
     if (number == SIGUSR1) {
-      if (!s.log.file.empty()) log::to_file(s.log.file);
+      open_log(s);
     } else {
       log::info("worker {}: SIG{}, {} connections open", seat.index, ::sigabbrev_np(number),
                 serving.connections());

@@ -7,6 +7,10 @@
 
 namespace weir {
 
+// The log file, as the one who serves may write it; nothing if the log goes to standard error.
+// Errors: std::system_error that names the file.
+void open_log(const settings& s);
+
 // Serves until the master, or a signal, says otherwise; the exit code.
 [[nodiscard]] int run_worker(const settings& s, process::worker_seat seat, server& serving);
 

@@ -186,6 +186,151 @@ TEST_CASE(
   CHECK(t.all.inside() == 0);
 }
 
+// Answers one line of five bytes, and parks.
+task<> answer_and_park(connection c, int* handlers) {
+  ++*handlers;
+  std::array<std::byte, 5> line;
+  const bool whole = co_await c.read_exactly(line);
+  if (!whole) co_return;
+  co_await c.send(line);
+  co_return c.park();
+}
+
+TEST_CASE("a parked connection stays open without a handler, and a new one starts when bytes come") {
+  int handlers = 0;
+  timed t([&](connection c) { return answer_and_park(std::move(c), &handlers); });
+  const auto client = t.delivered("line1");
+  for (int i = 1; i <= 100; ++i) {
+    CHECK(test::drained(client.get()) == "line1");
+    t.core.advance(10s);
+    REQUIRE(handlers == i);
+    CHECK(t.here.load() == 1);
+    test::put(client.get(), "line1");
+    t.core.settle();
+  }
+  CHECK(t.all.inside() == 1);
+}
+
+TEST_CASE("input that came before its handler parked is not waited for") {
+  int handlers = 0;
+  timed t([&](connection c) { return answer_and_park(std::move(c), &handlers); });
+  const auto client = t.delivered("line1line2line3");
+  CHECK(test::drained(client.get()) == "line1line2line3");
+  CHECK(handlers == 3);
+}
+
+TEST_CASE("a parked connection is closed when its peer closes or says nothing for the idle timeout") {
+  settings s;
+  s.limits.idle_timeout = 30s;
+  int handlers = 0;
+  timed t([&](connection c) { return answer_and_park(std::move(c), &handlers); }, s);
+  const auto silent = t.delivered("line1");
+  auto leaving = t.delivered("line1");
+  CHECK(t.all.inside() == 2);
+  leaving.reset();
+  t.core.settle();
+  CHECK(t.all.inside() == 1);
+  t.core.advance(29s);
+  CHECK(t.all.inside() == 1);
+  t.core.advance(1s);
+  CHECK(t.all.inside() == 0);
+  CHECK(test::drained(silent.get()) == "line1");
+  CHECK(is_ended(silent));
+  CHECK(handlers == 2);
+}
+
+TEST_CASE("a stop ends parked connections, and answers first what has come") {
+  int handlers = 0;
+  timed t([&](connection c) { return answer_and_park(std::move(c), &handlers); });
+  const auto idle = t.delivered("line1");
+  const auto busy = t.delivered("line1");
+  test::put(busy.get(), "line2");
+  t.here.stop();
+  t.core.settle();
+  CHECK(test::drained(idle.get()) == "line1");
+  CHECK(is_ended(idle));
+  CHECK(test::drained(busy.get()) == "line1line2");
+  CHECK(is_ended(busy));
+  CHECK(t.all.inside() == 0);
+}
+
+TEST_CASE("parked connections are cut with the rest, and go with their core") {
+  int handlers = 0;
+  std::vector<unique_fd> clients;
+  {
+    timed t([&](connection c) { return answer_and_park(std::move(c), &handlers); });
+    clients.push_back(t.delivered("line1"));
+    t.here.cancel();
+    t.core.settle();
+    CHECK(t.all.inside() == 0);
+    clients.push_back(t.delivered("line1"));
+  }
+  for (const auto& c : clients) {
+    CHECK(test::drained(c.get()) == "line1");
+    CHECK(is_ended(c));
+  }
+}
+
+TEST_CASE("a handler that throws after parking closes its connection") {
+  const test::output log(2);
+  timed t([](connection c) -> task<> {
+    co_await sleep_for(1s);
+    c.park();
+    throw std::runtime_error("after all");
+  });
+  const auto client = t.delivered();
+  t.core.advance(1s);
+  CHECK(is_ended(client));
+  CHECK(t.all.inside() == 0);
+}
+
+TEST_CASE("parked connections are given away when the server stops, again if there was no room") {
+  int handlers = 0;
+  int asked = 0;
+  std::vector<unique_fd> given;
+  timed t([&](connection c) { return answer_and_park(std::move(c), &handlers); });
+  t.here.give_parked_to(
+      [&](int fd) {
+        if (++asked == 1) return parking::given::not_now;
+        given.emplace_back(::dup(fd));
+        return parking::given::yes;
+      },
+      false);
+  const auto client = t.delivered("line1");
+  CHECK(asked == 0);
+  t.here.stop();
+  t.core.settle();
+  CHECK(asked == 1);
+  CHECK(t.all.inside() == 1);
+  t.core.advance(5ms);
+  CHECK(given.size() == 1);
+  CHECK(t.all.inside() == 0);
+  CHECK(test::drained(client.get()) == "line1");
+  CHECK_FALSE(is_ended(client));
+}
+
+TEST_CASE("where any process may serve what comes next, a parked connection is given away at once") {
+  int handlers = 0;
+  std::vector<unique_fd> given;
+  auto taken = parking::given::yes;
+  timed t([&](connection c) { return answer_and_park(std::move(c), &handlers); });
+  t.here.give_parked_to(
+      [&](int fd) {
+        if (taken == parking::given::yes) given.emplace_back(::dup(fd));
+        return taken;
+      },
+      true);
+  const auto away = t.delivered("line1");
+  CHECK(given.size() == 1);
+  CHECK(t.all.inside() == 0);
+  taken = parking::given::never;  // nobody has room: it stays
+  const auto here = t.delivered("line1");
+  CHECK(t.all.inside() == 1);
+  test::put(here.get(), "line2");
+  t.core.settle();
+  CHECK(test::drained(here.get()) == "line1line2");
+}
+
 TEST_CASE("a socket that lingers keeps its permit, and is cut with the rest") {
   const auto refuse = [](connection c) -> task<> { co_await c.send("no"); };
   timed t(refuse);

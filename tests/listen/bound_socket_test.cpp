@@ -285,6 +285,42 @@ TEST_CASE("an inherited unix socket keeps its file") {
   CHECK(exists(here.file()));
 }
 
+TEST_CASE("the file of a unix socket that was taken over is this process's to remove, once it is told so") {
+  const directory here;
+  auto made = bind_to(here.address());
+  made.unlink_on_close(false);
+  { const auto taken = bound_socket::take_over(::dup(made.get()), {}); }
+  CHECK(exists(here.file()));
+  {
+    auto taken = bound_socket::take_over(::dup(made.get()), {});
+    CHECK(taken.local().to_string() == here.address());
+    taken.unlink_on_close(true);
+  }
+  CHECK_FALSE(exists(here.file()));
+}
+
+TEST_CASE("a socket from systemd is found by its name, and only by the process that it is meant for") {
+  // Descriptors from 3 on are what the protocol counts; the first of them is this test's.
+  const auto made = bind_to("127.0.0.1:0");
+  const std::string pid = std::to_string(::getpid());
+  std::string names;
+  for (int fd = 3; fd < made.get(); ++fd) names += "other:";
+  ::setenv("LISTEN_FDS", std::to_string(made.get() - 2).c_str(), 1);
+  ::setenv("LISTEN_FDNAMES", (names + "web").c_str(), 1);
+  CHECK_THAT(error_of("systemd:web"), Contains("LISTEN_PID"));
+  ::setenv("LISTEN_PID", pid.c_str(), 1);
+  CHECK_THAT(error_of("systemd:db"), Contains("listen on systemd:db: no socket has that name") && Contains("web"));
+  {
+    auto found = bind_to("systemd:web");
+    CHECK(found.get() == made.get());
+    CHECK(found.local() == made.local());
+    static_cast<void>(::dup2(::open("/dev/null", O_RDONLY | O_CLOEXEC), made.get()));  // made closes it again
+  }
+  ::setenv("LISTEN_FDNAMES", (names + "web:web").c_str(), 1);
+  CHECK_THAT(error_of("systemd:web"), Contains("several sockets have that name"));
+  for (const char* each : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(each);
+}
+
 TEST_CASE("a descriptor that does not listen is refused and left open") {
   const unique_fd idle(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const auto name = "fd:" + std::to_string(idle.get());

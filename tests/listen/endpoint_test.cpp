@@ -34,6 +34,7 @@ TEST_CASE("each form is read as its kind, and printed as it was written") {
       {"unix:/run/x.sock", kind::unix_path},
       {"unix:@name", kind::unix_abstract},
       {"fd:3", kind::inherited},
+      {"systemd:web", kind::named},
       {"[fe80::1%1]:80", kind::tcp6},
   };
   for (const auto& [text, expected] : forms) {

@@ -1,5 +1,5 @@
 // For tests of process pools, a line of commands: "who" is answered with the process id, "slow" with it after
-// 300 ms, "crash" and "hang" do so, "threads" tells their number. With POOL_INIT naming a file, a worker that
+// 300 ms, "park" with it, and then the connection belongs to nobody, "crash" and "hang" do so. With POOL_INIT naming a file, a worker that
 // starts does what is written there: "crash" or "refuse".
 #include <unistd.h>
 
@@ -39,7 +39,10 @@ class commands {
       while (*line == "hang") ::pause();
       if (*line == "slow") co_await weir::sleep_for(300ms);
       const std::string answer = std::to_string(::getpid()) + "\n";
+      weir::core::here().count_request();
+      const bool parks = *line == "park" && in.buffered().empty();
       co_await client.send(answer);
+      if (parks) co_return client.park();
     }
   }
 };

@@ -418,3 +418,52 @@ TEST_CASE("a server is destroyed with thousands of handlers that wait in every w
   }
   CHECK(alive.use_count() == 1);
 }
+
+namespace {
+
+// Answers one request with who serves it, and parks.
+task<> tell_core_and_park(connection c) {
+  const auto request = co_await c.receive();
+  if (!request) co_return;
+  const char name[1] = {static_cast<char>('0' + core::here().index())};
+  co_await c.send(std::string_view(name, 1));
+  co_return c.park();
+}
+
+}  // namespace
+
+TEST_CASE("a parked connection goes on in every model") {
+  for (const auto& row : names<model_kind>) {
+    if (row.value == model_kind::process_pool) continue;
+    CAPTURE(row.name);
+    auto s = local();
+    s.model = row.value;
+    serving it(s, tell_core_and_park);
+    test::client c(it.at());
+    for (int i = 0; i < 20; ++i) {
+      REQUIRE(c.send("who"));
+      REQUIRE(c.receive(1).size() == 1);
+    }
+    CHECK(it->accepted() == 1);
+  }
+}
+
+TEST_CASE("what comes next on a parked connection is served where the policy says") {
+  auto s = local();
+  if (choose_cores(s).cpus.size() < 2) return;
+  for (const auto& [policy, moves] : {std::pair(policy_kind::round_robin, true), {policy_kind::ip_hash, false}}) {
+    s.distribute.policy = policy;
+    serving it(s, tell_core_and_park);
+    test::client c(it.at());
+    std::map<std::string, int> served;
+    for (int i = 0; i < 100; ++i) {
+      REQUIRE(c.send("who"));
+      ++served[c.receive(1)];
+    }
+    CHECK((served.size() > 1) == moves);
+    CHECK(it->connections() == 1);
+    it->stop();
+    CHECK(c.receive(1).empty());
+    CHECK(it.has_ended());
+  }
+}

@@ -31,6 +31,7 @@ class reception {
         here_(UINT32_MAX, &all),
         per_address_(per_address) {
     if (per_address_ != nullptr) table_.when_freed([this](const peer_address& a) { per_address_->leave(a); });
+    give_parked_to({}, false);
   }
 
   // Before the first connection. Where the handlers run, if not here; how long a call may block, if it may.
@@ -41,6 +42,13 @@ class reception {
 
   // Before the first connection. `f` is called on the core's thread for each that is gone.
   void when_left(std::function<void()> f);
+
+  // Before the first connection. Who serves a connection that its handler has parked, when bytes have come;
+  // called on this core's thread. Default: this one.
+  void place_parked_by(std::function<reception&(const peer_address&)> f) { place_ = std::move(f); }
+  // Before the first connection. Another process that takes parked connections: when this one stops, and with
+  // `at_once` always.
+  void give_parked_to(std::function<parking::given(int fd)> f, bool at_once);
 
   // Any thread. The socket counts for this core from now on, and its handler starts on the core's thread:
   // from the run queue if the caller is on it, else through a mailbox that wakes the core once per batch.
@@ -64,6 +72,8 @@ class reception {
 
  private:
   void start(accepted_socket s) noexcept;
+  void enter(accepted_socket s);
+  void wake(connection_state& parked) noexcept;
   void empty_mailbox() noexcept;
   task<> limit_grace();
 
@@ -76,6 +86,7 @@ class reception {
   workplace* workplace_ = nullptr;
   std::chrono::milliseconds slice_{0};
   std::function<void()> left_;
+  std::function<reception&(const peer_address&)> place_;
   std::atomic<std::uint64_t> refused_{0};
   bool stopping_ = false;
   std::chrono::milliseconds grace_{0};

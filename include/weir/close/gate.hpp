@@ -63,6 +63,13 @@ class gate {
     return pass(this);
   }
 
+  // The other way. Nobody may wait for this gate meanwhile.
+  [[nodiscard]] pass back_to_outer(pass inner) noexcept {
+    inside_.fetch_sub(1, std::memory_order_relaxed);
+    static_cast<void>(inner.release());
+    return pass(outer_);
+  }
+
   // Calls `f` once when somebody has left since the gate was full; at once, on this thread, if there is room
   // already. Otherwise on the thread of the one who leaves.
   void when_room(std::function<void()> f);

@@ -13,8 +13,9 @@
 
 namespace weir {
 
-// What the user asked the program to do. `check` validates, `plan` tells what would run where.
-enum class action : std::uint8_t { run, help, version, check, print_config, plan, list_models };
+// What the user asked the program to do. `check` validates, `plan` tells what would run where, `status` what
+// the pool that runs does.
+enum class action : std::uint8_t { run, help, version, check, print_config, plan, list_models, status };
 
 // What weir cannot know of the program that it serves.
 struct program {

@@ -110,7 +110,16 @@ struct process_settings {
   std::chrono::milliseconds stuck_timeout{30000};  // a worker without a heartbeat is replaced; 0: never
   std::uint32_t max_connections_per_worker = 0;    // then it is replaced; 0: as many as there are
   std::uint64_t memory_limit = 0;                  // resident bytes beyond which it is replaced; 0: none
+  std::string pid_file;                            // absolute; empty: none
   bool operator==(const process_settings&) const = default;
+};
+
+// Whom the processes that serve become, once their sockets are open. The master of a pool stays who it is.
+struct privilege_settings {
+  std::string user = {};     // empty: whoever started it
+  std::string group = {};    // empty: that of the user
+  bool no_new_privs = true;  // no program that it starts gets more rights than it has
+  bool operator==(const privilege_settings&) const = default;
 };
 
 struct log_settings {
@@ -132,6 +141,7 @@ struct settings {
   loop_settings loop;
   worker_settings workers;
   process_settings processes;
+  privilege_settings privileges;
   log_settings log;
   bool operator==(const settings&) const = default;
 };

@@ -76,6 +76,14 @@ class connection {
   // Closes with RST; what was not delivered is dropped.
   void abort() noexcept { state_->reset_socket(); }
 
+  // For the end of a handler: `co_return client.park();`. The connection stays open and belongs to nobody,
+  // without a coroutine, until its next bytes come; then a handler starts afresh, on the core, or with
+  // processes.accept = "dispatch" in the process, that the policy chooses. Idle timeouts go on.
+  // Park between messages: what was read and not used is lost (reader::buffered()), and so is what was not
+  // sent. Where I/O blocks or handlers visit other threads, the next handler starts at once. A connection
+  // that no server has accepted is closed.
+  void park() noexcept { std::exchange(state_, nullptr)->park(); }
+
   // Cuts the connection when an operation has waited that long without a byte moving; zero: never.
   // Default: settings.limits.idle_timeout. A wait for something else than this connection is not idle.
   void set_idle_timeout(std::chrono::milliseconds t) { state_->set_idle_timeout(t); }

@@ -91,6 +91,13 @@ class connection_state final : public io::descriptor, private io::timer, public 
   // The handle is gone.
   void drop() noexcept;
 
+  // The same, but the connection stays, for the handler that the table finds for it: from when the present
+  // one has ended and bytes have come.
+  void park() noexcept;
+
+  // Of one that is to go on elsewhere.
+  [[nodiscard]] gate::pass take_pass() noexcept { return std::exchange(pass_, {}); }
+
   // Zero: none.
   void set_idle_timeout(std::chrono::milliseconds t);
 
@@ -107,7 +114,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   friend class connection_table;
   friend class visit;
   friend class worker;
-  struct linger_operation;
+  struct unattended_operation;
 
   static void park_elsewhere(io::descriptor& on, bool for_reading) noexcept;
   [[nodiscard]] bool is_home() const noexcept;
@@ -120,6 +127,12 @@ class connection_state final : public io::descriptor, private io::timer, public 
 
   bool linger_step() noexcept;
   void end_linger() noexcept;
+  [[nodiscard]] bool wait_unattended(const operation_kind& kind) noexcept;
+  void wait_no_more() noexcept;
+  [[nodiscard]] bool is_lingering() const noexcept;
+  void begin_parking() noexcept;
+  void end_parking() noexcept;
+  [[nodiscard]] bool has_unread_input() const noexcept;
 
   void finished() noexcept override;
   void describe(char* text, std::size_t size) const noexcept override;
@@ -130,6 +143,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   std::atomic<bool> stopping_{false};
   bool held_ = true;
   bool may_block_ = false;
+  bool parked_ = false;  // by its handler, which has not ended yet
   std::uint32_t place_;             // in the table
   std::uint32_t idle_timeout_ = 0;  // milliseconds
   connection_table& table_;
@@ -137,7 +151,18 @@ class connection_state final : public io::descriptor, private io::timer, public 
   std::coroutine_handle<task<>::promise_type> handler_;
   gate::pass pass_;
   peer_address peer_;
-  linger_operation* lingering_ = nullptr;
+  unattended_operation* unattended_ = nullptr;  // what waits although no handler does
+};
+
+// What becomes of connections that belong to nobody. Called on the core's thread.
+struct parking {
+  enum class given : std::uint8_t { yes, not_now, never };
+
+  // Another process takes a copy of the descriptor; when a server stops, and, with `at_once`, always.
+  std::function<given(int fd)> give_away = {};
+  bool at_once = false;
+  // Bytes have come: starts a handler, or takes the socket away.
+  std::function<void(connection_state&)> wake = {};
 };
 
 // The connections of one core. Core-local: core.local<connection_table>().
@@ -154,6 +179,8 @@ class connection_table {
   [[nodiscard]] std::span<connection_state* const> all() const noexcept { return open_; }
   [[nodiscard]] core& home() const noexcept { return home_; }
 
+  void when_parked(parking p) { parking_ = std::move(p); }
+
   // Called with the peer of each connection that is freed.
   void when_freed(std::function<void(const peer_address&)> f) { freed_ = std::move(f); }
 
@@ -166,6 +193,7 @@ class connection_table {
 
   core& home_;
   std::vector<connection_state*> open_;
+  parking parking_;
   std::function<void(const peer_address&)> freed_;
   bool cutting_ = false;
 };

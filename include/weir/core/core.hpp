@@ -81,6 +81,10 @@ class core {
   // is destroyed is destroyed with it.
   void spawn(task<> t);
 
+  // For handlers that know what a request is; `--status` shows the sum. The core's thread.
+  void count_request() noexcept { ++requests_; }
+  [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
+
   [[nodiscard]] unsigned index() const noexcept { return index_; }
   // The cores beside this one; null if it is alone. Any thread.
   [[nodiscard]] core_pool* pool() const noexcept { return pool_; }
@@ -120,6 +124,7 @@ class core {
   std::vector<std::shared_ptr<void>>
       locals_in_order_;  // shared_ptr<void>: the one that remembers how to delete
   spawned* spawned_ = nullptr;
+  std::uint64_t requests_ = 0;
 };
 
 }  // namespace weir

@@ -29,6 +29,10 @@ class bound_socket {
   // ownership. Errors: std::system_error, "bind 127.0.0.1:7000: Address already in use".
   [[nodiscard]] static bound_socket bind(const endpoint& at, const socket_settings& options);
 
+  // Another process, which was this server before, has bound `fd`. The file of a unix socket can be made this
+  // process's to remove: unlink_on_close(true). Errors: std::system_error for what is no listening socket.
+  [[nodiscard]] static bound_socket take_over(int fd, const socket_settings& options);
+
   bound_socket(bound_socket&& other) noexcept;
   bound_socket& operator=(bound_socket&& other) noexcept;
   ~bound_socket();
@@ -38,8 +42,8 @@ class bound_socket {
   // What is really bound: port 0 has become a port, an inherited descriptor its address.
   [[nodiscard]] const endpoint& local() const noexcept { return local_; }
 
-  // Whether the file of a unix socket is removed at the end, if it is still the one that was made here.
-  // Default: true for a socket bound here, false for an inherited one.
+  // Whether the file of a unix socket is removed at the end, if it is still the one that was made here or
+  // taken over. Default: true for a socket bound here, false for an inherited one.
   void unlink_on_close(bool yes) noexcept { unlink_on_close_ = yes; }
 
  private:
@@ -47,7 +51,7 @@ class bound_socket {
   static bound_socket bind(const endpoint& at, const socket_settings& options, bool shares_port);
   static bound_socket bind_tcp(const endpoint& at, const socket_settings& options, bool shares_port);
   static bound_socket bind_unix(const endpoint& at, const socket_settings& options);
-  static bound_socket adopt(const endpoint& at, const socket_settings& options);
+  static bound_socket adopt(int fd, const endpoint& at, const socket_settings& options);
   friend std::vector<bound_socket> bind_group(const endpoint&, std::size_t, const socket_settings&,
                                               std::span<const int>);
   void end() noexcept;

@@ -23,11 +23,12 @@ struct socket_address {
 //   127.0.0.1:7000   [::1]:7000   0.0.0.0:80 (v4 only)   [::]:80 (v6 only)   *:80 (both)
 //   localhost:80 (127.0.0.1; names are not resolved)
 //   unix:/path   unix:@name (abstract: no file)   fd:3 (a listening socket inherited at start)
+//   systemd:NAME (the one that a socket unit calls so: FileDescriptorName=)
 //
 // Port 0 asks the kernel for a free one.
 class endpoint {
  public:
-  enum class kind : std::uint8_t { tcp4, tcp6, tcp_dual, unix_path, unix_abstract, inherited };
+  enum class kind : std::uint8_t { tcp4, tcp6, tcp_dual, unix_path, unix_abstract, inherited, named };
 
   // Errors: std::invalid_argument that quotes `text` and says what would be right.
   [[nodiscard]] static endpoint parse(std::string_view text);
@@ -44,11 +45,12 @@ class endpoint {
 
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }       // tcp
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }     // inherited
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }  // unix, without '@'
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }  // unix, without '@'; or the name
   [[nodiscard]] endpoint with_port(std::uint16_t port) const;               // tcp
 
   // For bind(2) and connect(2). A wildcard is the wildcard; connecting to it reaches this host on Linux.
-  // Errors: std::invalid_argument for an inherited descriptor, which has no address of its own.
+  // Errors: std::invalid_argument for an inherited descriptor, with or without a name, which has no address
+  // of its own.
   [[nodiscard]] socket_address to_sockaddr() const;
 
   // What parse reads back as the same endpoint.

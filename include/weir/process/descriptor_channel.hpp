@@ -11,8 +11,9 @@ namespace weir::process {
 struct message {
   enum class kind : std::uint32_t {
     // Worker to master.
-    serving,   // it has begun to serve
+    serving,   // it has begun to serve; also from a master to the one that it follows
     leaving,   // it wants to be drained, and replaced
+    parked,    // a connection that belongs to nobody, with its descriptor; also between two masters
     taken,     // it has all connections up to `number`
     answered,  // it has accepted what listener `number` had
     // Master to worker.
@@ -27,7 +28,7 @@ struct message {
 // Problem: SCM_RIGHTS gives whatever the other end sends: none, several, or some that did not fit, and all of
 // them are open by then. Here a message that is not exactly as it should be is rejected, and what came with
 // it is closed.
-// Thread: one at a time for each end. Fork: each process closes the end that it does not use.
+// Thread: any may send; one at a time receives. Fork: each process closes the end that it does not use.
 class descriptor_channel {
  public:
   // Two connected ends, close-on-exec, which never block. Errors: std::system_error.

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <optional>
 #include <span>
 #include <vector>
@@ -38,6 +39,8 @@ struct lane {
 // and if the worker dies first another one gets it. In mode notify the worker accepts, when it is told to; a
 // listener is not looked at again until it has answered.
 // The load of a worker is what it has open and what is on its way to it.
+// A connection that belongs to nobody waits here too, until its next bytes come: then it is placed as if it
+// had just been accepted, in every mode.
 // Thread: the master's.
 class dispatcher {
  public:
@@ -60,11 +63,21 @@ class dispatcher {
   void answered(const lane& by, std::uint32_t listener) noexcept;
   void lost(lane& whose);
 
-  // In a child: closes what waits to be sent.
-  void disown() noexcept { waiting_.clear(); }
+  // A connection belongs to nobody from now on. It is closed when it says nothing for limits.idle_timeout.
+  void park(unique_fd connection);
+  [[nodiscard]] std::size_t parked() const noexcept { return parked_.size(); }
+  // To another master, as many as its channel takes now.
+  void give_parked_to(descriptor_channel& other) noexcept;
+  void close_parked() noexcept { parked_.clear(); }
 
-  // When to look again although nothing happens: somebody waits for room.
-  [[nodiscard]] clock::time_point next_event() const noexcept { return look_again_; }
+  // In a child: closes what waits.
+  void disown() noexcept {
+    waiting_.clear();
+    parked_.clear();
+  }
+
+  // When to look again although nothing happens: somebody waits for room, or has been silent for too long.
+  [[nodiscard]] clock::time_point next_event() const noexcept;
 
  private:
   [[nodiscard]] std::vector<std::uint32_t> loads(std::span<lane* const> lanes) const;
@@ -73,6 +86,13 @@ class dispatcher {
   lane* choose(std::span<lane* const> lanes, client_key key);
   bool send(unique_fd& connection, std::span<lane* const> lanes);
   void accept_some(int listener, std::span<lane* const> lanes);
+  void wake_parked(std::span<const ::pollfd> ready, std::span<lane* const> lanes);
+  void place(unique_fd connection, std::span<lane* const> lanes);
+
+  struct parked_connection {
+    unique_fd fd;
+    clock::time_point since;
+  };
 
   accept_kind mode_;
   std::uint32_t limit_;
@@ -85,6 +105,9 @@ class dispatcher {
   std::deque<unique_fd> waiting_;     // accepted, and nobody could take them
   std::vector<const lane*> noticed_;  // by listener: who has been told and has not answered
   std::vector<std::size_t> polled_;   // listeners that add_to added, by place
+  std::list<parked_connection> parked_;  // the oldest first
+  std::size_t polled_parked_ = 0;        // so many of the first were added, behind the listeners
+  std::chrono::milliseconds idle_timeout_{0};
   clock::time_point paused_until_{};  // out of descriptors
   clock::time_point look_again_ = clock::time_point::max();
   log::limiter log_limit_;

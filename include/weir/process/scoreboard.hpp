@@ -1,6 +1,8 @@
 #pragma once
 // process: what each worker tells of itself, in memory that all of the pool share.
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +24,7 @@ struct alignas(128) worker_score {
   std::atomic<std::int64_t> started;       // the master's: milliseconds of the monotonic clock
   std::atomic<std::uint32_t> connections;  // open, with those that are being waited for
   std::atomic<std::uint64_t> accepted;     // since it was started
+  std::atomic<std::uint64_t> requests;     // that its handlers have counted: core::count_request
   std::atomic<std::uint64_t> refused;      // closed at once, by a limit
   std::atomic<std::uint64_t> fruitless;    // wake-ups of an accept that found nobody
   std::atomic<std::uint64_t> beats;        // each time that all its loops have turned
@@ -30,24 +33,34 @@ struct alignas(128) worker_score {
 struct pool_score {
   std::atomic<std::int32_t> master;
   std::atomic<std::uint32_t> generation;
+  std::atomic<std::int64_t> started;  // milliseconds of the monotonic clock
   std::atomic<std::uint64_t> restarts;
   std::atomic<std::uint64_t> reloads;
+  std::atomic<std::uint32_t> parked;       // connections that the master keeps, because they belong to nobody
+  std::atomic<std::uint32_t> parked_most;  // as many as it can keep
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
                   std::atomic<std::uint32_t>::is_always_lock_free,
               "the atomics of another process need no lock");
 
-// Thread: any. Fork: the memory is shared with every child forked later.
+// Thread: any. Fork: the memory is shared with every child forked later. The master's descriptor of it is how
+// other processes of the same user find it, so a child gives that back.
 class scoreboard {
  public:
   static constexpr std::size_t capacity = 1024;  // memory is taken only for what is used
 
   // Errors: std::system_error.
   scoreboard();
+  // That of another process, to be read only.
+  // Errors: std::system_error that says why it cannot be seen, or that the process has none.
+  explicit scoreboard(::pid_t master);
   scoreboard(const scoreboard&) = delete;
   scoreboard& operator=(const scoreboard&) = delete;
   ~scoreboard();
+
+  // In a child: keeps the memory, not the descriptor.
+  void disown() noexcept { fd_.reset(); }
 
   [[nodiscard]] pool_score& pool() noexcept { return memory_->pool; }
   [[nodiscard]] std::span<worker_score, capacity> workers() noexcept { return memory_->workers; }
@@ -58,10 +71,17 @@ class scoreboard {
 
  private:
   struct layout {
+    std::uint64_t form;  // of this very layout
     pool_score pool;
     worker_score workers[capacity];
   };
-  layout* memory_;
+  // A program that was built otherwise would read nonsense.
+  static constexpr std::uint64_t this_form = 0x7765'6972'0001'0000U + sizeof(worker_score);
+
+  void map(int access);
+
+  unique_fd fd_;
+  layout* memory_ = nullptr;
 };
 
 }  // namespace weir::process

@@ -11,7 +11,7 @@
 
 namespace weir::process {
 
-enum class command : std::uint8_t { stop, drain, reload, reopen_log, drain_workers, one_more, one_fewer };
+enum class command : std::uint8_t { stop, drain, reload, reopen_log, drain_workers, one_more, one_fewer, upgrade };
 
 struct signal_row {
   int number;
@@ -28,6 +28,7 @@ inline constexpr auto signal_table = std::to_array<signal_row>({
     {SIGWINCH, command::drain_workers, "drain the workers, keep the master and its sockets"},
     {SIGTTIN, command::one_more, "one worker more"},
     {SIGTTOU, command::one_fewer, "one worker fewer"},
+    {SIGUSR2, command::upgrade, "start the program anew with the same sockets"},
 });
 
 // Problem: a handler may do next to nothing, and what it does comes between any two instructions. Here the

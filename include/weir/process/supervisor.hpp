@@ -13,7 +13,9 @@
 #include "weir/process/dispatcher.hpp"
 #include "weir/process/restart_policy.hpp"
 #include "weir/process/scoreboard.hpp"
+#include "weir/process/service_manager.hpp"
 #include "weir/process/signals.hpp"
+#include "weir/process/upgrade.hpp"
 
 namespace weir::process {
 
@@ -23,6 +25,7 @@ struct worker_seat {
   unsigned index;  // 0..count-1; a replacement gets that of the one that it replaces
   unsigned generation;
   worker_score& score;
+  pool_score& pool;
   descriptor_channel& to_master;
   signal_source& signals;
 };
@@ -45,6 +48,17 @@ struct pool_program {
   std::function<std::vector<int>(const std::vector<bool>& seated)> watched = {};
 
   std::function<void()> reopen_log = {};
+
+  // How this program is started anew, with which sockets: nothing for a program that cannot be. And how a
+  // pool whose program takes over, or has taken over, learns that: `alone` when the other master has ended
+  // (or never came), with or without this one having served.
+  std::optional<invocation> itself = {};
+  std::function<std::vector<named_descriptor>()> sockets = {};
+  std::function<void()> handing_over = {};
+  std::function<void()> alone = {};
+  // The master before this one, if this one takes over.
+  std::optional<heritage> from = {};
+
   // No worker will be started any more: the listening sockets may be closed.
   std::function<void()> ending = {};
 };
@@ -63,6 +77,9 @@ class supervisor {
   // Until a signal ends the pool and the last worker has left. False if no worker could ever serve, which has
   // been logged.
   [[nodiscard]] bool run();
+
+  // Another master serves on: with the sockets that it has in common with this one.
+  [[nodiscard]] bool has_sibling() const noexcept { return siblings_.any(); }
 
   [[nodiscard]] scoreboard& scores() noexcept { return board_; }
 
@@ -98,6 +115,12 @@ class supervisor {
   void begin_reload();
   void finish_reload(bool taken);
   void serving(member& m);
+  void begin_upgrade();
+  void look_after_siblings();
+  void announce();
+  [[nodiscard]] bool gives() noexcept;
+  void park(unique_fd connection);
+  [[nodiscard]] bool is_alive() const noexcept;
   [[nodiscard]] std::vector<lane*> lanes();
   [[nodiscard]] std::vector<int> watched() const;
   [[nodiscard]] const member* at_seat(unsigned index) const noexcept;
@@ -129,8 +152,12 @@ class supervisor {
   std::optional<settings> coming_settings_;
   bool reload_again_ = false;
   bool failed_ = false;
+  bool ready_ = false;  // all workers of a generation have served
   ending ending_ = ending::no;
   clock::time_point next_tick_;
+  siblings siblings_;
+  clock::time_point give_until_ = clock::time_point::max();
+  watchdog watchdog_;
 };
 
 }  // namespace weir::process

@@ -34,6 +34,9 @@ struct inheritance {
   int lock = -1;                                      // with accept_kind::mutex
   std::atomic<std::uint32_t>* connections = nullptr;  // where they are counted, for the master
   std::function<void()> serving = {};                 // called once, when every loop has started to accept
+  // Takes connections that belong to nobody, on any core's thread: when this process stops, and in mode
+  // dispatch always, so that any worker may serve what comes next.
+  std::function<parking::given(int fd)> give_parked = {};
 };
 
 // Runs `handler` for each connection, in the model that the settings name. To embed weir in a program of
@@ -91,6 +94,8 @@ class server {
   void build(const std::vector<int>& cpus, std::size_t loops);
   void add_acceptor(const bound_socket& listener, unsigned at_core);
   std::function<void(accepted_socket)> delivery_from(unsigned at_core, std::uint64_t seed);
+  std::function<reception&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
+                                                                bool for_parked);
   void begin_accepting();
   void begin_stop() noexcept;
   void tell_handlers() noexcept;

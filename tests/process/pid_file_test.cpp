@@ -1,0 +1,72 @@
+#include "weir/process/pid_file.hpp"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <system_error>
+
+using namespace weir::process;
+using Catch::Matchers::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct folder {
+  folder() { fs::create_directory(path); }
+  ~folder() { fs::remove_all(path); }
+  fs::path path = fs::temp_directory_path() / ("weir-pid-test-" + std::to_string(::getpid()));
+  std::string file = path / "pid";
+};
+
+}  // namespace
+
+TEST_CASE("a pid file names this process while it lives, in the place of an old one") {
+  const folder here;
+  std::ofstream(here.file) << "77\n";
+  {
+    const pid_file file(here.file);
+    CHECK(pid_file::read(here.file) == ::getpid());
+  }
+  CHECK_FALSE(fs::exists(here.file));
+}
+
+TEST_CASE("a pid file makes room for who takes over, and takes its place again") {
+  const folder here;
+  pid_file file(here.file);
+  file.step_aside();
+  CHECK_FALSE(fs::exists(here.file));
+  CHECK(pid_file::read(here.file + ".old") == ::getpid());
+  std::ofstream(here.file) << "77\n";
+  file.step_back();
+  CHECK(pid_file::read(here.file) == ::getpid());
+  CHECK_FALSE(fs::exists(here.file + ".old"));
+}
+
+TEST_CASE("a pid file that is another's by now stays, and one that stood aside goes") {
+  const folder here;
+  {
+    pid_file file(here.file);
+    file.step_aside();
+    std::ofstream(here.file) << "77\n";
+  }
+  CHECK(pid_file::read(here.file) == 77);
+  CHECK_FALSE(fs::exists(here.file + ".old"));
+  {
+    const pid_file file(here.file);
+    std::ofstream(here.file) << "78\n";
+  }
+  CHECK(pid_file::read(here.file) == 78);
+}
+
+TEST_CASE("a pid file that cannot be written or read is an error with its name") {
+  const folder here;
+  CHECK_THROWS_WITH(pid_file(here.path / "none" / "pid"), Contains("none/pid: No such file"));
+  CHECK_THROWS_WITH(pid_file::read(here.file), Contains(here.file));
+  std::ofstream(here.file) << "seven\n";
+  CHECK_THROWS_WITH(pid_file::read(here.file), Contains("no process id"));
+  CHECK_NOTHROW(pid_file(""));
+}
