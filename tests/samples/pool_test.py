@@ -14,90 +14,8 @@ import time
 import unittest
 
 import sample
-from sample import Sample, ask, connect, receive_exactly, until
-
-
-MODES = "shared", "mutex", "reuseport", "notify", "dispatch"
-
-
-class Pool(Sample):
-    """A pool of pool_worker unless said otherwise; its master is `pid`."""
-
-    def __init__(self, *arguments, processes=2, name="pool_worker", **how):
-        super().__init__("--model", "process-pool", "--processes", processes, *arguments, name=name, **how)
-
-    def workers(self):
-        return living(self.pid)
-
-    def wait_for_workers(self, count, seconds=sample.BOUND):
-        until(lambda: len(self.workers()) == count, lambda: f"{count} workers, but there are {self.workers()}", seconds)
-        return self.workers()
-
-    def wait_until_serving(self, count=2):
-        """Until so many workers answer."""
-        seen = set()
-        until(lambda: seen.add(self.who()) or len(seen) >= count, "not every worker serves")
-
-    def who(self, command=b"who\n"):
-        """The worker that serves a new client."""
-        with connect(self.address) as client:
-            return int(say(client, command))
-
-    def lines_with(self, part):
-        return [line for line in self.lines if part in line]
-
-
-def say(client, command=b"who\n"):
-    client.sendall(command)
-    return receive_line(client)
-
-
-def receive_line(client):
-    line = b""
-    while not line.endswith(b"\n"):
-        more = client.recv(100)
-        if not more:
-            raise AssertionError(f"the end came after {line!r}")
-        line += more
-    return line.strip()
-
-
-def is_ended(client):
-    try:
-        return client.recv(1) == b""
-    except ConnectionError:
-        return True
-
-
-def children(pid):
-    with contextlib.suppress(FileNotFoundError):
-        return {int(p) for p in sample.read(f"/proc/{pid}/task/{pid}/children").split()}
-    return set()
-
-
-def living(pid):
-    """The children that have not ended; who has may not have been reaped yet."""
-    return {p for p in children(pid) if state_of(p) not in "ZX"}
-
-
-def state_of(pid):
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return sample.read(f"/proc/{pid}/stat").rpartition(") ")[2][0]
-    return "X"
-
-
-def descriptors(pid):
-    """Number -> what it is."""
-    out = {}
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            out[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
-    return out
-
-
-def cpu_seconds(pid):
-    fields = sample.read(f"/proc/{pid}/stat").rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+from pool import MODES, Pool, children, cpu_seconds, descriptors, is_ended, living, receive_line, say, say_once, state_of
+from sample import Sample, connect, until
 
 
 class Serving(unittest.TestCase):
@@ -498,11 +416,6 @@ class Commands(unittest.TestCase):
         finally:
             process.kill()
             process.wait()
-
-
-def say_once(address):
-    with connect(address) as client:
-        return int(say(client))
 
 
 class UnderLoad(unittest.TestCase):
