@@ -421,6 +421,76 @@ class Commands(unittest.TestCase):
 class UnderLoad(unittest.TestCase):
     slow = True
 
+    def test_1000_connections_wake_few_of_8_workers_for_nothing_in_any_mode(self):
+        for mode in MODES:
+            with self.subTest(mode), tempfile.NamedTemporaryFile() as log, Pool(
+                    "--set", f"processes.accept={mode}", processes=8, environment={"LSAN_OPTIONS": "detect_leaks=0"},
+                    before=("strace", "-f", "-qq", "-e", "trace=accept4", "-o", log.name)) as pool:
+                pool.pid = next(iter(children(pool.process.pid)))  # the first is strace
+                pool.wait_until_serving(8)
+                before = sample.read(log.name).count("= -1 EAGAIN")
+                for _ in range(1000):
+                    pool.who()
+                fruitless = (sample.read(log.name).count("= -1 EAGAIN") - before) / 1000
+                os.kill(pool.pid, signal.SIGTERM)
+                self.assertEqual(pool.wait(), 0)
+                sample.figure(f"{mode}: {fruitless:.2f} fruitless accepts per connection")
+                self.assertLessEqual(fruitless, 1.5)
+
+    def test_20_reloads_under_ab_fail_no_request_of_100000_in_any_mode(self):
+        for mode in MODES:
+            with self.subTest(mode), Pool("--set", f"processes.accept={mode}", name="http") as pool:
+                first = pool.wait_for_workers(2)
+                ab = subprocess.Popen(["ab", "-q", "-r", "-n", "100000", "-c", "50", f"http://{pool.address}/plain"],
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                for generation in range(2, 22):
+                    pool.send(signal.SIGHUP)
+                    pool.wait_for_line(f"generation {generation} serves")
+                    time.sleep(0.25)  # the pace of the promise
+                told, _ = ab.communicate(timeout=120)
+                figures = dict(re.findall(r"^([\w -]+?):\s+([\d.]+)", told, re.M))
+                sample.figure(f"{mode}: 20 reloads, {figures.get('Complete requests')} requests, "
+                              f"{figures.get('Failed requests')} failed, {figures.get('Requests per second')}/s")
+                self.assertEqual((ab.returncode, figures["Complete requests"], figures["Failed requests"]),
+                                 (0, "100000", "0"), told)
+                self.assertNotIn("Non-2xx", told)
+                until(lambda: not first & pool.workers(), "the first workers have left")
+
+    def test_20_crashes_under_load_hurt_nobody_elses_connections_in_any_mode(self):
+        for mode in MODES:
+            with self.subTest(mode), Pool("--set", f"processes.accept={mode}", processes=3) as pool:
+                pool.wait_until_serving(3)
+                ended, victims, wrong, answered = threading.Event(), set(), [], collections.Counter()
+
+                def client():
+                    while not ended.is_set():
+                        worker = None
+                        try:
+                            with connect(pool.address) as c:
+                                for _ in range(20):
+                                    worker = int(say(c))
+                                    answered[worker] += 1
+                        except (AssertionError, OSError) as e:
+                            # Whom nobody had begun to answer may have been at the one that died.
+                            if worker is not None and worker not in victims:
+                                wrong.append((worker, e))
+
+                threads = [threading.Thread(target=client) for _ in range(8)]
+                for t in threads:
+                    t.start()
+                slowest = 0
+                for i in range(20):
+                    until(lambda: self.oldest(pool)[0] > 1.05, "one is of age")
+                    victim = self.oldest(pool)[1]
+                    victims.add(victim)
+                    os.kill(victim, (signal.SIGSEGV, signal.SIGKILL)[i % 2])
+                    slowest = max(slowest, until(lambda: victim not in pool.workers() and len(pool.workers()) == 3, "replaced"))
+                ended.set()
+                for t in threads:
+                    t.join()
+                sample.promised(slowest, 1, f"{mode}: {answered.total():,} answers; the slowest replacement")
+                self.assertEqual(wrong, [])
+
     def test_20_reloads_lose_none_of_100000_connections_in_any_mode(self):
         for mode in MODES:
             with self.subTest(mode), Pool("--set", f"processes.accept={mode}", name="echo") as pool:
