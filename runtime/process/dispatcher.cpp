@@ -96,20 +96,20 @@ lane* dispatcher::choose(std::span<lane* const> lanes, client_key key) {
 
 void dispatcher::add_to(std::vector<::pollfd>& set, std::span<const int> listeners,
                         std::span<lane* const> lanes) {
-  look_again_ = clock::time_point::max();
   polled_.clear();
-  polled_parked_ = 0;
   while (!waiting_.empty() && send(waiting_.front(), lanes)) waiting_.pop_front();
   const auto now = clock::now();
-  if (idle_timeout_.count() != 0)
-    while (!parked_.empty() && parked_.front().since + idle_timeout_ <= now) parked_.pop_front();
-  if (listeners.empty() && waiting_.empty() && parked_.empty()) return;
+  look_again_ = parked_.close_idle(idle_timeout_, now);
+  while (waiting_.empty() && parked_.has_awake() && has_room(lanes))
+    if (unique_fd awake = parked_.take_awake(); awake && !send(awake, lanes))
+      waiting_.push_back(std::move(awake));
+  if (listeners.empty() && waiting_.empty() && !parked_.has_awake()) return;
   if (now < paused_until_ || !waiting_.empty() || (!has_room(lanes) && !may_refuse(lanes))) {
     // That a connection has ended is told in shared memory, which wakes nobody; a new worker does.
     if (now < paused_until_)
-      look_again_ = paused_until_;
+      look_again_ = std::min(look_again_, paused_until_);
     else if (takes_any(lanes))
-      look_again_ = now + 5ms;
+      look_again_ = std::min(look_again_, now + 5ms);
     return;
   }
   if (noticed_.size() != listeners.size()) noticed_.assign(listeners.size(), nullptr);
@@ -118,42 +118,10 @@ void dispatcher::add_to(std::vector<::pollfd>& set, std::span<const int> listene
     polled_.push_back(i);
     set.push_back({listeners[i], POLLIN, 0});
   }
-  if (!has_room(lanes)) return;  // it may only refuse
-  for (const auto& each : parked_) set.push_back({each.fd.get(), POLLIN | POLLRDHUP, 0});
-  polled_parked_ = parked_.size();
-}
-
-dispatcher::clock::time_point dispatcher::next_event() const noexcept {
-  if (parked_.empty() || idle_timeout_.count() == 0) return look_again_;
-  return std::min(look_again_, parked_.front().since + idle_timeout_);
-}
-
-void dispatcher::park(unique_fd connection) { parked_.push_back({std::move(connection), clock::now()}); }
-
-void dispatcher::give_parked_to(descriptor_channel& other) noexcept {
-  while (!parked_.empty() && other.send({message::kind::parked, 0}, parked_.front().fd.get()) ==
-                                 descriptor_channel::sent::yes)
-    parked_.pop_front();
-}
-
-// Those that were added are still the first, in the same order.
-void dispatcher::wake_parked(std::span<const ::pollfd> ready, std::span<lane* const> lanes) {
-  auto each = parked_.begin();
-  for (std::size_t i = 0; i < polled_parked_ && i < ready.size(); ++i) {
-    const auto here = each++;
-    if (ready[i].revents == 0) continue;
-    unique_fd connection = std::move(here->fd);
-    parked_.erase(here);
-    char byte;
-    const bool has_left = (ready[i].revents & ~POLLIN) != 0 &&
-                          ::recv(connection.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
-    if (!has_left) place(std::move(connection), lanes);
-  }
 }
 
 void dispatcher::serve(std::span<const ::pollfd> ready, std::span<const int> listeners,
                        std::span<lane* const> lanes) {
-  wake_parked(ready.subspan(std::min(ready.size(), polled_.size())), lanes);
   for (std::size_t i = 0; i < ready.size() && i < polled_.size(); ++i) {
     if (ready[i].revents == 0) continue;
     const std::size_t listener = polled_[i];
@@ -181,12 +149,8 @@ void dispatcher::accept_some(int listener, std::span<lane* const> lanes) {
       paused_until_ = clock::now() + 100ms;
       return;
     }
-    if (room) place(std::move(connection), lanes);
+    if (room && !send(connection, lanes)) waiting_.push_back(std::move(connection));
   }
-}
-
-void dispatcher::place(unique_fd connection, std::span<lane* const> lanes) {
-  if (!send(connection, lanes)) waiting_.push_back(std::move(connection));
 }
 
 // True if a worker has been sent it.

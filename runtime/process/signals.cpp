@@ -13,6 +13,8 @@ signal_source::signal_source() {
   ::sigset_t taken;
   ::sigemptyset(&taken);
   for (const auto& row : signal_table) ::sigaddset(&taken, row.number);
+  ::sigaddset(&taken, io_signal());
+  ::sigaddset(&taken, SIGIO);
   // Blocked first: a signal in between waits, and the descriptor finds it.
   if (::sigprocmask(SIG_BLOCK, &taken, &before_) != 0) throw_system_error(errno, "sigprocmask");
   fd_ = unique_fd(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -29,10 +31,10 @@ signal_source::~signal_source() {
   unblock();
 }
 
-std::optional<int> signal_source::next() noexcept {
+std::optional<signal_source::arrived> signal_source::next() noexcept {
   signalfd_siginfo info;
   if (::read(fd_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return std::nullopt;
-  return static_cast<int>(info.ssi_signo);
+  return arrived{static_cast<int>(info.ssi_signo), info.ssi_fd};
 }
 
 void signal_source::unblock() noexcept { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }

@@ -80,7 +80,7 @@ bool supervisor::run() {
 
 // The other master shall serve those that belong to nobody; without one they find the end.
 bool supervisor::gives() noexcept {
-  return ending_ == ending::draining && dispatcher_.parked() != 0 && siblings_.heir() != nullptr &&
+  return ending_ == ending::draining && dispatcher_.parked().size() != 0 && siblings_.heir() != nullptr &&
          clock::now() < give_until_;
 }
 
@@ -104,8 +104,14 @@ void supervisor::wait() {
   // Signals first: a worker that a terminal's Ctrl-C has ended is then expected to have ended.
   bool obeyed = false;
   while (const auto signal = signals_.next()) {
-    obey(*signal);
-    obeyed = true;
+    if (signal->number == io_signal()) {
+      dispatcher_.parked().stirred(signal->fd);
+    } else if (signal->number == SIGIO) {
+      dispatcher_.parked().any_stirred();
+    } else {
+      obey(signal->number);
+      obeyed = true;
+    }
   }
   look_after_siblings();
   std::size_t i = members_at;
@@ -195,7 +201,7 @@ void supervisor::end(ending how) {
   if (ending_ == ending::no) {
     if (!siblings_.any()) tell_service_manager("STOPPING=1");
     if (program_.ending) program_.ending();
-    if (!siblings_.any() || how == ending::stopping) dispatcher_.close_parked();
+    if (!siblings_.any() || how == ending::stopping) dispatcher_.parked().clear();
     give_until_ = clock::now() + settings_.limits.drain_timeout + stop_grace;
   }
   ending_ = std::max(ending_, how);
@@ -303,7 +309,7 @@ void supervisor::announce() {
 void supervisor::park(unique_fd connection) {
   if (!connection) return;
   if (ending_ != ending::no && (!siblings_.any() || ending_ == ending::stopping)) return;
-  dispatcher_.park(std::move(connection));
+  dispatcher_.parked().add(std::move(connection));
 }
 
 void supervisor::begin_upgrade() {
@@ -325,7 +331,7 @@ void supervisor::look_after_siblings() {
     tell_service_manager(fmt::format("MAINPID={}", ::getpid()));
     if (program_.alone) program_.alone();
   }
-  if (gives()) dispatcher_.give_parked_to(*siblings_.heir());
+  if (gives()) dispatcher_.parked().give_to(*siblings_.heir());
 }
 
 void supervisor::has_ended(member& m, const exit_reason& how) {
@@ -375,7 +381,7 @@ void supervisor::tick() {
     next_tick_ = now + settings_.processes.stuck_timeout / ticks_until_stuck;
     listen_for_beats();
   }
-  board_.pool().parked = static_cast<std::uint32_t>(dispatcher_.parked());
+  board_.pool().parked = static_cast<std::uint32_t>(dispatcher_.parked().size());
   watchdog_.tell_if_due(is_alive());
   fill();
 }

@@ -8,6 +8,7 @@
 
 #include "output.hpp"
 #include "sockets.hpp"
+#include "weir/process/signals.hpp"
 
 using namespace weir;
 using namespace weir::process;
@@ -173,67 +174,44 @@ namespace {
 // A connection that belongs to nobody, in the master's hands; its other end.
 unique_fd parked_at(fixture& f) {
   auto ends = test::unix_pair();
-  f.d->park(std::move(ends.a));
+  f.d->parked().add(std::move(ends.a));
   return std::move(ends.b);
-}
-
-bool is_ended(const unique_fd& fd) {
-  char one;
-  return ::recv(fd.get(), &one, 1, MSG_DONTWAIT) == 0;
 }
 
 }  // namespace
 
 TEST_CASE("a parked connection is placed by policy when its bytes come, in every mode") {
   for (const auto mode : {accept_kind::dispatch, accept_kind::shared}) {
+    signal_source signals;
     fixture f(mode, 2, policy_kind::round_robin);
     const auto first = parked_at(f);
     const auto second = parked_at(f);
     f.turn();
     CHECK(f.received(0) + f.received(1) == 0);
     test::put(second.get(), "hello");
+    f.d->parked().stirred(signals.next().value().fd);
     f.turn();
-    CHECK(f.d->parked() == 1);
+    CHECK(f.d->parked().size() == 1);
     const std::size_t of_first = f.received(0);
     CHECK(of_first + f.received(1) == 1);
     test::put(first.get(), "hello");
+    f.d->parked().stirred(signals.next().value().fd);
     f.turn();
-    CHECK(f.d->parked() == 0);
+    CHECK(f.d->parked().size() == 0);
     CHECK(f.received(of_first == 1 ? 1 : 0) == 1);
   }
 }
 
-TEST_CASE("a parked connection whose peer has left is closed by the master") {
+TEST_CASE("a parked connection whose bytes have come waits while no worker has room") {
+  const signal_source signals;
   fixture f(accept_kind::dispatch);
-  auto client = parked_at(f);
-  client.reset();
-  f.turn();
-  CHECK(f.d->parked() == 0);
-  CHECK(f.received(0) + f.received(1) == 0);
-}
-
-TEST_CASE("a parked connection that says nothing for the idle timeout is closed") {
-  fixture f(accept_kind::dispatch);
-  f.s.limits.idle_timeout = std::chrono::milliseconds(1);
-  f.d->configure(f.s);
+  for (auto& each : f.lanes) each.takes = false;
   const auto client = parked_at(f);
-  CHECK(f.d->next_event() < dispatcher::clock::time_point::max());
-  while (dispatcher::clock::now() < f.d->next_event()) f.turn();
+  test::put(client.get(), "hello");
+  f.d->parked().any_stirred();
   f.turn();
-  CHECK(f.d->parked() == 0);
-  CHECK(is_ended(client));
-}
-
-TEST_CASE("parked connections go to another master, and keep waiting while its channel is full") {
-  fixture f(accept_kind::dispatch);
-  std::vector<unique_fd> clients;
-  for (int i = 0; i < 400; ++i) clients.push_back(parked_at(f));
-  auto [mine, theirs] = descriptor_channel::make();
-  std::size_t arrived = 0;
-  while (f.d->parked() != 0) {
-    f.d->give_parked_to(mine);
-    for (auto got = theirs.receive(); got.what == descriptor_channel::received::kind::taken; got = theirs.receive())
-      arrived += got.fd ? 1 : 0;
-  }
-  CHECK(arrived == 400);
+  CHECK(f.d->parked().size() == 1);
+  f.lanes[1].takes = true;
+  f.turn();
+  CHECK(f.received(1) == 1);
 }

@@ -25,7 +25,7 @@ TEST_CASE("signals are read one by one instead of ending the process, and severa
   CHECK_FALSE(signals.next());
   for (const int number : {SIGHUP, SIGTERM, SIGHUP}) ::kill(::getpid(), number);
   std::multiset<int> got;
-  while (const auto number = signals.next()) got.insert(*number);
+  while (const auto signal = signals.next()) got.insert(signal->number);
   CHECK(got == std::multiset<int>{SIGHUP, SIGTERM});
 }
 

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <list>
 #include <optional>
 #include <span>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "weir/config/settings.hpp"
 #include "weir/distribute/policy.hpp"
 #include "weir/process/descriptor_channel.hpp"
+#include "weir/process/parked_connections.hpp"
 #include "weir/process/scoreboard.hpp"
 
 namespace weir::process {
@@ -63,12 +63,8 @@ class dispatcher {
   void answered(const lane& by, std::uint32_t listener) noexcept;
   void lost(lane& whose);
 
-  // A connection belongs to nobody from now on. It is closed when it says nothing for limits.idle_timeout.
-  void park(unique_fd connection);
-  [[nodiscard]] std::size_t parked() const noexcept { return parked_.size(); }
-  // To another master, as many as its channel takes now.
-  void give_parked_to(descriptor_channel& other) noexcept;
-  void close_parked() noexcept { parked_.clear(); }
+  // Those that belong to nobody; closed when they say nothing for limits.idle_timeout.
+  [[nodiscard]] parked_connections& parked() noexcept { return parked_; }
 
   // In a child: closes what waits.
   void disown() noexcept {
@@ -77,7 +73,7 @@ class dispatcher {
   }
 
   // When to look again although nothing happens: somebody waits for room, or has been silent for too long.
-  [[nodiscard]] clock::time_point next_event() const noexcept;
+  [[nodiscard]] clock::time_point next_event() const noexcept { return look_again_; }
 
  private:
   [[nodiscard]] std::vector<std::uint32_t> loads(std::span<lane* const> lanes) const;
@@ -86,13 +82,6 @@ class dispatcher {
   lane* choose(std::span<lane* const> lanes, client_key key);
   bool send(unique_fd& connection, std::span<lane* const> lanes);
   void accept_some(int listener, std::span<lane* const> lanes);
-  void wake_parked(std::span<const ::pollfd> ready, std::span<lane* const> lanes);
-  void place(unique_fd connection, std::span<lane* const> lanes);
-
-  struct parked_connection {
-    unique_fd fd;
-    clock::time_point since;
-  };
 
   accept_kind mode_;
   std::uint32_t limit_;
@@ -105,8 +94,7 @@ class dispatcher {
   std::deque<unique_fd> waiting_;     // accepted, and nobody could take them
   std::vector<const lane*> noticed_;  // by listener: who has been told and has not answered
   std::vector<std::size_t> polled_;   // listeners that add_to added, by place
-  std::list<parked_connection> parked_;  // the oldest first
-  std::size_t polled_parked_ = 0;        // so many of the first were added, behind the listeners
+  parked_connections parked_;
   std::chrono::milliseconds idle_timeout_{0};
   clock::time_point paused_until_{};  // out of descriptors
   clock::time_point look_again_ = clock::time_point::max();

@@ -31,8 +31,12 @@ inline constexpr auto signal_table = std::to_array<signal_row>({
     {SIGUSR2, command::upgrade, "start the program anew with the same sockets"},
 });
 
+// With it the kernel tells that bytes have come to a connection that waits in the master; SIGIO says that it
+// could not tell of each.
+[[nodiscard]] inline int io_signal() noexcept { return SIGRTMIN + 1; }
+
 // Problem: a handler may do next to nothing, and what it does comes between any two instructions. Here the
-// signals of the table are blocked and read from a descriptor: an event like any other. Several of one kind
+// signals of the table, and those of connections, are blocked and read from a descriptor: an event like any other. Several of one kind
 // that come before they are read are one.
 // Thread: the only one of its process. Fork: a child calls give_back before anything else.
 class signal_source {
@@ -45,8 +49,12 @@ class signal_source {
 
   [[nodiscard]] int get() const noexcept { return fd_.get(); }  // readable when next() has something
 
+  struct arrived {
+    int number;
+    int fd;  // with io_signal: the connection
+  };
   // The next signal that has come, if any.
-  [[nodiscard]] std::optional<int> next() noexcept;
+  [[nodiscard]] std::optional<arrived> next() noexcept;
 
   // In a child: closes the descriptor; the signals stay blocked until unblock().
   void give_back() noexcept { fd_.reset(); }

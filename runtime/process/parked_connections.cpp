@@ -1,0 +1,98 @@
+#include "weir/process/parked_connections.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <utility>
+#include <vector>
+
+#include "weir/process/signals.hpp"
+
+namespace weir::process {
+namespace {
+
+// The flags belong to the open file, which its next owner shares.
+void send_signals(int fd, bool yes) noexcept {
+  const int flags = ::fcntl(fd, F_GETFL);
+  ::fcntl(fd, F_SETFL, yes ? flags | O_ASYNC : flags & ~O_ASYNC);
+}
+
+short events_of(int fd) noexcept {
+  ::pollfd one{fd, POLLIN | POLLRDHUP, 0};
+  return ::poll(&one, 1, 0) > 0 ? one.revents : short{0};
+}
+
+}  // namespace
+
+void parked_connections::add(unique_fd connection) {
+  const int fd = connection.get();
+  ::fcntl(fd, F_SETOWN, ::getpid());
+  ::fcntl(fd, F_SETSIG, io_signal());
+  send_signals(fd, true);
+  all_.push_back({std::move(connection), clock::now()});
+  by_number_[fd] = std::prev(all_.end());
+  // What came before there was a signal for it.
+  if (events_of(fd) != 0) awake_.push_back(fd);
+}
+
+void parked_connections::clear() noexcept {
+  awake_.clear();
+  by_number_.clear();
+  all_.clear();
+}
+
+void parked_connections::stirred(int fd) {
+  if (by_number_.contains(fd)) awake_.push_back(fd);
+}
+
+void parked_connections::any_stirred() {
+  std::vector<::pollfd> set;
+  for (const auto& each : all_) set.push_back({each.fd.get(), POLLIN | POLLRDHUP, 0});
+  ::poll(set.data(), set.size(), 0);
+  for (const auto& each : set)
+    if (each.revents != 0) awake_.push_back(each.fd);
+}
+
+unique_fd parked_connections::take(std::list<entry>::iterator at) {
+  unique_fd out = std::move(at->fd);
+  by_number_.erase(out.get());
+  all_.erase(at);
+  send_signals(out.get(), false);
+  return out;
+}
+
+unique_fd parked_connections::take_awake() {
+  while (!awake_.empty()) {
+    const int fd = awake_.front();
+    awake_.pop_front();
+    const auto at = by_number_.find(fd);
+    if (at == by_number_.end()) continue;  // its second signal
+    const short events = events_of(fd);
+    if (events == 0) continue;  // the signal of another one that had this number before
+    unique_fd out = take(at->second);
+    char byte;
+    if ((events & ~POLLIN) == 0 || ::recv(out.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) return out;
+  }
+  return {};
+}
+
+parked_connections::clock::time_point parked_connections::close_idle(std::chrono::milliseconds timeout,
+                                                                     clock::time_point now) {
+  if (timeout.count() == 0) return clock::time_point::max();
+  while (!all_.empty() && all_.front().since + timeout <= now) take(all_.begin()).reset();
+  return all_.empty() ? clock::time_point::max() : all_.front().since + timeout;
+}
+
+void parked_connections::give_to(descriptor_channel& other) {
+  while (!all_.empty()) {
+    const int fd = all_.front().fd.get();
+    send_signals(fd, false);
+    if (other.send({message::kind::parked, 0}, fd) != descriptor_channel::sent::yes)
+      return send_signals(fd, true);
+    take(all_.begin()).reset();
+  }
+}
+
+}  // namespace weir::process
