@@ -221,6 +221,9 @@ class Replacing(unittest.TestCase):
             self.assertLessEqual(done.stderr.count("ended with"), forks)
 
     def test_a_crash_loop_costs_few_forks_and_little_cpu(self):
+        self.crash_loop(seconds=3, most=8)
+
+    def crash_loop(self, seconds, most):
         with tempfile.NamedTemporaryFile("w", suffix=".init") as init:
             with Pool(environment={"POOL_INIT": init.name}) as pool:
                 pool.wait_until_serving()
@@ -229,13 +232,13 @@ class Replacing(unittest.TestCase):
                 before = cpu_seconds(pool.pid)
                 for w in pool.workers():
                     os.kill(w, signal.SIGKILL)
-                time.sleep(3)  # what is counted is what happens in a time
+                time.sleep(seconds)  # what is counted is what happens in a time
                 used = cpu_seconds(pool.pid) - before
                 deaths = len(pool.lines_with("ended with SIGSEGV"))
-                sample.figure(f"{deaths} forks in 3 s, {used / 3:.1%} CPU")
+                sample.figure(f"{deaths} forks in {seconds} s, {used / seconds:.1%} CPU")
                 self.assertGreaterEqual(deaths, 2)
-                self.assertLessEqual(deaths, 8)
-                self.assertLessEqual(used, 0.05 * 3)
+                self.assertLessEqual(deaths, most)
+                self.assertLessEqual(used, 0.05 * seconds)
                 init.truncate(0)
                 pool.wait_for_workers(2)
 
@@ -420,6 +423,9 @@ class Commands(unittest.TestCase):
 
 class UnderLoad(unittest.TestCase):
     slow = True
+
+    def test_a_crash_loop_costs_10_forks_in_10_seconds_at_most(self):
+        Replacing.crash_loop(self, seconds=10, most=10)
 
     def test_1000_connections_wake_few_of_8_workers_for_nothing_in_any_mode(self):
         for mode in MODES:
