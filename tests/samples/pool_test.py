@@ -240,7 +240,7 @@ class Replacing(unittest.TestCase):
                 self.assertLessEqual(deaths, most)
                 self.assertLessEqual(used, 0.05 * seconds)
                 init.truncate(0)
-                pool.wait_for_workers(2)
+                pool.wait_for_workers(2, sample.BOUND + 2 * seconds)  # the delay has grown meanwhile
 
     def test_a_stuck_worker_is_reported_killed_and_replaced(self):
         with Pool("--set", "processes.stuck_timeout=400ms") as pool:
