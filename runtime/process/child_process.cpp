@@ -12,9 +12,9 @@
 #include <cstring>
 #include <exception>
 
+#include "wait.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
-#include "wait.hpp"
 
 namespace weir::process {
 namespace {

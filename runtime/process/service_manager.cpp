@@ -33,9 +33,8 @@ void tell_service_manager(std::string_view lines) noexcept {
 void tell_reloading() noexcept {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   char lines[64];
-  const auto end =
-      fmt::format_to_n(lines, sizeof lines, "RELOADING=1\nMONOTONIC_USEC={}",
-                       std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+  const auto end = fmt::format_to_n(lines, sizeof lines, "RELOADING=1\nMONOTONIC_USEC={}",
+                                    std::chrono::duration_cast<std::chrono::microseconds>(now).count());
   tell_service_manager({lines, end.size});
 }
 

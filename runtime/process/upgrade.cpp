@@ -14,9 +14,9 @@
 #include <cstring>
 #include <string_view>
 
+#include "wait.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
-#include "wait.hpp"
 
 namespace weir::process {
 namespace {

@@ -26,9 +26,9 @@ namespace {
 using namespace std::chrono_literals;
 
 // Of an open socket, or of the master: a reload leaves them as they are.
-constexpr auto fixed_keys = std::to_array<std::string_view>(
-    {"model", "processes.accept", "processes.pid_file", "socket.backlog", "socket.nodelay",
-     "socket.unix_mode"});
+constexpr auto fixed_keys =
+    std::to_array<std::string_view>({"model", "processes.accept", "processes.pid_file", "socket.backlog",
+                                     "socket.nodelay", "socket.unix_mode"});
 
 void keep_fixed_keys(const settings& present, settings& fresh) {
   for (const auto key : fixed_keys) {
@@ -171,7 +171,8 @@ std::vector<bound_socket> pool::inherited(const std::string& address, const sett
   if (!from_) return out;
   auto& given = from_->sockets;
   for (auto each = given.begin(); each != given.end();) {
-    const bool is_it = each->address == address && (out.empty() || s.processes.accept == accept_kind::reuseport);
+    const bool is_it =
+        each->address == address && (out.empty() || s.processes.accept == accept_kind::reuseport);
     if (is_it) out.push_back(bound_socket::take_over(each->fd, s.socket));
     each = is_it ? given.erase(each) : std::next(each);
   }

@@ -35,8 +35,7 @@ class pool {
   // Opens the sockets, or takes those of the pool that runs. `read_again` reads the configuration anew, for a
   // reload; `itself` is how this program is started anew, for an upgrade.
   // Errors: as of server.
-  pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form,
-       process::invocation itself);
+  pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form, process::invocation itself);
 
   // The exit code.
   [[nodiscard]] int run();

@@ -162,12 +162,14 @@ std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std
 // choice of where it goes.
 std::function<reception&(const peer_address&)> server::placement_from(unsigned at_core, std::uint64_t seed,
                                                                       bool for_parked) {
-  return [this, at_core, for_parked, decide = distributor(settings_.distribute.policy, receptions_.size(), seed),
-          loads = std::vector<std::uint32_t>(receptions_.size())](const peer_address& peer) mutable -> reception& {
-    for (std::size_t i = 0; i < loads.size(); ++i) loads[i] = receptions_[i].load();
-    if (for_parked) --loads[at_core];
-    return receptions_[decide.choose(loads, {.hash = peer.hash(), .has_address = peer.is_ip()})];
-  };
+  return
+      [this, at_core, for_parked, decide = distributor(settings_.distribute.policy, receptions_.size(), seed),
+       loads =
+           std::vector<std::uint32_t>(receptions_.size())](const peer_address& peer) mutable -> reception& {
+        for (std::size_t i = 0; i < loads.size(); ++i) loads[i] = receptions_[i].load();
+        if (for_parked) --loads[at_core];
+        return receptions_[decide.choose(loads, {.hash = peer.hash(), .has_address = peer.is_ip()})];
+      };
 }
 
 void server::run() {

@@ -31,7 +31,11 @@ using received = process::descriptor_channel::received;
 class heartbeat {
  public:
   heartbeat(server& of, const settings& s, const process::worker_seat& seat)
-      : of_(of), score_(seat.score), to_master_(seat.to_master), timer_(of.cores()[0].context()), requests_of_(of.cores().size()) {
+      : of_(of),
+        score_(seat.score),
+        to_master_(seat.to_master),
+        timer_(of.cores()[0].context()),
+        requests_of_(of.cores().size()) {
     const auto stuck = s.processes.stuck_timeout;
     interval_ = stuck.count() == 0 ? 1000ms : std::clamp(stuck / 8, 1ms, 1000ms);
     memory_limit_ = s.processes.memory_limit;
@@ -96,7 +100,7 @@ class heartbeat {
   bool leaving_ = false;
   std::uint64_t most_ = UINT64_MAX;  // connections
   std::uint64_t memory_limit_;
-  std::atomic<std::size_t> turning_{0};  // loops that have not turned since the last beat
+  std::atomic<std::size_t> turning_{0};                  // loops that have not turned since the last beat
   std::vector<std::atomic<std::uint64_t>> requests_of_;  // each loop
 };
 

@@ -289,7 +289,9 @@ TEST_CASE("the file of a unix socket that was taken over is this process's to re
   const directory here;
   auto made = bind_to(here.address());
   made.unlink_on_close(false);
-  { const auto taken = bound_socket::take_over(::dup(made.get()), {}); }
+  {
+    const auto taken = bound_socket::take_over(::dup(made.get()), {});
+  }
   CHECK(exists(here.file()));
   {
     auto taken = bound_socket::take_over(::dup(made.get()), {});
@@ -309,7 +311,8 @@ TEST_CASE("a socket from systemd is found by its name, and only by the process t
   ::setenv("LISTEN_FDNAMES", (names + "web").c_str(), 1);
   CHECK_THAT(error_of("systemd:web"), Contains("LISTEN_PID"));
   ::setenv("LISTEN_PID", pid.c_str(), 1);
-  CHECK_THAT(error_of("systemd:db"), Contains("listen on systemd:db: no socket has that name") && Contains("web"));
+  CHECK_THAT(error_of("systemd:db"),
+             Contains("listen on systemd:db: no socket has that name") && Contains("web"));
   {
     auto found = bind_to("systemd:web");
     CHECK(found.get() == made.get());

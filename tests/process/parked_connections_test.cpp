@@ -123,7 +123,8 @@ TEST_CASE("connections go to another master, and stay while its channel is full"
   while (f.parked.size() != 0) {
     f.parked.give_to(mine);
     using kind = descriptor_channel::received::kind;
-    for (auto got = theirs.receive(); got.what == kind::taken; got = theirs.receive()) arrived += got.fd ? 1 : 0;
+    for (auto got = theirs.receive(); got.what == kind::taken; got = theirs.receive())
+      arrived += got.fd ? 1 : 0;
   }
   CHECK(arrived == 400);
 }

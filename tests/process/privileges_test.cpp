@@ -48,7 +48,8 @@ TEST_CASE("without a user nothing is given up but new privileges, and that only 
 }
 
 TEST_CASE("a name that the system does not know is refused by its key") {
-  CHECK_THAT(check_privileges({.user = "no-such-user"}), Contains("privileges.user") && Contains("no-such-user"));
+  CHECK_THAT(check_privileges({.user = "no-such-user"}),
+             Contains("privileges.user") && Contains("no-such-user"));
   CHECK_THAT(check_privileges({.group = "no-such-group"}), Contains("privileges.group"));
   CHECK_THROWS_AS(drop_privileges({.user = "no-such-user"}), std::system_error);
 }

@@ -42,7 +42,8 @@ TEST_CASE("the new program has the sockets open, and is told which address is wh
               {{ends.a.get(), "127.0.0.1:80"}, {ends.a.get(), "unix:/run/a b"}}, "shared");
   CHECK(wait_for(s).value == 7);
   const std::string told = out.text();
-  CHECK_THAT(told, Contains(fmt::format(" {0} shared\n{1} 127.0.0.1:80\n{1} unix:/run/a b\n", ::getpid(), fd)));
+  CHECK_THAT(told,
+             Contains(fmt::format(" {0} shared\n{1} 127.0.0.1:80\n{1} unix:/run/a b\n", ::getpid(), fd)));
   CHECK((::fcntl(ends.a.get(), F_GETFD) & FD_CLOEXEC) != 0);  // still so here
 
   ::setenv(variable, told.c_str(), 1);
@@ -66,7 +67,8 @@ TEST_CASE("a program that cannot be executed is its end, with the reason") {
 
 TEST_CASE("nothing is inherited by a program that was started as any other, and nonsense is refused") {
   CHECK_FALSE(heritage::take());
-  for (const char* text : {"", "3", "3 4", "x 4 shared\n", "3 4 shared\nfour 127.0.0.1:80\n", "3 4 shared\n5"}) {
+  for (const char* text :
+       {"", "3", "3 4", "x 4 shared\n", "3 4 shared\nfour 127.0.0.1:80\n", "3 4 shared\n5"}) {
     ::setenv(variable, text, 1);
     CHECK_THROWS_AS(heritage::take(), std::system_error);
   }

@@ -1,6 +1,6 @@
 // For tests of process pools, a line of commands: "who" is answered with the process id, "slow" with it after
-// 300 ms, "park" with it, and then the connection belongs to nobody, "crash" and "hang" do so. With POOL_INIT naming a file, a worker that
-// starts does what is written there: "crash" or "refuse".
+// 300 ms, "park" with it, and then the connection belongs to nobody, "crash" and "hang" do so. With POOL_INIT
+// naming a file, a worker that starts does what is written there: "crash" or "refuse".
 #include <unistd.h>
 
 #include <chrono>

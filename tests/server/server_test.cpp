@@ -451,7 +451,8 @@ TEST_CASE("a parked connection goes on in every model") {
 TEST_CASE("what comes next on a parked connection is served where the policy says") {
   auto s = local();
   if (choose_cores(s).cpus.size() < 2) return;
-  for (const auto& [policy, moves] : {std::pair(policy_kind::round_robin, true), {policy_kind::ip_hash, false}}) {
+  for (const auto& [policy, moves] :
+       {std::pair(policy_kind::round_robin, true), {policy_kind::ip_hash, false}}) {
     s.distribute.policy = policy;
     serving it(s, tell_core_and_park);
     test::client c(it.at());

@@ -143,7 +143,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   std::atomic<bool> stopping_{false};
   bool held_ = true;
   bool may_block_ = false;
-  bool parked_ = false;  // by its handler, which has not ended yet
+  bool parked_ = false;             // by its handler, which has not ended yet
   std::uint32_t place_;             // in the table
   std::uint32_t idle_timeout_ = 0;  // milliseconds
   connection_table& table_;

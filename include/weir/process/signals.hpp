@@ -11,7 +11,16 @@
 
 namespace weir::process {
 
-enum class command : std::uint8_t { stop, drain, reload, reopen_log, drain_workers, one_more, one_fewer, upgrade };
+enum class command : std::uint8_t {
+  stop,
+  drain,
+  reload,
+  reopen_log,
+  drain_workers,
+  one_more,
+  one_fewer,
+  upgrade
+};
 
 struct signal_row {
   int number;
@@ -36,9 +45,9 @@ inline constexpr auto signal_table = std::to_array<signal_row>({
 [[nodiscard]] inline int io_signal() noexcept { return SIGRTMIN + 1; }
 
 // Problem: a handler may do next to nothing, and what it does comes between any two instructions. Here the
-// signals of the table, and those of connections, are blocked and read from a descriptor: an event like any other. Several of one kind
-// that come before they are read are one.
-// Thread: the only one of its process. Fork: a child calls give_back before anything else.
+// signals of the table, and those of connections, are blocked and read from a descriptor: an event like any
+// other. Several of one kind that come before they are read are one. Thread: the only one of its process.
+// Fork: a child calls give_back before anything else.
 class signal_source {
  public:
   // Errors: std::system_error.
