@@ -23,7 +23,8 @@ distributor::distributor(policy_kind policy, std::size_t targets, std::uint64_t 
 std::size_t distributor::choose(std::span<const std::uint32_t> loads, client_key key) noexcept {
   assert(loads.size() == targets_ && policy_ != policy_kind::kernel);
   switch (policy_) {
-    case policy_kind::least_connections: return least(loads);
+    case policy_kind::least_connections:
+    case policy_kind::compete: return least(loads);
     case policy_kind::two_choices: return lesser_of_two(loads);
     case policy_kind::random: {
       const auto chosen = below(targets_);

@@ -71,6 +71,14 @@ std::optional<refusal> check(const settings& s, state_kind keeps) {
                    "the handler keeps state that every client must find again, and in model \"process-pool\" "
                    "another process may serve it; the nearest that runs is \"loop-per-core\""};
 
+  if (s.distribute.policy == policy_kind::compete &&
+      (s.model != model_kind::process_pool || s.processes.accept != accept_kind::notify))
+    return refusal{
+        "distribute.policy",
+        "policy \"compete\" tells every worker of a pool of a connection, and the first one takes it; the "
+        "nearest that runs is model \"process-pool\" with processes.accept = \"notify\", or policy "
+        "\"least-connections\""};
+
   const bool by_kernel = s.distribute.policy == policy_kind::kernel;
   if (by_kernel && row.one_loop)
     return refusal{

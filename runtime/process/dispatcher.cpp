@@ -112,9 +112,9 @@ void dispatcher::add_to(std::vector<::pollfd>& set, std::span<const int> listene
       look_again_ = std::min(look_again_, now + 5ms);
     return;
   }
-  if (noticed_.size() != listeners.size()) noticed_.assign(listeners.size(), nullptr);
+  if (noticed_.size() != listeners.size()) noticed_.assign(listeners.size(), {});
   for (std::size_t i = 0; i < listeners.size(); ++i) {
-    if (noticed_[i] != nullptr) continue;
+    if (!noticed_[i].empty()) continue;
     polled_.push_back(i);
     set.push_back({listeners[i], POLLIN, 0});
   }
@@ -125,15 +125,26 @@ void dispatcher::serve(std::span<const ::pollfd> ready, std::span<const int> lis
   for (std::size_t i = 0; i < ready.size() && i < polled_.size(); ++i) {
     if (ready[i].revents == 0) continue;
     const std::size_t listener = polled_[i];
-    if (mode_ != accept_kind::notify) {
+    if (mode_ == accept_kind::notify)
+      notify(listener, lanes);
+    else
       accept_some(listeners[listener], lanes);
-    } else if (lane* const chosen = choose(lanes, {});
-               chosen != nullptr &&
-               chosen->channel.send({message::kind::notice, static_cast<std::uint32_t>(listener)}) ==
-                   descriptor_channel::sent::yes) {
-      noticed_[listener] = chosen;
-    }
   }
+}
+
+void dispatcher::notify(std::size_t listener, std::span<lane* const> lanes) {
+  const auto tell = [&](lane& each) {
+    if (each.channel.send({message::kind::notice, static_cast<std::uint32_t>(listener)}) ==
+        descriptor_channel::sent::yes)
+      noticed_[listener].push_back(&each);
+  };
+  if (policy_ != policy_kind::compete) {
+    if (lane* const chosen = choose(lanes, {}); chosen != nullptr) tell(*chosen);
+    return;
+  }
+  const auto load = loads(lanes);
+  for (std::size_t i = 0; i < lanes.size(); ++i)
+    if (load[i] != unavailable) tell(*lanes[i]);
 }
 
 void dispatcher::accept_some(int listener, std::span<lane* const> lanes) {
@@ -172,12 +183,11 @@ void dispatcher::acknowledged(lane& by, std::uint32_t number) {
 }
 
 void dispatcher::answered(const lane& by, std::uint32_t listener) noexcept {
-  if (listener < noticed_.size() && noticed_[listener] == &by) noticed_[listener] = nullptr;
+  if (listener < noticed_.size()) std::erase(noticed_[listener], &by);
 }
 
 void dispatcher::lost(lane& whose) {
-  std::replace(noticed_.begin(), noticed_.end(), const_cast<const lane*>(&whose),
-               static_cast<const lane*>(nullptr));
+  for (auto& each : noticed_) std::erase(each, &whose);
   for (auto& each : whose.unacknowledged) waiting_.push_back(std::move(each.connection));
   whose.unacknowledged.clear();
 }

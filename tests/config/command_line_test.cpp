@@ -191,7 +191,7 @@ TEST_CASE("a misspelt word is an error with the allowed ones and the nearest") {
   CHECK(only_error_in("[distribute]\npolicy = \"round-robbin\"\n") ==
         "weir.toml:2: distribute.policy: \"round-robbin\" is none of: round-robin, least-connections, "
         "two-choices, "
-        "random, ip-hash, kernel; did you mean \"round-robin\"?");
+        "random, ip-hash, kernel, compete; did you mean \"round-robin\"?");
 }
 
 TEST_CASE("a syntax error names file and line") {

@@ -97,6 +97,13 @@ TEST_CASE("a pool is refused what its way to accept cannot do") {
   s.processes.accept = accept_kind::dispatch;
   CHECK_FALSE(check(s));
 
+  s.distribute.policy = policy_kind::compete;
+  REQUIRE(check(s));
+  CHECK_THAT(check(s)->text, Contains("\"notify\""));
+  s.processes.accept = accept_kind::notify;
+  CHECK_FALSE(check(s));
+  s.distribute.policy = policy_kind::ip_hash;
+
   s.processes.accept = accept_kind::reuseport;
   CHECK_FALSE(check(s));
   s.listen = {"127.0.0.1:80", "unix:/run/x.sock"};

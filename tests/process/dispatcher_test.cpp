@@ -169,6 +169,21 @@ TEST_CASE("a decision is told with the figures that it was taken on") {
   CHECK_THAT(error.text(), Contains("least-connections of loads [7 0]: worker 1"));
 }
 
+TEST_CASE("workers that compete are all told, and the listener is looked at again when all have answered") {
+  fixture f(accept_kind::notify, 3, policy_kind::compete);
+  f.connect();
+  f.turn();
+  CHECK(f.received(0) == 1);
+  CHECK(f.received(1) == 1);
+  CHECK(f.received(2) == 1);
+  f.d->answered(f.lanes[0], 0);
+  f.d->answered(f.lanes[2], 0);
+  CHECK(f.turn() == 0);
+  f.d->lost(f.lanes[1]);  // who dies need not answer
+  CHECK(f.turn() == 1);
+  CHECK(f.received(0) == 1);
+}
+
 namespace {
 
 // A connection that belongs to nobody, in the master's hands; its other end.

@@ -36,6 +36,13 @@ class Serving(unittest.TestCase):
                 self.assertEqual(len(staying), workers)
                 self.assertGreaterEqual(min(shares), least)
 
+    def test_workers_that_compete_for_each_connection_all_get_some(self):
+        with Pool("--set", "processes.accept=notify", "--policy", "compete", processes=4) as pool:
+            pool.wait_until_serving(4)
+            served = collections.Counter(pool.who() for _ in range(400))
+            sample.figure(f"compete: {sorted(served.values())} of 400")
+            self.assertEqual(set(served), pool.workers())
+
     def test_each_worker_has_a_cpu_of_its_own(self):
         allowed = sorted(os.sched_getaffinity(0))
         with Pool(processes=len(allowed)) as pool:

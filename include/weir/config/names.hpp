@@ -43,6 +43,7 @@ inline constexpr auto names<policy_kind> = std::to_array<named<policy_kind>>({
     {policy_kind::random, "random"},
     {policy_kind::ip_hash, "ip-hash"},
     {policy_kind::kernel, "kernel"},
+    {policy_kind::compete, "compete"},
 });
 
 template <>

@@ -41,7 +41,8 @@ enum class policy_kind : std::uint8_t {
   two_choices,
   random,
   ip_hash,
-  kernel
+  kernel,
+  compete
 };
 
 struct cores_settings {

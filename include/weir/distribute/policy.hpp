@@ -35,6 +35,8 @@ inline constexpr std::uint32_t unavailable = std::numeric_limits<std::uint32_t>:
 //                      of an unavailable target scatter evenly and come back with it. Clients without an
 //                      address: round_robin.
 //   kernel             is no decision to take here: the kernel has taken it. Must not be asked.
+//   compete            all workers of a pool are told and one wins; what there is to decide after that, among
+//                      the loops of the winner, is least_connections
 //
 // Thread: none; one distributor per accepting thread.
 class distributor {

@@ -37,7 +37,7 @@ struct lane {
 // Problem: who accepts in one process what another shall serve must not lose it when that one dies. In mode
 // dispatch the master accepts and sends the descriptor; it keeps its own until the worker has acknowledged,
 // and if the worker dies first another one gets it. In mode notify the worker accepts, when it is told to; a
-// listener is not looked at again until it has answered.
+// listener is not looked at again until it has answered. With policy compete all are told, and all answer.
 // The load of a worker is what it has open and what is on its way to it.
 // A connection that belongs to nobody waits here too, until its next bytes come: then it is placed as if it
 // had just been accepted, in every mode.
@@ -82,6 +82,7 @@ class dispatcher {
   lane* choose(std::span<lane* const> lanes, client_key key);
   bool send(unique_fd& connection, std::span<lane* const> lanes);
   void accept_some(int listener, std::span<lane* const> lanes);
+  void notify(std::size_t listener, std::span<lane* const> lanes);
 
   accept_kind mode_;
   std::uint32_t limit_;
@@ -91,9 +92,9 @@ class dispatcher {
   std::optional<distributor> decide_;  // for as many workers as there were last
   std::size_t targets_ = 0;
   std::uint32_t last_number_ = 0;
-  std::deque<unique_fd> waiting_;     // accepted, and nobody could take them
-  std::vector<const lane*> noticed_;  // by listener: who has been told and has not answered
-  std::vector<std::size_t> polled_;   // listeners that add_to added, by place
+  std::deque<unique_fd> waiting_;                  // accepted, and nobody could take them
+  std::vector<std::vector<const lane*>> noticed_;  // by listener: who has been told and has not answered
+  std::vector<std::size_t> polled_;                // listeners that add_to added, by place
   parked_connections parked_;
   std::chrono::milliseconds idle_timeout_{0};
   clock::time_point paused_until_{};  // out of descriptors
