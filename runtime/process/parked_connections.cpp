@@ -89,9 +89,14 @@ void parked_connections::give_to(descriptor_channel& other) {
   while (!all_.empty()) {
     const int fd = all_.front().fd.get();
     send_signals(fd, false);
-    if (other.send({message::kind::parked, 0}, fd) != descriptor_channel::sent::yes)
-      return send_signals(fd, true);
-    take(all_.begin()).reset();
+    if (other.send({message::kind::parked, 0}, fd) != descriptor_channel::sent::yes) {
+      send_signals(fd, true);
+      if (events_of(fd) != 0) awake_.push_back(fd);  // meanwhile
+      return;
+    }
+    // The other one may have set what belongs to them both: it is not touched again.
+    by_number_.erase(fd);
+    all_.pop_front();
   }
 }
 

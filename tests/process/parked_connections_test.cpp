@@ -128,3 +128,21 @@ TEST_CASE("connections go to another master, and stay while its channel is full"
   }
   CHECK(arrived == 400);
 }
+
+TEST_CASE("a connection that was given away sends its signals to the one who has it, from then on") {
+  fixture f;
+  const int fd = f.add();
+  auto [mine, theirs] = descriptor_channel::make();
+  const unique_fd same(::dup(fd));
+  parked_connections other;
+  f.parked.give_to(mine);
+  other.add(theirs.receive().fd);
+  CHECK(f.parked.size() == 0);
+  CHECK((::fcntl(same.get(), F_GETFL) & O_ASYNC) != 0);
+  test::put(f.clients[0].get(), "hello");
+  CHECK(test::wait_readable(same.get()));
+  const auto told = f.signals.next();
+  REQUIRE(told);
+  other.stirred(told->fd);
+  CHECK(other.take_awake());
+}
