@@ -34,9 +34,9 @@ void writer::make_room(std::size_t size) {
   room_ = bigger->capacity - used;
 }
 
-int writer::try_flush() noexcept {
+int writer::try_flush(bool more_follows) noexcept {
   while (begin_ != end_) {
-    const long n = system_call::send(state_->fd, begin_, pending());
+    const long n = system_call::send(state_->fd, begin_, pending(), more_follows ? MSG_MORE : 0);
     if (n < 0) {
       if (n == -EAGAIN) {
         state_->writable = false;
@@ -59,7 +59,7 @@ int writer::try_flush() noexcept {
 namespace detail {
 
 bool flush_operation::attempt() noexcept {
-  const int error = out->try_flush();
+  const int error = out->try_flush(more_follows);
   return error == 0 || give_up(error);
 }
 

@@ -18,11 +18,13 @@ struct fill_operation;
 extern const operation_kind kind_of_flush;
 
 struct flush_operation : write_operation {
-  flush_operation(connection_state& c, writer& w) noexcept : write_operation(kind_of_flush, c), out(&w) {}
+  flush_operation(connection_state& c, writer& w, bool more) noexcept
+      : write_operation(kind_of_flush, c), out(&w), more_follows(more) {}
   bool await_ready() noexcept { return on->writable && on->driver->spend() && attempt(); }
   bool attempt() noexcept;
 
   writer* out;
+  bool more_follows;
 };
 
 }  // namespace detail
@@ -58,7 +60,11 @@ class writer {
 
   // Sends everything: true. False if the peer is gone; what was not sent is dropped.
   // Cancel: throws operation_canceled; what is not sent yet stays in the writer.
-  [[nodiscard]] detail::flush_operation flush() noexcept { return {*state_, *this}; }
+  [[nodiscard]] detail::flush_operation flush() noexcept { return {*state_, *this, false}; }
+
+  // The same, where a send on the connection follows at once, as of a file behind its head: the kernel may
+  // wait for it, and both leave in one packet.
+  [[nodiscard]] detail::flush_operation flush_ahead() noexcept { return {*state_, *this, true}; }
 
   // Bytes that are not sent yet.
   [[nodiscard]] std::size_t pending() const noexcept { return static_cast<std::size_t>(end_ - begin_); }
@@ -68,7 +74,7 @@ class writer {
   friend detail::fill_operation;
 
   // One try to send everything: 0 when it is sent, EAGAIN, or the errno after which the rest is dropped.
-  [[nodiscard]] int try_flush() noexcept;
+  [[nodiscard]] int try_flush(bool more_follows = false) noexcept;
   void make_room(std::size_t size);
   void clear() noexcept;
 
