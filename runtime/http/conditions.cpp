@@ -38,7 +38,7 @@ bool is_not_modified(const request& r, const validators& now) noexcept {
 }
 
 byte_range range_of(const request& r, const validators& now, std::uint64_t size) noexcept {
-  const byte_range whole{byte_range::kind::whole, 0, size};
+  const byte_range whole{range_kind::whole, 0, size};
   const auto text = r.find("range");
   if (!text || text->size() < 6 || !same_name(text->substr(0, 6), "bytes=") || !is_of_this_version(r, now))
     return whole;
@@ -52,13 +52,13 @@ byte_range range_of(const request& r, const validators& now, std::uint64_t size)
   if ((!first && !is_suffix) || (!last && !is_open) || (is_suffix && is_open)) return whole;
   if (is_suffix) {
     const std::uint64_t count = std::min(*last, size);
-    if (count == 0) return {byte_range::kind::unsatisfiable, 0, 0};
-    return {byte_range::kind::part, size - count, count};
+    if (count == 0) return {range_kind::unsatisfiable, 0, 0};
+    return {range_kind::part, size - count, count};
   }
   if (last && *last < *first) return whole;
-  if (*first >= size) return {byte_range::kind::unsatisfiable, 0, 0};
+  if (*first >= size) return {range_kind::unsatisfiable, 0, 0};
   const std::uint64_t end = last ? std::min(*last, size - 1) : size - 1;
-  return {byte_range::kind::part, *first, end - *first + 1};
+  return {range_kind::part, *first, end - *first + 1};
 }
 
 bool accepts_gzip(const request& r) noexcept {

@@ -69,19 +69,19 @@ task<> directory::send(exchange x) const {
     co_return;
   }
   const byte_range part = range_of(r, now, f->size);
-  if (part.kind == byte_range::kind::whole && f->whole) {
+  if (part.kind == range_kind::whole && f->whole) {
     x.send(*f->whole);
     co_return;
   }
   if (!f->coding.empty()) headers.add({"Content-Encoding", f->coding});
   std::string range_text;
-  if (part.kind == byte_range::kind::unsatisfiable) {
+  if (part.kind == range_kind::unsatisfiable) {
     range_text = fmt::format("bytes */{}", f->size);
     headers.add({"Content-Range", range_text});
     x.send(416, "text/plain", "Range Not Satisfiable\n", headers.all());
     co_return;
   }
-  const bool whole = part.kind == byte_range::kind::whole;
+  const bool whole = part.kind == range_kind::whole;
   if (!whole) {
     range_text = fmt::format("bytes {}-{}/{}", part.first, part.first + part.size - 1, f->size);
     headers.add({"Content-Range", range_text});

@@ -17,19 +17,20 @@ task<bool> fill(reader* in) {
   co_return has.size() > had;
 }
 
-task<bool> fill_until_parsed(message* m, reader* in) {
-  while (m->parse() == request_parser::state::incomplete) {
+task<request_parser::state> fill_until_parsed(message* m, reader* in) {
+  for (;;) {
     const bool came = co_await fill(in);
-    if (!came) co_return false;
+    if (!came) co_return request_parser::state::incomplete;
+    const request_parser::state s = m->parse();
+    if (s != request_parser::state::incomplete) co_return s;
   }
-  co_return true;
 }
 
 std::uint64_t ticks(std::chrono::milliseconds d) noexcept { return static_cast<std::uint64_t>(d.count()); }
 
 }  // namespace
 
-task<bool> message::await_head() {
+task<request_parser::state> message::await_head() {
   return within(session_.most.head_timeout, fill_until_parsed(this, &session_.in));
 }
 

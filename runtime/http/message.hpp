@@ -39,8 +39,9 @@ class message {
     return parser_.parse(session_.in.buffered(), session_.most, request_);
   }
   [[nodiscard]] const request_parser& parser() const noexcept { return parser_; }
-  // Waits until there is a whole one, or none: false at the end of the stream. Errors: errc::timed_out.
-  task<bool> await_head();
+  // After an incomplete one: waits until it is complete or has failed. Incomplete: the stream has ended.
+  // Errors: errc::timed_out.
+  task<request_parser::state> await_head();
 
   // The request is there and is dealt with from now on.
   void begin();

@@ -70,7 +70,10 @@ struct head_reading {
   // The method, and the path and query of the target: "/path?query", "http://host/path?query", "*".
   bool split() {
     const std::string_view target = into.target();
+    const char* const end = target.data() + target.size();
+    if (into.target_ == 0 || std::string_view(end, 6) != " HTTP/") return false;
     into.method_ = static_cast<std::uint16_t>(into.target_ - 1);
+    if (!is_token(into.method())) return false;  // or there are two spaces behind it
     std::size_t start = 0;
     if (!target.starts_with('/') && target != "*") {
       const std::size_t scheme = target.find("://");
@@ -85,7 +88,6 @@ struct head_reading {
     return true;
   }
 
-  // Without HTTP/1.0 and 1.1 there is no request to speak of.
   refusal run(std::string_view bytes, bool whole) {
     static constexpr llhttp_settings_t settings = [] {
       llhttp_settings_t s{};
@@ -102,27 +104,25 @@ struct head_reading {
     p.data = this;
     const llhttp_errno error = llhttp_execute(&p, bytes.data(), bytes.size());
     if (too_many) return {431, "too many headers"};
-    if (!complete && error == HPE_INVALID_METHOD) return {unknown_method(bytes), "the method"};
-    if (!complete && error == HPE_INVALID_VERSION) return {505, "the version"};
-    if (error == HPE_PAUSED_H2_UPGRADE) return {505, "HTTP/2"};
-    if (!complete && error != HPE_OK) return {400, p.reason};
+    if (!complete && error != HPE_OK) return {status_for(bytes, error), p.reason};
     if (!whole) return {};
-    if (!complete || !finish()) return {400, "the headers"};
+    if (!complete || !finish()) return {status_for(bytes, error), "the headers"};
     if (p.method == HTTP_CONNECT) return {501, "CONNECT"};
-    if (!split()) return {400, "the target"};
-    if (p.http_major != 1) return {505, "the version"};
+    if (!split()) return {400, "the request line"};
     into.minor_ = p.http_minor;
-    return {};
+    return p.http_major == 1 ? refusal{} : refusal{505, "the version"};
   }
 
-  // 501 for a request with a method that nobody knows, 400 for what is no request.
-  static int unknown_method(std::string_view bytes) {
+  // What looks like a request, with a method or in a version that nobody knows here, is told so.
+  static int status_for(std::string_view bytes, llhttp_errno error) {
+    constexpr std::string_view form = " HTTP/1.1";
     const std::string_view line = bytes.substr(0, bytes.find('\r'));
-    const std::size_t first = line.find(' ');
-    const std::size_t last = line.rfind(' ');
-    const bool is_request =
-        is_token(line.substr(0, first)) && last != first && line.substr(last + 1).starts_with("HTTP/1.");
-    return is_request ? 501 : 400;
+    const std::string_view version = line.substr(line.size() - std::min(line.size(), form.size()));
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (!version.starts_with(" HTTP/") || !is_digit(version[6]) || version[7] != '.' || !is_digit(version[8]))
+      return 400;
+    if (version[6] != '1' || version[8] > '1') return 505;
+    return error == HPE_INVALID_METHOD && is_token(line.substr(0, line.find(' '))) ? 501 : 400;
   }
 };
 

@@ -63,14 +63,13 @@ verdict answer_exception(message& m) {
 
 task<request_parser::state> rest_of_head(message* m) {
   try {
-    const bool whole = co_await m->await_head();
-    if (!whole) co_return request_parser::state::incomplete;
+    const request_parser::state s = co_await m->await_head();
+    co_return s;
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::timed_out) throw;
-    m->refuse(408, {});
-    co_return request_parser::state::incomplete;
   }
-  co_return m->parse();
+  m->refuse(408, {});
+  co_return request_parser::state::incomplete;
 }
 
 // Answers what has come. Its frame, with all that a request needs, lives no longer than that.

@@ -18,9 +18,10 @@ struct validators {
 // By If-None-Match, or without one by If-Modified-Since.
 [[nodiscard]] bool is_not_modified(const request& r, const validators& now) noexcept;
 
+enum class range_kind : std::uint8_t { whole, part, unsatisfiable };
+
 struct byte_range {
-  enum class kind : std::uint8_t { whole, part, unsatisfiable };
-  byte_range::kind kind = kind::whole;
+  range_kind kind = range_kind::whole;
   std::uint64_t first = 0;
   std::uint64_t size = 0;
 
