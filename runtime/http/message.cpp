@@ -105,6 +105,7 @@ task<> message::await_more() {
   if (body_deadline_ == 0) body_deadline_ = now;
   const std::uint64_t until = body_deadline_ + stretches * ticks(session_.most.body_timeout);
   if (now >= until) throw error(408);
+  session_.in.set_inside_message(true);  // a server that stops waits for the rest
   bool came = false;
   try {
     came = co_await within(std::chrono::milliseconds(until - now), fill(&session_.in));
@@ -112,6 +113,7 @@ task<> message::await_more() {
     if (e.code() != std::errc::timed_out) throw;
     throw error(408);
   }
+  session_.in.set_inside_message(false);
   if (!came) throw std::system_error(errc::truncated, session_.client.peer().to_string());
 }
 
