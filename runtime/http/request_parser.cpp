@@ -68,10 +68,10 @@ struct head_reading {
   }
 
   // The method, and the path and query of the target: "/path?query", "http://host/path?query", "*".
-  bool split() {
+  bool split(std::string_view bytes) {
     const std::string_view target = into.target();
-    const char* const end = target.data() + target.size();
-    if (into.target_ == 0 || std::string_view(end, 6) != " HTTP/") return false;
+    const std::string_view behind = bytes.substr(static_cast<std::size_t>(into.target_) + into.target_size_);
+    if (into.target_ == 0 || !behind.starts_with(" HTTP/")) return false;
     into.method_ = static_cast<std::uint16_t>(into.target_ - 1);
     if (!is_token(into.method())) return false;  // or there are two spaces behind it
     std::size_t start = 0;
@@ -108,7 +108,7 @@ struct head_reading {
     if (!whole) return {};
     if (!complete || !finish()) return {status_for(bytes, error), "the headers"};
     if (p.method == HTTP_CONNECT) return {501, "CONNECT"};
-    if (!split()) return {400, "the request line"};
+    if (!split(bytes)) return {400, "the request line"};
     into.minor_ = p.http_minor;
     return p.http_major == 1 ? refusal{} : refusal{505, "the version"};
   }
@@ -140,24 +140,24 @@ request_parser::state request_parser::parse(std::string_view bytes, const limits
   const std::size_t longest = std::min(most.head, limits::most_head);
   const auto found = scanner_.scan(bytes.substr(0, longest));
   head_reading reading{.into = into, .most_headers = std::min(most.headers, request::most_headers)};
-  if (found == head_scanner::state::invalid)
-    return fail(into, 400, "a control character or a continued line");
   if (found == head_scanner::state::complete) {
     const std::string_view head = bytes.substr(0, scanner_.size());
     refusal no = reading.run(head, true);
     if (no.status == 0) no = read_framing(into, into.framing_);
     return no.status == 0 ? state::complete : fail(into, no.status, no.reason);
   }
-  if (bytes.size() >= longest)
-    return scanner_.first_line() == 0 ? fail(into, 414, "the request line is too long")
-                                      : fail(into, 431, "the head is too long");
-  if (scanner_.lines() > most.headers + 1) return fail(into, 431, "too many headers");
   // What does not speak HTTP is told so at once, although it may never send an empty line.
   if (scanner_.first_line() != 0 && !looked_at_first_line_) {
     looked_at_first_line_ = true;
     if (const refusal no = reading.run(bytes.substr(0, scanner_.first_line()), false); no.status != 0)
       return fail(into, no.status, no.reason);
   }
+  if (found == head_scanner::state::invalid)
+    return fail(into, 400, "a control character or a continued line");
+  if (bytes.size() >= longest)
+    return scanner_.first_line() == 0 ? fail(into, 414, "the request line is too long")
+                                      : fail(into, 431, "the head is too long");
+  if (scanner_.lines() > most.headers + 1) return fail(into, 431, "too many headers");
   return state::incomplete;
 }
 

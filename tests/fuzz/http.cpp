@@ -22,9 +22,9 @@ void require(bool fact) {
   if (!fact) std::abort();
 }
 
-// The status of the first request, 0 for a good one and -1 for an incomplete one, and its size.
+// Of the first request. Which of two mistakes is found first may depend on how the bytes come.
 struct outcome {
-  int status = -1;
+  request_parser::state state = request_parser::state::incomplete;
   std::size_t size = 0;
   bool operator==(const outcome&) const = default;
 };
@@ -37,7 +37,7 @@ outcome parse(std::string_view bytes, std::size_t step) {
     have = std::min(bytes.size(), have + step);
     const std::string here(bytes.substr(0, have));  // where reading too far is noticed
     const auto s = parser.parse(here, ordinary, r);
-    if (s == request_parser::state::failed) return {parser.status(), 0};
+    if (s == request_parser::state::failed) return {s, 0};
     if (s == request_parser::state::incomplete) continue;
     // Everything that a handler may ask for lies in the head.
     for (std::size_t i = 0; i < r.size(); ++i) require(r[i].name.size() + r[i].value.size() < parser.size());
@@ -46,7 +46,7 @@ outcome parse(std::string_view bytes, std::size_t step) {
     static_cast<void>(range_of(r, {"\"v\"", 0}, 100));
     static_cast<void>(is_not_modified(r, {"\"v\"", 0}));
     static_cast<void>(accepts_gzip(r));
-    return {0, parser.size()};
+    return {s, parser.size()};
   }
   return {};
 }

@@ -77,6 +77,7 @@ inline std::vector<vector> smuggling_heads() {
       {"the protocol of Redis", "*1\r\n$4\r\nPING\r\n", 400},
       {"the protocol of memcached", "get key\r\n", 400},
       {"the beginning of TLS", std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11), 400},
+      {"an unknown method before a control character", "BREW / HTTP/1.1\r\nHost: a\r\nA: \x01\r\n\r\n", 501},
       {"empty lines", "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
       {"an unknown expectation", with("Expect: a-wonder\r\nContent-Length: 5\r\n"), 417},
   };

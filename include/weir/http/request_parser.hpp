@@ -24,8 +24,6 @@ class request_parser {
   [[nodiscard]] std::size_t size() const noexcept { return skipped_ + scanner_.size(); }
   [[nodiscard]] int status() const noexcept { return status_; }
   [[nodiscard]] const char* reason() const noexcept { return reason_; }
-  // Whether a part of a head has come.
-  [[nodiscard]] bool has_begun() const noexcept { return skipped_ + scanner_.size() != 0; }
 
   // For the next request.
   void reset() noexcept { *this = request_parser(); }
