@@ -52,6 +52,8 @@ void answer_without_file(const exchange& x, int status) {
 directory::directory(const std::string& root)
     : root_(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
   if (!root_) throw_system_error(errno, "open directory " + root);
+  // A kernel that is too old, or a sandbox that does not know it.
+  if (!open_beneath(root_.get(), ".")) throw_system_error(errno, "openat2 in " + root);
 }
 
 task<> directory::send(exchange x) const {

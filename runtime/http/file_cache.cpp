@@ -16,11 +16,7 @@
 
 namespace weir::http {
 
-namespace {
-
-constexpr std::uint64_t fresh = 1000;  // milliseconds
-
-// -1 with errno. A pipe with no writer must not hold up who opens it.
+// A pipe with no writer must not hold up who opens it.
 unique_fd open_beneath(int root, const std::string& path) noexcept {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -32,6 +28,10 @@ unique_fd open_beneath(int root, const std::string& path) noexcept {
   }
   return unique_fd();
 }
+
+namespace {
+
+constexpr std::uint64_t fresh = 1000;  // milliseconds
 
 int status_for(int error_number) noexcept {
   switch (error_number) {

@@ -15,6 +15,9 @@
 
 namespace weir::http {
 
+// A file or directory below `root`, wherever `path` leads there; -1 with errno.
+[[nodiscard]] unique_fd open_beneath(int root, const std::string& path) noexcept;
+
 // One file as it was when it was opened.
 struct open_file {
   unique_fd fd;
