@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
   content files;
   weir::program about{
       .summary = "a web server: files, /plain, /json, /echo, /stats and a page that shows its cores",
-      .options = "  --root DIR            the directory whose files are served; none unless told",
+      .options = "  --root DIR                  the directory whose files are served; none unless told",
       .take = [&files](std::span<const std::string> rest) -> std::size_t {
         if (rest.size() < 2 || rest[0] != "--root") return 0;
         files.set_root(rest[1]);
