@@ -144,7 +144,7 @@ void message::skip_buffered() {
 }
 
 void message::refuse(int status, std::string_view text) {
-  close_ = true;
+  if (!body_done_) close_ = true;
   answer_ = answer::none;
   send(status, "text/plain", fmt::format("{}\n", text.empty() ? reason_of(status) : text), {});
 }
@@ -162,12 +162,17 @@ task<bool> message::finish() {
     case answer::whole: break;
   }
   if (!body_done_ && waits_for_continue()) close_ = true;
-  const std::uint64_t enough = body_seen_ + session_.most.unread;
-  while (!body_done_ && !close_) {
-    const std::string_view data = co_await read();
-    if (body_seen_ > enough) close_ = true;
-    static_cast<void>(data);
+  if (body_done_ || close_) co_return true;
+  // The answer stands, whatever is wrong with the rest of the body.
+  try {
+    const std::uint64_t enough = body_seen_ + session_.most.unread;
+    while (!body_done_ && body_seen_ <= enough) {
+      const std::string_view passed_over = co_await read();
+      static_cast<void>(passed_over);
+    }
+  } catch (const error&) {
   }
+  close_ = !body_done_;
   co_return true;
 }
 

@@ -59,7 +59,7 @@ class message {
   task<bool> flush();
   task<bool> write_file(int file, off_t offset, std::size_t count);
 
-  // Answers with a status and closes: what follows on the connection cannot be trusted, or is not wanted.
+  // Answers with a status, and closes if a part of the body has not been read.
   void refuse(int status, std::string_view text);
 
   // The handler has ended. Ends the answer, and reads what it left of the body, or closes. False: half an

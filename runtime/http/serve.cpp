@@ -57,6 +57,7 @@ verdict answer_exception(message& m) {
     log_failure(m, e.what());
   }
   if (m.has_answered()) return verdict::broken;
+  m.close_afterwards();
   m.refuse(500, {});
   return verdict::next;
 }
@@ -68,6 +69,7 @@ task<request_parser::state> rest_of_head(message* m) {
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::timed_out) throw;
   }
+  m->close_afterwards();
   m->refuse(408, {});
   co_return request_parser::state::incomplete;
 }
@@ -85,6 +87,7 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
     }
     if (state == request_parser::state::failed) {
       log_refusal(s->client, m.parser().status(), m.parser().reason());
+      m.close_afterwards();
       m.refuse(m.parser().status(), {});
       co_return verdict::lingers;
     }

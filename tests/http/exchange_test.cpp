@@ -105,10 +105,12 @@ TEST_CASE("an error that a handler throws is the answer") {
   const std::string known = t.say(asking("/409"));
   CHECK(statuses(known) == std::vector<int>{409});
   CHECK(known.ends_with("\r\n\r\nnot now\n"));
+  CHECK_FALSE(t.ended());  // the connection is none the worse
   talk other(s);
   const std::string unknown = other.say(asking("/500"));
   CHECK(statuses(unknown) == std::vector<int>{500});
   CHECK(unknown.find("secret") == std::string::npos);
+  CHECK(other.ended());
 }
 
 TEST_CASE("an answer that breaks off is no whole one") {

@@ -124,6 +124,16 @@ TEST_CASE("a small body that nobody wants is passed over") {
   CHECK(t.say(std::string(995, 'x') + get) == plain_answer);
 }
 
+TEST_CASE("an answer stands although the body that nobody wanted is malformed") {
+  site s;
+  s.routes.post("/started", [](exchange x) { x.start(200, "text/plain", 0); });
+  talk t(s);
+  t.say("POST /started HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefgh" + get);
+  CHECK(statuses(t.all()) == std::vector<int>{200});
+  CHECK(t.ended());
+  CHECK(t.how() == weir::ending::peer_closed);  // and not reset
+}
+
 TEST_CASE("a body beyond the limit is refused with its head, and what still comes is read") {
   const sample_site s;
   talk t(s);
