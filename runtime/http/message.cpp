@@ -171,6 +171,8 @@ task<bool> message::finish() {
       static_cast<void>(passed_over);
     }
   } catch (const error&) {
+  } catch (const std::system_error& e) {
+    if (e.code() != errc::truncated) throw;
   }
   close_ = !body_done_;
   co_return true;
