@@ -171,10 +171,11 @@ task<bool> message::finish() {
       static_cast<void>(passed_over);
     }
   } catch (const error&) {
+    close_ = true;
   } catch (const std::system_error& e) {
     if (e.code() != errc::truncated) throw;
   }
-  close_ = !body_done_;
+  close_ |= !body_done_;
   co_return true;
 }
 

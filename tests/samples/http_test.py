@@ -257,6 +257,11 @@ class Strict(unittest.TestCase):
                     self.assertEqual((status, headers["connection"]), (413, "close"))
                     self.assertEqual(client.recv(1), b"")
 
+    def test_a_root_that_is_none_is_said_at_the_start(self):
+        ended = sample.run("--root", "/no/such/place", name="http")
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn("/no/such/place", ended.stderr)
+
 
 class Streams(unittest.TestCase):
     def test_ten_thousand_requests_in_one_write(self):
