@@ -38,9 +38,9 @@ void router::add(std::string_view pattern, route r) {
     same->at.push_back(std::move(r));
     return;
   }
-  prefixes_.push_back({std::string(pattern), {}});
-  prefixes_.back().at.push_back(std::move(r));
-  std::ranges::stable_sort(prefixes_, std::greater<>(), [](const prefix& p) { return p.path.size(); });
+  const auto shorter =
+      std::ranges::find_if(prefixes_, [&](const prefix& p) { return p.path.size() < pattern.size(); });
+  prefixes_.insert(shorter, {std::string(pattern), {}})->at.push_back(std::move(r));
 }
 
 const router::route* router::find(std::string_view method, std::string_view path, std::string& allow) const {
