@@ -21,6 +21,17 @@ bool is_host(std::string_view text) noexcept {
   return true;
 }
 
+// 501 for a body whose end is known although its coding is not: chunked, once and at the end.
+int status_of_coding(std::string_view list) noexcept {
+  std::string_view last;
+  int chunked = 0;
+  for (std::string_view each; !(each = next_element(list)).empty();) {
+    last = each;
+    chunked += same_name(each, "chunked");
+  }
+  return chunked == 1 && same_name(last, "chunked") ? 501 : 400;
+}
+
 struct seen {
   int hosts = 0;
   int lengths = 0;
@@ -57,12 +68,7 @@ refusal read_field(const header& h, seen& s, framing& into) noexcept {
     case 17:
       if (!same_name(h.name, "transfer-encoding")) break;
       if (++s.codings > 1) return {400, "Transfer-Encoding twice"};
-      if (!same_name(h.value, "chunked")) {
-        // With chunked at the end its length would be known: only the coding is not.
-        const std::string_view last = trimmed(h.value.substr(h.value.rfind(',') + 1));
-        const bool known_length = h.value.find(',') != h.value.npos && same_name(last, "chunked");
-        return {known_length ? 501 : 400, "Transfer-Encoding"};
-      }
+      if (!same_name(h.value, "chunked")) return {status_of_coding(h.value), "Transfer-Encoding"};
       into.chunked = true;
       break;
     default: break;

@@ -50,9 +50,10 @@ struct head_reading {
     return 0;
   }
 
+  // Nothing behind the head is llhttp's.
   static int on_complete(llhttp_t* p) {
     of(p).complete = true;
-    return 0;
+    return HPE_PAUSED;
   }
 
   // Spaces behind a value are none of it; each name ends at its colon.
