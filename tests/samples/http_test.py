@@ -345,7 +345,10 @@ class SlowClients(unittest.TestCase):
 class Models(unittest.TestCase):
     def test_every_model_serves_the_same(self):
         with Root() as root:
+            root.write("root/copied", b"c" * 1000)
             for row in rows(sample.program("http")):
+                if row.model == "process-pool" and "thread" in sample.options.sanitized:
+                    continue  # that sanitizer cannot follow a fork
                 with self.subTest(row.name), http(*row.arguments, "--root", root.path) as server:
                     with connect(server.address) as client:
                         self.assertEqual(ask(client)[2], b"Hello, World!\n")
@@ -364,6 +367,11 @@ class Models(unittest.TestCase):
                         figures = json.loads(ask(client, b"GET /stats HTTP/1.1\r\nHost: a\r\n\r\n")[2])
                         # A batch is counted when it has been answered, which its client may know first.
                         self.assertGreaterEqual(sum(core["requests"] for core in figures["cores"]), 20)
+                    clients = 1 if row.one_at_a_time else 8
+                    for path in ("/plain", "/copied", "/large"):
+                        out = tool("ab", "-q", "-k", "-n", 200, "-c", clients, f"http://{server.address}{path}")
+                        self.assertRegex(out, r"Failed requests: +0")
+                        self.assertNotIn("Non-2xx", out)
 
 
 if __name__ == "__main__":
