@@ -100,7 +100,7 @@ bool fill_operation::attempt() noexcept {
     const std::size_t room = in->block_->capacity - in->end_;
     const long n = system_call::recv(c.fd, in->block_->data() + in->end_, room);
     if (n <= 0) {
-      const bool over = ended(c, n, used == 0);
+      const bool over = ended(c, n, used == 0 && !in->inside_);
       if (!over) in->give_back_if_empty();
       return over;
     }

@@ -77,6 +77,7 @@ class Server:
 
     def __enter__(self):
         self.port = free_port()
+        self.prepare()
         self.output = tempfile.TemporaryFile()
         command = self.under + [part.format(port=self.port) for part in self.program.command]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output,
@@ -89,6 +90,9 @@ class Server:
             self.process.wait()
             raise
         return self
+
+    def prepare(self):
+        """What a server needs to find when it starts, once its port is known."""
 
     def _await_listening(self):
         # The kernel's table is read, not the port: a probing connection would be served and counted.

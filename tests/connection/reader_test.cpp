@@ -309,3 +309,27 @@ TEST_CASE("a second reader of the same connection is told so") {
   l.run(test::error_of(ask(&h.here), &error));
   CHECK(error == std::errc::operation_in_progress);
 }
+
+TEST_CASE("a stop waits for the rest of a message that is consumed in parts") {
+  test::loop l;
+  const auto read = [](connection* c, bool inside, std::string* out) -> task<> {
+    reader in(*c);
+    const auto length = co_await in.until("\n");
+    in.set_inside_message(inside);
+    c->state().stop();
+    const std::string_view body = co_await in.peek(1);
+    *out = length ? std::string(body) : "no length";
+  };
+  const auto send_late = [](int fd) -> task<> {
+    co_await test::rounds();
+    test::put(fd, "body");
+  };
+  for (const bool inside : {true, false}) {
+    test::half h(l);
+    test::put(h.there.get(), "4\n");
+    std::string got = "nothing";
+    l.run(read(&h.here, inside, &got), send_late(h.there.get()));
+    CHECK(got == (inside ? "body" : ""));
+    CHECK(h.here.end() == (inside ? ending::none : ending::stopping));
+  }
+}

@@ -1,7 +1,9 @@
 #include "weir/connection/writer.hpp"
 
+#include <netinet/tcp.h>
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -212,4 +214,34 @@ TEST_CASE("requests and replies that fill both buffers do not stand still") {
   std::string got;
   l.run(serve(&w.a), ask(&w.b, &requests), receive_all(&w.b, &got));
   CHECK(got == expected);
+}
+
+TEST_CASE("what is flushed ahead leaves in one packet with what follows") {
+  test::loop l;
+  // tcpi_data_segs_out of the kernel's tcp_info; that of glibc ends before it.
+  const auto segments = [](int fd) {
+    std::array<std::uint32_t, 40> info{};
+    socklen_t size = sizeof info;
+    REQUIRE(::getsockopt(fd, IPPROTO_TCP, TCP_INFO, info.data(), &size) == 0);
+    REQUIRE(size == sizeof info);
+    return info[39];
+  };
+  const auto answer = [](connection* c, bool ahead) -> task<> {
+    writer out(*c);
+    out.write("head");
+    if (ahead)
+      co_await out.flush_ahead();
+    else
+      co_await out.flush();
+    co_await c->send("body");
+  };
+  for (const bool ahead : {true, false}) {
+    test::half h(l, test::tcp_pair());
+    const int on = 1;
+    REQUIRE(::setsockopt(h.here.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+    l.run(answer(&h.here, ahead));
+    CHECK(segments(h.here.native_handle()) == (ahead ? 1 : 2));
+    REQUIRE(test::wait_readable(h.there.get()));
+    CHECK(test::drained(h.there.get()).starts_with("head"));
+  }
 }

@@ -25,7 +25,7 @@ def build_with_cmake(options, prefix, work):
 
 def build_with_pkg_config(options, prefix, work):
     found = [path.parent for path in prefix.rglob("weir.pc")]
-    flags = run("pkg-config", "--cflags", "--libs", "weir", capture_output=True, text=True,
+    flags = run("pkg-config", "--cflags", "--libs", "weir-http", capture_output=True, text=True,
                 env={**os.environ, "PKG_CONFIG_PATH": str(found[0])}).stdout
     run(options.compiler, "-std=c++20", STRANGER / "main.cpp", "-o", work / "stranger", *shlex.split(flags))
     return work / "stranger"

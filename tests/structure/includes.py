@@ -24,6 +24,7 @@ MAY_INCLUDE = {
     "accept": {"base", "config", "listen", "distribute"} | AFTER_FORK,
     "model": {"base", "config"},
     "server": None,
+    "http": {"base", "task", "io", "core", "connection", "close"},
 }
 
 # Folder -> single headers of other folders that it may include.
@@ -36,7 +37,7 @@ LOOP_OR_THREAD = re.compile(
 
 UMBRELLA = "weir/weir.hpp"
 ASIO_DOOR = "weir/base/asio.hpp"
-SOURCE_FILES_ONLY = re.compile(r"^(toml\+\+/|toml\.hpp|CLI/|spdlog/|hwloc|openssl/)")
+SOURCE_FILES_ONLY = re.compile(r"^(toml\+\+/|toml\.hpp|CLI/|spdlog/|hwloc|openssl/|llhttp)")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 CONDITIONAL = re.compile(r"^[ \t]*#[ \t]*(if|ifdef|ifndef|elif)\b", re.M)

@@ -44,10 +44,11 @@ inline long invoke(long, long, long, long, long, long, long) noexcept { return -
 }
 
 // Never raises SIGPIPE.
-[[gnu::always_inline]] inline long send(int fd, const void* from, std::size_t size) noexcept {
+[[gnu::always_inline]] inline long send(int fd, const void* from, std::size_t size, int flags = 0) noexcept {
   if constexpr (direct)
-    return invoke(SYS_sendto, fd, reinterpret_cast<long>(from), static_cast<long>(size), MSG_NOSIGNAL, 0, 0);
-  const auto n = ::send(fd, from, size, MSG_NOSIGNAL);
+    return invoke(SYS_sendto, fd, reinterpret_cast<long>(from), static_cast<long>(size), MSG_NOSIGNAL | flags,
+                  0, 0);
+  const auto n = ::send(fd, from, size, MSG_NOSIGNAL | flags);
   return n < 0 ? -errno : n;
 }
 

@@ -107,6 +107,10 @@ class reader {
   }
   void consume(std::size_t n) noexcept { begin_ += n; }
 
+  // Whether a message has begun although nothing of it may be buffered, as with one that is consumed in
+  // parts: then a server that stops waits for the rest of it. Default: false.
+  void set_inside_message(bool is) noexcept { inside_ = is; }
+
  private:
   friend detail::fill_operation;
   friend detail::until_operation;
@@ -120,6 +124,7 @@ class reader {
   connection_state* state_;
   writer* replies_ = nullptr;
   std::size_t limit_;
+  bool inside_ = false;
   io::chunk_block* block_ = nullptr;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

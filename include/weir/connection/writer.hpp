@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "weir/connection/connection.hpp"
+#include "weir/connection/write_buffer.hpp"
 
 namespace weir {
 
@@ -18,11 +19,13 @@ struct fill_operation;
 extern const operation_kind kind_of_flush;
 
 struct flush_operation : write_operation {
-  flush_operation(connection_state& c, writer& w) noexcept : write_operation(kind_of_flush, c), out(&w) {}
+  flush_operation(connection_state& c, writer& w, bool more) noexcept
+      : write_operation(kind_of_flush, c), out(&w), more_follows(more) {}
   bool await_ready() noexcept { return on->writable && on->driver->spend() && attempt(); }
   bool attempt() noexcept;
 
   writer* out;
+  bool more_follows;
 };
 
 }  // namespace detail
@@ -31,52 +34,28 @@ struct flush_operation : write_operation {
 // gathers replies; flush() sends them. A reader that was given the writer flushes it when it has no complete
 // message left, that is before it waits: then one batch of requests costs one send.
 //
-// The buffer is a chunk that is taken with the first byte and given back when it is empty; it doubles when
-// replies outgrow it. What is not flushed when the writer dies is lost.
+// What is not flushed when the writer dies is lost.
 // Thread: the connection's core. Lifetime: the connection outlives it.
-class writer {
+class writer : public write_buffer {
  public:
-  explicit writer(connection& to) noexcept : state_(&to.state()) {}
-  writer(const writer&) = delete;
-  writer& operator=(const writer&) = delete;
-  ~writer();
-
-  // Errors: std::bad_alloc, with what was written before intact.
-  void write(std::string_view text) {
-    if (text.size() > room_) make_room(text.size());
-    std::char_traits<char>::copy(end_, text.data(), text.size());
-    end_ += text.size();
-    room_ -= text.size();
-  }
-
-  // `size` bytes to be filled in by the caller before anything else is called.
-  [[nodiscard]] char* extend(std::size_t size) {
-    if (size > room_) make_room(size);
-    room_ -= size;
-    return std::exchange(end_, end_ + size);
-  }
+  explicit writer(connection& to) noexcept : write_buffer(&to.state().chunks()), state_(&to.state()) {}
 
   // Sends everything: true. False if the peer is gone; what was not sent is dropped.
   // Cancel: throws operation_canceled; what is not sent yet stays in the writer.
-  [[nodiscard]] detail::flush_operation flush() noexcept { return {*state_, *this}; }
+  [[nodiscard]] detail::flush_operation flush() noexcept { return {*state_, *this, false}; }
 
-  // Bytes that are not sent yet.
-  [[nodiscard]] std::size_t pending() const noexcept { return static_cast<std::size_t>(end_ - begin_); }
+  // The same, where a send on the connection follows at once, as of a file behind its head: the kernel may
+  // wait for it, and both leave in one packet.
+  [[nodiscard]] detail::flush_operation flush_ahead() noexcept { return {*state_, *this, true}; }
 
  private:
   friend detail::flush_operation;
   friend detail::fill_operation;
 
   // One try to send everything: 0 when it is sent, EAGAIN, or the errno after which the rest is dropped.
-  [[nodiscard]] int try_flush() noexcept;
-  void make_room(std::size_t size);
-  void clear() noexcept;
+  [[nodiscard]] int try_flush(bool more_follows = false) noexcept;
 
   connection_state* state_;
-  io::chunk_block* block_ = nullptr;
-  char* begin_ = nullptr;
-  char* end_ = nullptr;
-  std::size_t room_ = 0;
 };
 
 }  // namespace weir

@@ -1,0 +1,50 @@
+#pragma once
+// http: a chunked body becomes its data again.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace weir::http {
+
+// Strict: a size is 1 to 16 hexadecimal digits, followed by CR LF or by an extension; lines end with CR LF.
+// The trailers are checked and dropped.
+class chunk_decoder {
+ public:
+  enum class state : std::uint8_t { more, done, failed };
+
+  struct piece {
+    std::size_t consumed = 0;  // bytes of the input that are dealt with
+    std::string_view data;     // in the input
+    chunk_decoder::state state = state::more;
+  };
+
+  // Takes what it can off the front of `bytes`: at most one stretch of data. Nothing consumed: it needs more
+  // bytes.
+  [[nodiscard]] piece take(std::string_view bytes) noexcept;
+
+ private:
+  enum class at : std::uint8_t {
+    size_start,
+    size,
+    extension,
+    size_end,
+    data,
+    data_end,
+    data_end_lf,
+    trailer_start,
+    trailer,
+    trailer_end,
+    last_lf,
+    done,
+    failed
+  };
+  void step(unsigned char c) noexcept;
+
+  at at_ = at::size_start;
+  std::uint8_t digits_ = 0;
+  std::uint16_t overhead_ = 0;  // bytes of the present extension, or of all trailers
+  std::uint64_t left_ = 0;      // of the present chunk
+};
+
+}  // namespace weir::http

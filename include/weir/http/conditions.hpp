@@ -1,0 +1,37 @@
+#pragma once
+// http: what a client already has, and which part it wants.
+
+#include <cstdint>
+#include <ctime>
+#include <string_view>
+
+#include "weir/http/request.hpp"
+
+namespace weir::http {
+
+// How a version of something is told from another.
+struct validators {
+  std::string_view etag;  // strong, with its quotes
+  std::time_t modified = 0;
+};
+
+// By If-None-Match, or without one by If-Modified-Since.
+[[nodiscard]] bool is_not_modified(const request& r, const validators& now) noexcept;
+
+enum class range_kind : std::uint8_t { whole, part, unsatisfiable };
+
+struct byte_range {
+  range_kind kind = range_kind::whole;
+  std::uint64_t first = 0;
+  std::uint64_t size = 0;
+
+  bool operator==(const byte_range&) const = default;
+};
+
+// By Range and If-Range, of something of `size` bytes. Several ranges, and what is no range, mean the whole.
+[[nodiscard]] byte_range range_of(const request& r, const validators& now, std::uint64_t size) noexcept;
+
+// By Accept-Encoding.
+[[nodiscard]] bool accepts_gzip(const request& r) noexcept;
+
+}  // namespace weir::http

@@ -1,0 +1,80 @@
+#pragma once
+// http: the head of a request, as views of the bytes that came.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace weir::http {
+
+struct header {
+  std::string_view name;
+  std::string_view value;
+};
+
+// What the head says of the message and the connection.
+struct framing {
+  bool keep_alive = true;
+  bool chunked = false;
+  bool expects_continue = false;
+  std::uint64_t length = 0;  // of a body that is not chunked
+
+  bool operator==(const framing&) const = default;
+};
+
+// Thread: a value. Lifetime: the bytes are the reader's; see exchange for how long they stay.
+class request {
+ public:
+  static constexpr std::size_t most_headers = 100;
+
+  [[nodiscard]] std::string_view method() const noexcept { return {base_, method_}; }
+  // As it was sent: "/a%20b?c", "http://host/a", "*".
+  [[nodiscard]] std::string_view target() const noexcept { return {base_ + target_, target_size_}; }
+  // The part of the target that names something, as it was sent, and what comes behind its '?'.
+  // A target without a path, "http://host", means "/".
+  [[nodiscard]] std::string_view path() const noexcept {
+    return path_size_ == 0 ? std::string_view("/") : std::string_view{base_ + path_, path_size_};
+  }
+  [[nodiscard]] std::string_view query() const noexcept { return {base_ + query_, query_size_}; }
+  // 1 in HTTP/1.1.
+  [[nodiscard]] int minor() const noexcept { return minor_; }
+  [[nodiscard]] const http::framing& framing() const noexcept { return framing_; }
+
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
+  [[nodiscard]] header operator[](std::size_t i) const noexcept {
+    const field& f = fields_[i];
+    return {{base_ + f.name, f.name_size}, {base_ + f.value, f.value_size}};
+  }
+  // The first of that name, whatever its case.
+  [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept;
+
+  // Of a request that could not be read nothing is known.
+  void clear() noexcept {
+    base_ = "";
+    method_ = target_size_ = path_size_ = query_size_ = count_ = 0;
+    target_ = path_ = query_ = 0;
+    minor_ = 1;
+    framing_ = {};
+  }
+  // The same bytes are at `base` now.
+  void move_to(const char* base) noexcept { base_ = base; }
+
+ private:
+  friend class request_parser;
+  friend struct head_reading;
+  // Offsets in 16 bits: a hundred fields are 800 bytes, and the whole can be moved with its bytes.
+  struct field {
+    std::uint16_t name, name_size, value, value_size;
+  };
+
+  const char* base_ = "";
+  std::uint16_t method_ = 0, target_ = 0, target_size_ = 0, path_ = 0, path_size_ = 0, query_ = 0,
+                query_size_ = 0, count_ = 0;
+  std::uint8_t minor_ = 1;
+  http::framing framing_;
+  std::array<field, most_headers> fields_;  // the first count_ have been set
+};
+
+}  // namespace weir::http

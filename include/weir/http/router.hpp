@@ -1,0 +1,76 @@
+#pragma once
+// http: which handler answers which path.
+
+#include <concepts>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <unordered_map>
+#include <vector>
+
+#include "weir/http/exchange.hpp"
+
+namespace weir::http {
+
+// A handler is a coroutine, or a plain function that answers at once and costs no frame.
+using handler = std::function<task<>(exchange)>;
+using plain_handler = std::function<void(exchange)>;
+
+// Paths are compared as they were sent. "/files/*" is all that begins with "/files/"; the longest such
+// pattern wins, and a whole path before any. HEAD is answered by the handler of GET, without the body.
+// Thread: filled by one, then any.
+class router {
+ public:
+  struct route {
+    std::string method;  // empty: any
+    handler waits;
+    plain_handler plain;
+  };
+
+  // Errors: std::invalid_argument for a pattern that does not start with '/'.
+  template <std::invocable<exchange> F>
+  void add(std::string_view method, std::string_view pattern, F f) {
+    route r{.method = std::string(method), .waits = {}, .plain = {}};
+    if constexpr (std::is_void_v<std::invoke_result_t<F&, exchange>>)
+      r.plain = std::move(f);
+    else
+      r.waits = std::move(f);
+    add(pattern, std::move(r));
+  }
+  template <std::invocable<exchange> F>
+  void get(std::string_view pattern, F f) {
+    add("GET", pattern, std::move(f));
+  }
+  template <std::invocable<exchange> F>
+  void post(std::string_view pattern, F f) {
+    add("POST", pattern, std::move(f));
+  }
+  template <std::invocable<exchange> F>
+  void any(std::string_view pattern, F f) {
+    add("", pattern, std::move(f));
+  }
+
+  // Null: nobody. Then `allow` is the methods that the path has, as in "GET, HEAD", or empty if there is no
+  // such path.
+  [[nodiscard]] const route* find(std::string_view method, std::string_view path, std::string& allow) const;
+
+ private:
+  using routes = std::vector<route>;
+  struct hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  struct prefix {
+    std::string path;
+    routes at;
+  };
+  void add(std::string_view pattern, route r);
+
+  std::unordered_map<std::string, routes, hash, std::equal_to<>> exact_;
+  std::vector<prefix> prefixes_;  // the longest first
+};
+
+}  // namespace weir::http

@@ -1,0 +1,68 @@
+#pragma once
+// http: the files that a thread keeps open.
+
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "weir/base/unique_fd.hpp"
+#include "weir/core/core.hpp"
+#include "weir/http/fixed_response.hpp"
+
+namespace weir::http {
+
+// A file or directory below `root`, wherever `path` leads there; -1 with errno.
+[[nodiscard]] unique_fd open_beneath(int root, const std::string& path) noexcept;
+
+// One file as it was when it was opened.
+struct open_file {
+  unique_fd fd;
+  std::uint64_t size = 0;
+  std::time_t modified = 0;
+  std::string etag;
+  std::string modified_text;
+  std::string_view type;
+  std::string_view coding;              // "gzip", or nothing
+  bool varies = false;                  // there is another coding of the same
+  std::optional<fixed_response> whole;  // of a small one: the answer to who wants all of it
+};
+
+// What a path stands for. Shared: an answer that is under way keeps its file, also when the cache drops it.
+struct kept_file {
+  std::shared_ptr<const open_file> plain;
+  std::shared_ptr<const open_file> gzip;  // null: there is none
+  std::uint64_t fresh_until = 0;          // on the core's clock
+  int status = 200;                       // or why there is no file; 301: a directory without its slash
+};
+
+// Thread: its core's. Core-local: core.local<file_cache>().
+class file_cache {
+ public:
+  explicit file_cache(core& home) noexcept : home_(home) {}
+
+  // What `path`, as it was sent, stands for below `root`: as it was a second ago or less. Valid until the
+  // next call. Errors: http::error with 301 for a directory without its slash, and 400, 403, 404, 503.
+  const kept_file& find(int root, std::string_view path);
+
+ private:
+  struct hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  using files = std::unordered_map<std::string, kept_file, hash, std::equal_to<>>;
+
+  void make_room(std::uint64_t now);
+
+  core& home_;
+  std::unordered_map<int, files> kept_;  // by root
+  std::size_t count_ = 0;
+  kept_file missing_;
+};
+
+}  // namespace weir::http

@@ -1,0 +1,184 @@
+// The life of a connection that speaks HTTP.
+#include <fmt/format.h>
+
+#include "message.hpp"
+#include "weir/base/error.hpp"
+#include "weir/base/log.hpp"
+#include "weir/core/within.hpp"
+#include "weir/http/site.hpp"
+#include "weir/http/status.hpp"
+
+namespace weir::http {
+
+namespace {
+
+constexpr std::size_t most_pending = 65536;  // bytes of answers that wait for the end of a batch
+
+enum class verdict : std::uint8_t {
+  next,     // the client may ask for more
+  last,     // everything has been said
+  lingers,  // the same, and the client may not have noticed yet
+  broken    // half an answer is out
+};
+
+void log_refusal(const connection& client, int status, std::string_view why) noexcept {
+  static log::limiter limit;
+  if (const auto held_back = limit.pass())
+    log::info("{}: {} {}: {}{}", client.peer().to_string(), status, reason_of(status), why,
+              *held_back == 0 ? "" : fmt::format(" ({} more like this)", *held_back));
+}
+
+void log_failure(const message& m, const char* what) noexcept {
+  static log::limiter limit(std::chrono::milliseconds(100));
+  if (const auto held_back = limit.pass())
+    log::error("{}: the handler of {} threw: {}{}", m.client().peer().to_string(), m.request().target(), what,
+               *held_back == 0 ? "" : fmt::format(" ({} more like this)", *held_back));
+}
+
+void refuse_route(message& m, std::string_view allow) {
+  if (allow.empty()) return m.send(404, "text/plain", "Not Found\n", {});
+  const header methods[]{{"Allow", allow}};
+  m.send(405, "text/plain", "Method Not Allowed\n", methods);
+}
+
+// What the exception that is being handled becomes: an answer, or the end.
+verdict answer_exception(message& m) {
+  try {
+    throw;
+  } catch (const error& e) {
+    if (m.has_answered()) return verdict::broken;
+    m.refuse(e.status(), e.what());
+    return verdict::next;
+  } catch (const std::system_error& e) {
+    if (e.code() == std::errc::operation_canceled) throw;
+    if (m.client().end() != ending::none) return verdict::broken;  // the client has gone: nobody is at fault
+    log_failure(m, e.what());
+  } catch (const std::exception& e) {
+    log_failure(m, e.what());
+  }
+  if (m.has_answered()) return verdict::broken;
+  m.close_afterwards();
+  m.refuse(500, {});
+  return verdict::next;
+}
+
+task<request_parser::state> rest_of_head(message* m) {
+  try {
+    const request_parser::state s = co_await m->await_head();
+    co_return s;
+  } catch (const std::system_error& e) {
+    if (e.code() != std::errc::timed_out) throw;
+  }
+  m->close_afterwards();
+  m->refuse(408, {});
+  co_return request_parser::state::incomplete;
+}
+
+// Answers what has come. Its frame, with all that a request needs, lives no longer than that.
+task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
+  message m(*s);
+  std::string allow;
+  for (;;) {
+    request_parser::state state = m.parse();
+    if (state == request_parser::state::incomplete) {
+      if (s->in.buffered().empty()) co_return verdict::next;
+      state = co_await rest_of_head(&m);
+      if (state == request_parser::state::incomplete) co_return verdict::lingers;
+    }
+    if (state == request_parser::state::failed) {
+      log_refusal(s->client, m.parser().status(), m.parser().reason());
+      m.close_afterwards();
+      m.refuse(m.parser().status(), {});
+      co_return verdict::lingers;
+    }
+    m.begin();
+    ++*served;
+    verdict v = verdict::next;
+    try {
+      if (m.request().framing().length > s->most.body) throw error(413);
+      const router::route* const r = what->routes.find(m.request().method(), m.request().path(), allow);
+      if (r == nullptr)
+        refuse_route(m, allow);
+      else if (r->plain)
+        r->plain(exchange(m));
+      else
+        co_await r->waits(exchange(m));
+      if (!m.is_finished()) {
+        const bool whole = co_await m.finish();
+        if (!whole) v = verdict::broken;
+      }
+    } catch (...) {
+      v = answer_exception(m);
+    }
+    if (v != verdict::next) co_return v;
+    if (m.closes()) co_return m.has_unread() ? verdict::lingers : verdict::last;
+    allow.clear();
+    if (s->out.pending() > most_pending) {
+      const bool sent = co_await s->out.flush();
+      if (!sent) co_return verdict::last;
+    }
+  }
+}
+
+task<> discard(session* s) {
+  for (;;) {
+    const auto data = co_await s->client.receive();
+    if (!data) break;
+  }
+}
+
+// A close with input on its way would be answered with RST, and that destroys the answer.
+task<> linger(session* s) {
+  s->client.shutdown_send();
+  try {
+    co_await within(s->most.linger_timeout, discard(s));
+  } catch (const std::system_error& e) {
+    if (e.code() != std::errc::timed_out) throw;
+  }
+}
+
+// Counts a connection for as long as it lives.
+class present {
+ public:
+  explicit present(tally* t) noexcept : tally_(t) {
+    if (tally_ != nullptr) tally_->connections.fetch_add(1, std::memory_order_relaxed);
+  }
+  present(const present&) = delete;
+  present& operator=(const present&) = delete;
+  ~present() {
+    if (tally_ != nullptr) tally_->connections.fetch_sub(1, std::memory_order_relaxed);
+  }
+  void served(std::uint64_t n) noexcept {
+    if (tally_ != nullptr && n != 0) tally_->requests.fetch_add(n, std::memory_order_relaxed);
+  }
+
+ private:
+  tally* tally_;
+};
+
+}  // namespace
+
+task<> serve(connection client, const site* what) {
+  session s(std::move(client), what->limits);
+  present here(what->tally_of_here ? &what->tally_of_here() : nullptr);
+  verdict v = verdict::next;
+  while (v == verdict::next) {
+    const std::string_view has = co_await s.in.peek(1);
+    if (has.empty()) break;
+    std::uint64_t served = 0;
+    v = co_await serve_batch(&s, what, &served);
+    here.served(served);
+  }
+  if (v == verdict::broken) {
+    s.client.abort();
+    co_return;
+  }
+  const bool sent = co_await s.out.flush();
+  if (sent && v == verdict::lingers) co_await linger(&s);
+}
+
+std::function<task<>(connection)> site::handler() const {
+  return [this](connection client) { return serve(std::move(client), this); };
+}
+
+}  // namespace weir::http

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""What a request costs: the http sample beside Debian's nginx, one core each.
+
+Both servers run on CPU 0 and are loaded in turns from CPU 1, with 64 connections. A ratio compares two figures of
+the same round; the table shows medians. The load may be what limits requests/s, so the CPU time that the server
+spends on a request stands beside it, and with --instructions what it executes in user mode.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import measure
+from measure import Failure, Program, Server
+
+ROOT = Path(__file__).resolve().parents[2]
+CONNECTIONS = 64
+CASES = [  # name, path, requests per send
+    ("fixed answer", "/plain", 1),
+    ("fixed answer, 16 pipelined", "/plain", 16),
+    ("file of 1 KB", "/kilobyte", 1),
+    ("file of 100 KB", "/large", 1),
+]
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Nginx(Server):
+    """Its configuration is written for each start; its worker's time counts, not the master's alone."""
+
+    def __init__(self, work, root, one_process=False, **more):
+        self.work, self.root, self.one_process = Path(work), root, one_process
+        super().__init__(Program("nginx", [shutil.which("nginx") or "/usr/sbin/nginx", "-c", self.work / "nginx.conf"]),
+                         **more)
+
+    def prepare(self):
+        text = Path(__file__).with_name("peers").joinpath("nginx.conf").read_text()
+        mode = "master_process off;" if self.one_process else ""
+        (self.work / "nginx.conf").write_text(text.format(port=self.port, root=self.root, work=self.work, mode=mode))
+
+    def cpu_seconds(self):
+        return sum(int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
+                   for pid in measure.processes(self.pid)) / 1e9
+
+
+def weir(build, root=None, **more):
+    files = ["--root", root] if root else []
+    return Server(Program("weir", [Path(build) / "samples/http", "--listen", "127.0.0.1:{port}", "--cores",
+                                   str(measure.SERVER_CPU), *files]), **more)
+
+
+class Bench:
+    def __init__(self, options, root, work):
+        self.options, self.root, self.work = options, root, work
+        self.load = measure.Load(options.build)
+        self.load.path = Path(options.build) / "tests/bench/http_load"
+        self.rounds = 3 if options.quick else 7
+        self.seconds = 0.5 if options.quick else 1.5
+
+    def ask(self, server, path, depth, *how):
+        return self.load.run(server, "--path", path, "--connections", CONNECTIONS, "--depth", depth, *how, limit=300)
+
+    def times(self):
+        """Per case and server its rounds, each (requests/s, CPU µs per request)."""
+        found = {}
+        with ExitStack() as running:
+            servers = [running.enter_context(Nginx(self.work, self.root)),
+                       running.enter_context(weir(self.options.build, self.root))]
+            for name, path, depth in CASES:
+                for server in servers:
+                    self.ask(server, path, depth, "--seconds", 0.2)
+                rounds = {server.program.name: [] for server in servers}
+                for k in range(self.rounds):
+                    say(f"{name}: round {k + 1} of {self.rounds}")
+                    for server in servers[k % 2:] + servers[:k % 2]:
+                        before = server.cpu_seconds()
+                        done = self.ask(server, path, depth, "--seconds", self.seconds)
+                        time.sleep(0.02)
+                        spent = server.cpu_seconds() - before
+                        rounds[server.program.name].append((done["requests_per_second"], spent * 1e6 / done["requests"]))
+                found[name] = rounds
+        return found
+
+    def instructions(self, make, path, depth, few, many):
+        """Per request: two runs that differ only in their number, so that start and stop cancel out."""
+        totals = []
+        for requests in (few, many):
+            out = Path(self.work) / "callgrind.out"
+            with make(under=["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"], patience=60) as server:
+                self.ask(server, path, depth, "--requests", requests)
+            totals.append(int(re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.M)[1]))
+            out.unlink()
+        return (totals[1] - totals[0]) / (many - few)
+
+
+def rows_of(times, instructions):
+    rows = []
+    for name, rounds in times.items():
+        pairs = list(zip(rounds["weir"], rounds["nginx"]))
+        row = {"case": name}
+        for who in ("nginx", "weir"):
+            row[f"{who} req/s"] = statistics.median(r[0] for r in rounds[who])
+            row[f"{who} CPU us"] = statistics.median(r[1] for r in rounds[who])
+        row["ratio req/s"] = statistics.median(own[0] / its[0] for own, its in pairs)
+        row["ratio CPU"] = statistics.median(its[1] / own[1] for own, its in pairs)
+        row.update(instructions.get(name, {}))
+        rows.append(row)
+    return rows
+
+
+def table(rows):
+    columns = [("case", "{}"), ("nginx req/s", "{:,.0f}"), ("weir req/s", "{:,.0f}"), ("ratio req/s", "{:.2f}"),
+               ("nginx CPU us", "{:.2f}"), ("weir CPU us", "{:.2f}"), ("ratio CPU", "{:.2f}"),
+               ("nginx instr", "{:,.0f}"), ("weir instr", "{:,.0f}")]
+    columns = [c for c in columns if c[0] in rows[0]]
+    lines = [[c for c, _ in columns]] + [[form.format(row[c]) if c in row else "-" for c, form in columns] for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    lines.insert(1, ["-" * w for w in widths])
+    return "\n".join("| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
+                                       for i, (cell, w) in enumerate(zip(line, widths))) + " |" for line in lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="tree of the binaries")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench/http.json", help="where the JSON goes")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a look, not a figure")
+    parser.add_argument("--instructions", action="store_true", help="count user instructions under callgrind as well")
+    options = parser.parse_args()
+
+    if not (options.build / "tests/bench/http_load").exists():
+        raise Failure(f"the load is not built in {options.build}: cmake --preset bench && cmake --build --preset bench")
+    if not shutil.which("nginx") and not Path("/usr/sbin/nginx").exists():
+        raise Failure("nginx is not installed")
+    busy = os.getloadavg()[0]
+    if busy > 0.5:
+        say(f"the machine is busy (load {busy:.1f}): trust CPU times and ratios, not requests/s")
+    version = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr.strip()
+
+    with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as root:
+        for folder in (work, root):
+            os.chmod(folder, 0o755)  # nginx's worker is another user
+        for name, size in (("kilobyte", 1024), ("large", 102400)):
+            Path(root, name).write_bytes(os.urandom(size))
+        bench = Bench(options, root, work)
+        counted = {}
+        if options.instructions:
+            few, many = (2_000, 6_000) if options.quick else (10_000, 30_000)
+            for name, path, depth in CASES:
+                if path != "/plain":  # Debian's valgrind does not know openat2, by which files are opened
+                    continue
+                say(f"instructions: {name}")
+                counted[name] = {
+                    "nginx instr": bench.instructions(lambda **how: Nginx(work, root, True, **how), path, depth, few, many),
+                    "weir instr": bench.instructions(lambda **how: weir(options.build, **how), path, depth, few, many)}
+        rows = rows_of(bench.times(), counted)
+
+    print(f"{version}; {CONNECTIONS} connections; ratios above 1 are in favour of weir")
+    print(table(rows))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"quick": options.quick, "nginx": version, "kernel": os.uname().release,
+                                       "load_before": busy, "cases": rows}, indent=2) + "\n")
+    say(f"written: {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        say(f"bench: {failure}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,26 @@
+#include "weir/http/path.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace weir::http;
+
+TEST_CASE("a path becomes a relative name") {
+  CHECK(file_path("/a/b.txt") == "a/b.txt");
+  CHECK(file_path("//etc/passwd") == "etc/passwd");
+  CHECK(file_path("/") == "");
+  CHECK(file_path("/a%20b%2Ec%C3%A4") == "a b.c\xc3\xa4");
+  CHECK(file_path("/%2e%2e/x") == "../x");  // whoever opens it does so beneath the root
+}
+
+TEST_CASE("what is no name is none") {
+  for (const char* bad : {"/a%00b", "/a%2fb", "/a%2Fb", "/%", "/%4", "/%zz", "/%4z", "/%+4"})
+    CHECK_FALSE(file_path(bad));
+}
+
+TEST_CASE("the ending of a name gives its type") {
+  CHECK(content_type_of("a/b.HTML") == "text/html; charset=utf-8");
+  CHECK(content_type_of("x.js") == "text/javascript; charset=utf-8");
+  CHECK(content_type_of("a.html/b") == "application/octet-stream");
+  CHECK(content_type_of("html") == "application/octet-stream");
+  CHECK(content_type_of("x.unknown") == "application/octet-stream");
+}

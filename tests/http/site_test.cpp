@@ -1,0 +1,234 @@
+#include "weir/http/site.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "http/talk.hpp"
+#include "http/vectors.hpp"
+
+using namespace test;
+using weir::http::site;
+
+TEST_CASE("a request is answered, and the next one on the same connection") {
+  const sample_site s;
+  talk t(s);
+  CHECK(t.say(get) == plain_answer);
+  CHECK(t.say("GET /made HTTP/1.1\r\nHost: a\r\n\r\n") == plain_answer);
+  CHECK(t.all().find("\r\nDate: ") != std::string::npos);
+  CHECK_FALSE(t.ended());
+  t.finish();
+  CHECK(t.ended());
+}
+
+TEST_CASE("requests that come together are answered in their order, and in one piece") {
+  const sample_site s;
+  talk t(s);
+  std::string many;
+  for (int i = 0; i < 100; ++i)
+    many += "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n" + std::to_string(100 + i);
+  const std::string answers = t.say(many);
+  std::size_t at = 0;
+  for (int i = 0; i < 100; ++i) {
+    at = answers.find("\r\n\r\n" + std::to_string(100 + i), at);
+    REQUIRE(at != std::string::npos);
+  }
+  CHECK(statuses(answers) == std::vector<int>(100, 200));
+}
+
+TEST_CASE("bytes that come one by one are answered the same") {
+  const sample_site s;
+  talk t(s);
+  CHECK(t.say_slowly(get) == plain_answer);
+  CHECK(t.say_slowly("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                     "chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n"
+                     "T: x\r\n\r\n")
+            .ends_with("\r\n\r\nabcde"));
+  CHECK(t.say_slowly("\r\n" + get) == plain_answer);
+}
+
+TEST_CASE("HTTP/1.0 is kept alive when it asks for it") {
+  const sample_site s;
+  talk once(s);
+  CHECK(once.say("GET /plain HTTP/1.0\r\n\r\n") ==
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello");
+  CHECK(once.ended());
+  talk kept(s);
+  const std::string asks = "GET /made HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+  CHECK(kept.say(asks) ==
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: keep-alive\r\nContent-Length: "
+        "5\r\n\r\nhello");
+  CHECK(statuses(kept.say(asks)) == std::vector<int>{200});
+}
+
+TEST_CASE("HEAD gets the head of what GET gets") {
+  const sample_site s;
+  talk t(s);
+  const std::string head = plain_answer.substr(0, plain_answer.size() - 5);
+  CHECK(t.say("HEAD /plain HTTP/1.1\r\nHost: a\r\n\r\n") == head);
+  CHECK(t.say("HEAD /made HTTP/1.1\r\nHost: a\r\n\r\n") == head);
+}
+
+TEST_CASE("what has no handler is 404, and another method 405") {
+  const sample_site s;
+  talk t(s);
+  CHECK(statuses(t.say("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")) == std::vector<int>{404});
+  const std::string refused = t.say("PUT /plain HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(statuses(refused) == std::vector<int>{405});
+  CHECK(refused.find("\r\nAllow: GET, HEAD\r\n") != std::string::npos);
+  CHECK(t.say(get) == plain_answer);
+}
+
+TEST_CASE("what could be read in two ways is refused, and nothing behind it is answered") {
+  const sample_site s;
+  std::vector<test::vector> all = smuggling_heads();
+  for (const test::vector& v : smuggling_chunks()) all.push_back(v);
+  for (const test::vector& v : all) {
+    INFO(v.name);
+    talk t(s);
+    const std::string answer = t.say(v.bytes + get);
+    CHECK(statuses(answer) == std::vector<int>{v.status});
+    CHECK(answer.find("\r\nConnection: close\r\n") != std::string::npos);
+    CHECK(t.ended());
+  }
+}
+
+TEST_CASE("a client that waits for 100 Continue gets it when the body is wanted") {
+  const sample_site s;
+  talk t(s);
+  CHECK(t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n") ==
+        "HTTP/1.1 100 Continue\r\n\r\n");
+  CHECK(t.say("abcde").ends_with("\r\n\r\nabcde"));
+  CHECK(t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nabcde")
+            .ends_with("Length: 5\r\n\r\nabcde"));
+}
+
+TEST_CASE("a client that waits for 100 Continue in vain is told that the connection ends") {
+  const sample_site s;
+  talk t(s);
+  const std::string answer =
+      t.say("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+  CHECK(statuses(answer) == std::vector<int>{200});
+  CHECK(answer.find("\r\nConnection: close\r\n") != std::string::npos);
+  CHECK(t.ended());
+}
+
+TEST_CASE("a small body that nobody wants is passed over") {
+  const sample_site s;
+  talk t(s);
+  CHECK(statuses(t.say("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde" + get)) ==
+        std::vector<int>{200, 200});
+  CHECK(statuses(t.say(
+            "POST /ignore HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n" +
+            get)) == std::vector<int>{200, 200});
+  CHECK(statuses(t.say("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabcde")) ==
+        std::vector<int>{200});
+  CHECK(t.say(std::string(995, 'x') + get) == plain_answer);
+}
+
+TEST_CASE("an answer stands although the body that nobody wanted is malformed") {
+  site s;
+  s.routes.post("/started", [](exchange x) { x.start(200, "text/plain", 0); });
+  talk t(s);
+  t.say("POST /started HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefgh" + get);
+  CHECK(statuses(t.all()) == std::vector<int>{200});
+  CHECK(t.ended());
+  CHECK(t.how() == weir::ending::peer_closed);  // and not reset
+}
+
+TEST_CASE("a body beyond the limit is refused with its head, and what still comes is read") {
+  const sample_site s;
+  talk t(s);
+  const std::string answer =
+      t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000000000000000\r\n\r\n" +
+            std::string(100000, 'x'));
+  CHECK(statuses(answer) == std::vector<int>{413});
+  CHECK(t.ended());
+  t.say(std::string(100000, 'x'));
+  CHECK(t.how() == weir::ending::peer_closed);  // and not reset
+}
+
+TEST_CASE("a chunked body is counted as it comes") {
+  sample_site s;
+  s.limits.body = 10;
+  talk t(s);
+  CHECK(statuses(t.say("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                       "chunked\r\n\r\n6\r\nabcdef\r\n6\r\nabcdef\r\n")) == std::vector<int>{413});
+}
+
+TEST_CASE("a head that does not become whole is cut, however often a byte comes") {
+  const sample_site s;
+  talk t(s);
+  std::string heard;
+  int seconds = 0;
+  while (!t.ended() && seconds < 100) {
+    heard += t.say(seconds == 0 ? "GET / HTTP/1.1\r\nX: " : "x");
+    heard += t.wait(1s);
+    ++seconds;
+  }
+  CHECK(statuses(heard) == std::vector<int>{408});
+  CHECK(seconds >= 9);
+  CHECK(seconds <= 11);
+}
+
+TEST_CASE("a body that does not come is cut") {
+  const sample_site s;
+  talk t(s);
+  std::string heard = t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+  int seconds = 0;
+  while (!t.ended() && seconds < 100) {
+    heard += t.say("x");
+    heard += t.wait(1s);
+    ++seconds;
+  }
+  CHECK(statuses(heard) == std::vector<int>{408});
+  CHECK(seconds <= 11);
+}
+
+TEST_CASE("a large body has time as long as it moves") {
+  const sample_site s;
+  talk t(s);
+  std::string heard = t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+  for (int i = 0; i < 100; ++i) {
+    heard += t.say(std::string(10000, 'x'));
+    heard += t.wait(1s);
+  }
+  CHECK(statuses(heard) == std::vector<int>{200});
+}
+
+TEST_CASE("a connection without a request is the idle timeout's affair") {
+  const sample_site s;
+  talk t(s);
+  CHECK(t.wait(100s).empty());
+  CHECK(t.say(get) == plain_answer);
+}
+
+TEST_CASE("a client that goes inside a request harms nobody") {
+  const sample_site s;
+  for (const char* part : {"GET / HT", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
+                           "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"}) {
+    talk t(s);
+    CHECK(t.say(part).empty());
+    CHECK(t.finish().empty());
+    CHECK(t.ended());
+  }
+}
+
+TEST_CASE("requests before the end of the client's sending are answered") {
+  const sample_site s;
+  talk t(s);
+  const std::string answers = t.say(get + get);
+  t.finish();
+  CHECK(answers == plain_answer + plain_answer);
+  CHECK(t.ended());
+}
+
+TEST_CASE("connections and requests are counted") {
+  sample_site s;
+  weir::http::tally count;
+  s.tally_of_here = [&]() -> weir::http::tally& { return count; };
+  talk t(s);
+  t.say(get + get);
+  CHECK(count.connections == 1);
+  CHECK(count.requests == 2);
+  t.finish();
+  CHECK(count.connections == 0);
+}
