@@ -1,0 +1,74 @@
+#include "engine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+namespace kv {
+namespace {
+
+// As C prints it, on one line.
+std::string printable(std::string_view text, std::size_t most) {
+  std::string out(text.substr(0, std::min(most, std::min(text.find('\0'), text.size()))));
+  std::ranges::replace_if(out, [](char c) { return c == '\r' || c == '\n'; }, ' ');
+  return out;
+}
+
+}  // namespace
+
+bool is_word(std::string_view text, std::string_view capitals) noexcept {
+  return std::ranges::equal(text, capitals,
+                            [](char a, char b) { return (a >= 'a' && a <= 'z' ? a - 32 : a) == b; });
+}
+
+std::optional<std::int64_t> call::integer(std::size_t i) {
+  const auto value = integer_of(words[i]);
+  if (!value) out.error("ERR value is not an integer or out of range");
+  return value;
+}
+
+void call::wrong_number_of_words(std::string_view command) {
+  out.error(fmt::format("ERR wrong number of arguments for '{}' command", command));
+}
+
+void call::unknown_subcommand() {
+  std::string group(words.name());
+  for (char& letter : group)
+    letter = letter >= 'a' && letter <= 'z' ? static_cast<char>(letter - 32) : letter;
+  out.error(fmt::format("ERR unknown subcommand '{}'. Try {} HELP.", printable(words[1], 128), group));
+}
+
+void engine::run(const arguments& words, client_state& client, weir::write_buffer& to) {
+  call c{words, *this, keys_, client, reply(to)};
+  const command* const what = commands_.find(words.name());
+  if (what == nullptr) return refuse_unknown(c);
+  const int count = static_cast<int>(words.size());
+  if (what->words >= 0 ? count != what->words : count < -what->words)
+    return c.wrong_number_of_words(what->name);
+  if ((what->traits & command::grows) != 0 && limits_.memory != 0 && keys_.memory() > limits_.memory)
+    return c.out.error("OOM command not allowed when used memory > 'maxmemory'.");
+  ++commands_run_;
+  const std::size_t before = to.pending();
+  try {
+    what->run(c);
+  } catch (const std::bad_alloc&) {
+    to.truncate(before);
+    c.out.error("OOM there is no memory for this");
+  }
+}
+
+void engine::refuse_unknown(call& c) {
+  std::string shown;
+  for (std::size_t i = 1; i < c.words.size() && shown.size() < 128; ++i)
+    shown += fmt::format("'{}' ", printable(c.words[i], 128 - shown.size()));
+  c.out.error(fmt::format("ERR unknown command '{}', with args beginning with: {}",
+                          printable(c.words.name(), 128), shown));
+}
+
+void engine::reset_counters() noexcept {
+  commands_run_ = 0;
+  keys_.reset_counters();
+}
+
+}  // namespace kv
