@@ -29,10 +29,7 @@ void reset(call& c) {
 }
 
 void select(call& c) {
-  const auto number = c.integer(1);
-  if (!number) return;
-  if (*number != 0) return c.out.error("ERR DB index is out of range");
-  c.out.ok();
+  if (c.is_our_database(1)) c.out.ok();
 }
 
 void auth(call& c) {
@@ -62,7 +59,7 @@ void hello(call& c) {
     if (is_word(c.words[i], "SETNAME") && i + 1 < c.words.size()) {
       if (!set_name(c, c.words[++i])) return;
     } else {
-      return c.out.error(fmt::format("ERR Syntax error in HELLO option '{}'", c.words[i]));
+      return c.out.error(fmt::format("ERR Syntax error in HELLO option '{}'", printable(c.words[i])));
     }
   }
   c.out.array(14);

@@ -34,6 +34,10 @@ struct call {
   // A number among the words; nothing if it is none, and then the error is answered.
   [[nodiscard]] std::optional<std::int64_t> integer(std::size_t i);
 
+  // The number of a database, of which there is one: false if it is no number, or another's, and then that is
+  // answered.
+  [[nodiscard]] bool is_our_database(std::size_t i);
+
   void syntax_error() { out.error("ERR syntax error"); }
   void wrong_number_of_words(std::string_view command);
   // Of a command of commands, such as CONFIG.
@@ -53,6 +57,9 @@ struct command {
 };
 
 [[nodiscard]] bool is_word(std::string_view text, std::string_view capitals) noexcept;
+
+// Of a client's word what may stand in an error: one line of C's text, at most so many bytes.
+[[nodiscard]] std::string printable(std::string_view text, std::size_t most = std::string_view::npos);
 
 // By what they are about.
 [[nodiscard]] std::span<const command> string_commands() noexcept;

@@ -6,16 +6,12 @@
 #include <new>
 
 namespace kv {
-namespace {
 
-// As C prints it, on one line.
 std::string printable(std::string_view text, std::size_t most) {
   std::string out(text.substr(0, std::min(most, std::min(text.find('\0'), text.size()))));
   std::ranges::replace_if(out, [](char c) { return c == '\r' || c == '\n'; }, ' ');
   return out;
 }
-
-}  // namespace
 
 bool is_word(std::string_view text, std::string_view capitals) noexcept {
   return std::ranges::equal(text, capitals,
@@ -26,6 +22,16 @@ std::optional<std::int64_t> call::integer(std::size_t i) {
   const auto value = integer_of(words[i]);
   if (!value) out.error("ERR value is not an integer or out of range");
   return value;
+}
+
+bool call::is_our_database(std::size_t i) {
+  const auto number = integer(i);
+  if (!number) return false;
+  if (*number < INT32_MIN || *number > INT32_MAX)
+    out.error("ERR value is out of range, value must between -2147483648 and 2147483647");
+  else if (*number != 0)
+    out.error("ERR DB index is out of range");
+  return *number == 0;
 }
 
 void call::wrong_number_of_words(std::string_view command) {

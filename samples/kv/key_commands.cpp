@@ -1,5 +1,6 @@
-#include <algorithm>
-#include <charconv>
+#include <cctype>
+#include <cerrno>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -61,9 +62,7 @@ void copy(call& c) {
     if (is_word(c.words[i], "REPLACE")) {
       replaces = true;
     } else if (is_word(c.words[i], "DB") && i + 1 < c.words.size()) {
-      const auto number = c.integer(++i);
-      if (!number) return;
-      if (*number != 0) return c.out.error("ERR DB index is out of range");
+      if (!c.is_our_database(++i)) return;
     } else {
       return c.syntax_error();
     }
@@ -85,11 +84,14 @@ void keys(call& c) {
   for (const std::string_view key : found) c.out.bulk(key);
 }
 
+// Read as liberally as clients are used to. Nothing if it is none; that is answered then.
 std::optional<std::uint64_t> cursor_of(call& c) {
-  const std::string_view text = c.words[1];
-  std::uint64_t cursor = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), cursor);
-  if (error == std::errc() && stop == text.data() + text.size()) return cursor;
+  const std::string text(c.words[1]);
+  char* stop = nullptr;
+  errno = 0;
+  const std::uint64_t cursor = std::strtoull(text.c_str(), &stop, 10);
+  const bool starts_with_space = std::isspace(static_cast<unsigned char>(text.c_str()[0])) != 0;
+  if (!starts_with_space && *stop == '\0' && errno != ERANGE) return cursor;
   c.out.error("ERR invalid cursor");
   return std::nullopt;
 }

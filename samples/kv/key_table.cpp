@@ -50,13 +50,14 @@ void key_table::set_buckets(std::uint64_t count) noexcept {
 }
 
 item** key_table::find(std::uint64_t hash, std::string_view key) noexcept {
-  // Of all tags at once, those that are equal: a byte of `differs` is 0 there. A borrow may mark one too
-  // many.
+  // Of all tags at once, those that are equal: the high bit of a byte of `equal` is set where `differs` is 0.
   constexpr std::uint64_t each = 0x0101010101010101;
+  constexpr std::uint64_t low_bits = 0x7f * each;
   const std::uint64_t pattern = each * tag_of(hash);
   for (bucket* b = &at(index_of(hash)); b != nullptr; b = b->more) {
     const std::uint64_t differs = std::bit_cast<std::uint64_t>(b->tags) ^ pattern;
-    for (std::uint64_t equal = (differs - each) & ~differs & (each << 7); equal != 0; equal &= equal - 1) {
+    for (std::uint64_t equal = ~(((differs & low_bits) + low_bits) | differs | low_bits); equal != 0;
+         equal &= equal - 1) {
       item*& it = b->items[static_cast<std::size_t>(std::countr_zero(equal)) / 8];
       if (it->key() == key) return &it;
     }
