@@ -59,7 +59,7 @@ void hello(call& c) {
     if (is_word(c.words[i], "SETNAME") && i + 1 < c.words.size()) {
       if (!set_name(c, c.words[++i])) return;
     } else {
-      return c.out.error(fmt::format("ERR Syntax error in HELLO option '{}'", printable(c.words[i])));
+      return c.out.error(fmt::format("ERR Syntax error in HELLO option '{}'", up_to_nul(c.words[i])));
     }
   }
   c.out.array(14);

@@ -58,8 +58,9 @@ struct command {
 
 [[nodiscard]] bool is_word(std::string_view text, std::string_view capitals) noexcept;
 
-// Of a client's word what may stand in an error: one line of C's text, at most so many bytes.
-[[nodiscard]] std::string printable(std::string_view text, std::size_t most = std::string_view::npos);
+// What an error shows of a client's word: as C prints it, at most so many bytes.
+[[nodiscard]] std::string_view up_to_nul(std::string_view text,
+                                         std::size_t most = std::string_view::npos) noexcept;
 
 // By what they are about.
 [[nodiscard]] std::span<const command> string_commands() noexcept;

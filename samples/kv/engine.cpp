@@ -7,10 +7,8 @@
 
 namespace kv {
 
-std::string printable(std::string_view text, std::size_t most) {
-  std::string out(text.substr(0, std::min(most, std::min(text.find('\0'), text.size()))));
-  std::ranges::replace_if(out, [](char c) { return c == '\r' || c == '\n'; }, ' ');
-  return out;
+std::string_view up_to_nul(std::string_view text, std::size_t most) noexcept {
+  return text.substr(0, std::min(most, text.find('\0')));
 }
 
 bool is_word(std::string_view text, std::string_view capitals) noexcept {
@@ -42,7 +40,7 @@ void call::unknown_subcommand() {
   std::string group(words.name());
   for (char& letter : group)
     letter = letter >= 'a' && letter <= 'z' ? static_cast<char>(letter - 32) : letter;
-  out.error(fmt::format("ERR unknown subcommand '{}'. Try {} HELP.", printable(words[1], 128), group));
+  out.error(fmt::format("ERR unknown subcommand '{}'. Try {} HELP.", up_to_nul(words[1], 128), group));
 }
 
 void engine::run(const arguments& words, client_state& client, weir::write_buffer& to) {
@@ -67,9 +65,9 @@ void engine::run(const arguments& words, client_state& client, weir::write_buffe
 void engine::refuse_unknown(call& c) {
   std::string shown;
   for (std::size_t i = 1; i < c.words.size() && shown.size() < 128; ++i)
-    shown += fmt::format("'{}' ", printable(c.words[i], 128 - shown.size()));
+    shown += fmt::format("'{}' ", up_to_nul(c.words[i], 128 - shown.size()));
   c.out.error(fmt::format("ERR unknown command '{}', with args beginning with: {}",
-                          printable(c.words.name(), 128), shown));
+                          up_to_nul(c.words.name(), 128), shown));
 }
 
 void engine::reset_counters() noexcept {

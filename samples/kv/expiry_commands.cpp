@@ -27,7 +27,7 @@ std::optional<conditions> read_conditions(call& c) {
     else if (is_word(c.words[i], "LT"))
       o.if_earlier = true;
     else
-      return c.out.error(fmt::format("ERR Unsupported option {}", printable(c.words[i]))), std::nullopt;
+      return c.out.error(fmt::format("ERR Unsupported option {}", up_to_nul(c.words[i]))), std::nullopt;
   }
   if (o.if_none && (o.if_any || o.if_later || o.if_earlier))
     return c.out.error("ERR NX and XX, GT or LT options at the same time are not compatible"), std::nullopt;

@@ -1,6 +1,7 @@
 #pragma once
 // kv: answers in RESP2, written where they will be sent from.
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -18,8 +19,16 @@ class reply {
   void null() { out_.write("$-1\r\n"); }
   void null_array() { out_.write("*-1\r\n"); }
   void simple(std::string_view text) { line('+', text); }
-  // `text` begins with its kind, "ERR" or another word in capitals.
-  void error(std::string_view text) { line('-', text); }
+  // `text` begins with its kind, "ERR" or another word in capitals. Line ends, which a client may have sent,
+  // would forge another answer: they become spaces.
+  void error(std::string_view text) {
+    text = text.substr(0, text.find_last_not_of("\r\n") + 1);
+    char* const start = out_.reserve(1 + text.size() + 2);
+    *start = '-';
+    char* const end = copy(start + 1, text);
+    std::replace_if(start, end, [](char c) { return c == '\r' || c == '\n'; }, ' ');
+    out_.commit(copy(end, "\r\n"));
+  }
   void integer(std::int64_t value) { line(':', text_of(value).view()); }
   void array(std::size_t size) { line('*', text_of(static_cast<std::int64_t>(size)).view()); }
   void bulk(std::string_view text) {

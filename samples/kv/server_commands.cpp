@@ -93,7 +93,7 @@ void config_set(call& c) {
     const option* const what = std::ranges::find(options, name, &option::name);
     if (what == std::end(options))
       return c.out.error(fmt::format("ERR Unknown option or number of arguments for CONFIG SET - '{}'",
-                                     printable(c.words[i])));
+                                     up_to_nul(c.words[i])));
     if (const auto why = refusal(what, c.words[i + 1]); !why.empty())
       return c.out.error(
           fmt::format("ERR CONFIG SET failed (possibly related to argument '{}') - {}", name, why));

@@ -6,11 +6,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 import sample
-from resp import Client, Error, request
+from resp import Client, Error
 from sample import Sample, connect
 
 SEED = int(os.environ.get("KV_TEST_SEED", 0)) or random.SystemRandom().randrange(1, 1 << 32)
@@ -29,8 +28,8 @@ BITPOS k bit | BITPOS k bit n | BITPOS k bit n n | BITPOS k bit n n unit
 BITOP bitop k k | BITOP bitop k k k | BITOP bitop k k k k
 DEL k | DEL k k | UNLINK k k | EXISTS k k k | TOUCH k k | TYPE k
 RENAME k k | RENAMENX k k | COPY k k | COPY k k copyoption | COPY k k copyoption copyoption
-EXPIRE k n | EXPIRE k secs | EXPIRE k secs condition | EXPIRE k secs condition condition | PEXPIRE k msecs
-PEXPIRE k n condition | EXPIREAT k when | EXPIREAT k when condition | PEXPIREAT k pwhen | PEXPIREAT k n condition
+EXPIRE k secs | EXPIRE k secs condition | EXPIRE k secs condition condition | PEXPIRE k msecs
+PEXPIRE k msecs condition | EXPIREAT k when | EXPIREAT k when condition | PEXPIREAT k pwhen | PEXPIREAT k pwhen condition
 TTL k | PTTL k | EXPIRETIME k | PEXPIRETIME k | PERSIST k
 KEYS pattern | KEYS * | SCAN 0 COUNT 1000 | SCAN 0 COUNT 1000 MATCH pattern | SCAN 0 COUNT 1000 TYPE string
 SCAN 0 TYPE list COUNT 1000 | SCAN n | SCAN 0 COUNT n | SCAN 0 scanoption
@@ -136,10 +135,10 @@ def comparable(words, reply):
     name = str(words[0]).upper()
     if isinstance(reply, Error):
         return reply
-    if name == "KEYS":
-        return sorted(reply)
+    if name == "KEYS":  # redis-server has no pattern but * that an empty key matches, not even **
+        return sorted(filter(None, reply))
     if name == "SCAN":  # cursors and parts are each server's own; a scan in one step is not
-        return [reply[0], sorted(reply[1])] if words[1] == "0" and "1000" in words else type(reply)
+        return [reply[0], sorted(filter(None, reply[1]))] if words[1] == "0" and "1000" in words else type(reply)
     return reply
 
 
@@ -147,8 +146,7 @@ def same(words, ours, theirs):
     name = str(words[0]).upper()
     if name in ("TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME") and isinstance(ours, int) and isinstance(theirs, int):
         # Both set it at a moment of their own. What is left of it, and what was left out, must not differ.
-        return ours == theirs if min(ours, theirs) < 0 else abs(ours - theirs) <= (10 if name.endswith("XPIRETIME") and
-                                                                                   name[0] == "E" or name == "TTL" else 10_000)
+        return ours == theirs if min(ours, theirs) < 0 else abs(ours - theirs) <= (10_000 if name[0] == "P" else 10)
     return comparable(words, ours) == comparable(words, theirs)
 
 
@@ -206,7 +204,7 @@ class Differential(unittest.TestCase):
 
     def test_every_command_with_every_number_of_words(self):
         ours, theirs = self.both()
-        script = [[name] + ["1"] * count for name in NAMES if name != "SUBSCRIBE" for count in range(7)]
+        script = [[name] + ["100000"] * count for name in NAMES for count in range(7)]
         with ours, theirs:
             self.compare(ours, theirs, [["FLUSHALL"]] + script, "words")
 
