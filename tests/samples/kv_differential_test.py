@@ -65,9 +65,10 @@ class Writer:
                            str(r.randrange(-1000, 1000)))
 
     def time(self, unit, start):
+        """No two are equal: which of two deadlines is later must not depend on how fast a server was."""
         r = self.random
-        return self.one_of(r.randrange(1000, 100000) * unit + start, r.randrange(1000, 100000) * unit + start,
-                           FAR * unit, 0, -1, "x", (1 << 63) - 1, 1 << 62, -(1 << 62), 1 << 63)
+        return self.one_of(r.randrange(1000, 10 ** 9) * unit + start, r.randrange(1000, 10 ** 9) * unit + start, 0, -1, "x",
+                           (1 << 63) - 1, r.randrange(1 << 61, 1 << 62), -(1 << 62), 1 << 63)
 
     def timed(self):
         return self.one_of(("EX", self.time(1, 0)), ("PX", self.time(1000, 0)), ("EXAT", self.time(1, FAR)),
