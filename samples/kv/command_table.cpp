@@ -16,11 +16,26 @@ command_table::command_table() {
   }
 }
 
+// `name` has 1 to longest_name bytes. Loads that overlap instead of a loop.
 command_table::folded command_table::fold(std::string_view name) noexcept {
-  std::array<std::uint64_t, 2> halves{};
-  std::memcpy(halves.data(), name.data(), name.size());
+  const auto load = [&name]<class Word>(Word word, std::size_t at) {
+    std::memcpy(&word, name.data() + at, sizeof word);
+    return std::uint64_t{word};
+  };
+  const std::size_t size = name.size();
+  std::uint64_t first = 0;
+  std::uint64_t second = 0;
+  if (size > 8) {
+    first = load(std::uint64_t{}, 0);
+    second = load(std::uint64_t{}, size - 8) >> (8 * (16 - size));
+  } else if (size >= 4) {
+    first = load(std::uint32_t{}, 0) | load(std::uint32_t{}, size - 4) << (8 * (size - 4));
+  } else {
+    for (const std::size_t at : {std::size_t{0}, size / 2, size - 1})
+      first |= load(std::uint8_t{}, at) << (8 * at);
+  }
   constexpr std::uint64_t small = 0x2020202020202020;
-  return {halves[0] | small, halves[1] | small, name.size()};
+  return {first | small, second | small, size};
 }
 
 std::size_t command_table::place_of(const folded& name) noexcept {

@@ -36,7 +36,7 @@ std::optional<long double> real_of(std::string_view text) noexcept {
 }
 
 number_text<24> text_of(std::int64_t value) noexcept {
-  number_text<24> out{};
+  number_text<24> out;
   out.size = static_cast<std::size_t>(std::to_chars(out.digits, out.digits + sizeof out.digits, value).ptr -
                                       out.digits);
   return out;

@@ -56,24 +56,24 @@ class request_parser {
   result parse(std::string_view in);
 
   // After `complete`, until the next call: the words, and how many bytes the request takes.
-  [[nodiscard]] arguments words() const noexcept { return {base_, slices_.data(), slices_.size()}; }
+  [[nodiscard]] arguments words() const noexcept { return {base_, slices_.data(), count_}; }
   [[nodiscard]] std::size_t size() const noexcept { return at_; }
 
   // After `refused`: what to answer. There is no way to find the next request.
   [[nodiscard]] const std::string& error() const noexcept { return error_; }
 
  private:
+  enum class line : std::uint8_t { whole, incomplete, wrong };
+
+  void begin_anew();
   result begin(std::string_view in);
+  void take_short_words(std::string_view in) noexcept;
   result parse_inline(std::string_view in);
   result refuse(std::string text);
-  bool split_line(std::string_view line);
-  // A number between its mark and the end of the line. `found` false: more must come.
-  struct number {
-    bool found;
-    bool valid;
-    std::int64_t value;
-  };
-  number read_number(std::string_view in) noexcept;
+  bool split_line(std::string_view text);
+  void add_word(std::size_t at, std::size_t size);
+  // The number between its mark, at at_, and the end of the line, behind which at_ is then.
+  line read_number(std::string_view in, std::int64_t& value) noexcept;
 
   static constexpr std::int64_t unknown = -1;
 
@@ -83,7 +83,8 @@ class request_parser {
   std::int64_t bulk_ = unknown;  // bytes of the word under way
   bool over_ = true;             // the next call begins a request
   const char* base_ = nullptr;
-  std::vector<arguments::slice> slices_;
+  std::vector<arguments::slice> slices_;  // of which the first are used
+  std::size_t count_ = 0;
   std::string unquoted_;  // of a typed line, whose words are not what was typed
   std::string error_;
 };
