@@ -8,7 +8,7 @@
 namespace kv {
 
 key_hash::key_hash() {
-  if (::getrandom(secret_.data(), secret_.size(), 0) != static_cast<ssize_t>(secret_.size()))
+  if (::getrandom(&secret_, sizeof secret_, 0) != static_cast<ssize_t>(sizeof secret_))
     throw std::system_error(errno, std::generic_category(), "no random key for the hash table");
 }
 

@@ -2,6 +2,7 @@
 // kv: answers in RESP2, written where they will be sent from.
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <string_view>
 
@@ -32,10 +33,9 @@ class reply {
   void integer(std::int64_t value) { line(':', text_of(value).view()); }
   void array(std::size_t size) { line('*', text_of(static_cast<std::int64_t>(size)).view()); }
   void bulk(std::string_view text) {
-    const auto size = text_of(static_cast<std::int64_t>(text.size()));
-    char* at = out_.reserve(1 + size.size + 2 + text.size() + 2);
+    char* at = out_.reserve(text.size() + 32);
     *at++ = '$';
-    at = copy(at, size.view());
+    at = std::to_chars(at, at + 20, text.size()).ptr;
     at = copy(at, "\r\n");
     at = copy(at, text);
     out_.commit(copy(at, "\r\n"));
