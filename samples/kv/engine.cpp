@@ -45,14 +45,49 @@ void call::unknown_subcommand() {
 
 void engine::run(const arguments& words, client_state& client, weir::write_buffer& to) {
   call c{words, *this, keys_, client, reply(to)};
-  const command* const what = commands_.find(words.name());
+  run(commands_.find(words.name()), c);
+}
+
+std::size_t engine::run_batch(client_state& client, weir::write_buffer& to, std::size_t most_bytes) {
+  std::size_t ran = 0;
+  if (batch_.size() > 1) fetch_ahead();
+  for (request_batch::request& each : batch_) {
+    if (client.leaves || to.pending() >= most_bytes) break;
+    ++ran;
+    if (each.words.size() == 0) continue;
+    call c{each.words, *this, keys_, client, reply(to)};
+    if (batch_.size() == 1) each.what = commands_.find(each.words.name());
+    keys_.expect(each.key, each.hash);
+    run(each.what, c);
+  }
+  keys_.expect({}, 0);
+  batch_.clear();
+  return ran;
+}
+
+void engine::fetch_ahead() noexcept {
+  for (request_batch::request& each : batch_) {
+    if (each.words.size() == 0) continue;
+    each.what = commands_.find(each.words.name());
+    if (each.what == nullptr || each.what->first_key == 0) continue;
+    const auto place = static_cast<std::size_t>(each.what->first_key);
+    if (place >= each.words.size()) continue;
+    each.key = each.words[place];
+    each.hash = keys_.fetch(each.key);
+  }
+  for (const request_batch::request& each : batch_)
+    if (!each.key.empty()) keys_.fetch_item(each.hash);
+}
+
+void engine::run(const command* what, call& c) {
   if (what == nullptr) return refuse_unknown(c);
-  const int count = static_cast<int>(words.size());
+  const int count = static_cast<int>(c.words.size());
   if (what->words >= 0 ? count != what->words : count < -what->words)
     return c.wrong_number_of_words(what->name);
   if ((what->traits & command::grows) != 0 && limits_.memory != 0 && keys_.memory() > limits_.memory)
     return c.out.error("OOM command not allowed when used memory > 'maxmemory'.");
   ++commands_run_;
+  weir::write_buffer& to = c.out.buffer();
   const std::size_t before = to.pending();
   try {
     what->run(c);

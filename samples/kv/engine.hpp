@@ -10,6 +10,7 @@
 
 #include "command_table.hpp"
 #include "keyspace.hpp"
+#include "request_batch.hpp"
 
 namespace kv {
 
@@ -29,7 +30,14 @@ class engine {
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
 
-  // Runs one request and writes its answer. `words` may point into what `to` is not.
+  // For requests of one client at a time.
+  [[nodiscard]] request_batch& batch() noexcept { return batch_; }
+
+  // Runs the batch and writes the answers, until the client leaves or there are so many bytes of them.
+  // Returns how many requests it has run; the batch is empty then.
+  std::size_t run_batch(client_state& client, weir::write_buffer& to, std::size_t most_bytes);
+
+  // Runs one request.
   void run(const arguments& words, client_state& client, weir::write_buffer& to);
 
   // Before each batch of requests.
@@ -59,10 +67,13 @@ class engine {
  private:
   static constexpr std::size_t expired_at_a_time = 500;
 
+  void fetch_ahead() noexcept;
+  void run(const command* what, call& c);
   void refuse_unknown(call& c);
 
   keyspace keys_;
   command_table commands_;
+  request_batch batch_;
   engine_limits limits_;
   std::uint64_t commands_run_ = 0;
   milliseconds_since_1970 started_ = 0;  // when time was first told

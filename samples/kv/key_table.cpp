@@ -50,19 +50,23 @@ void key_table::set_buckets(std::uint64_t count) noexcept {
 }
 
 item** key_table::find(std::uint64_t hash, std::string_view key) noexcept {
-  // Of all tags at once, those that are equal: the high bit of a byte of `equal` is set where `differs` is 0.
-  constexpr std::uint64_t each = 0x0101010101010101;
-  constexpr std::uint64_t low_bits = 0x7f * each;
-  const std::uint64_t pattern = each * tag_of(hash);
-  for (bucket* b = &at(index_of(hash)); b != nullptr; b = b->more) {
-    const std::uint64_t differs = std::bit_cast<std::uint64_t>(b->tags) ^ pattern;
-    for (std::uint64_t equal = ~(((differs & low_bits) + low_bits) | differs | low_bits); equal != 0;
-         equal &= equal - 1) {
-      item*& it = b->items[static_cast<std::size_t>(std::countr_zero(equal)) / 8];
+  for (bucket* b = &at(index_of(hash)); b != nullptr; b = b->more)
+    for (std::uint64_t equal = equal_tags(*b, hash); equal != 0; equal &= equal - 1) {
+      item*& it = b->items[slot_of(equal)];
       if (it->key() == key) return &it;
     }
-  }
   return nullptr;
+}
+
+// The first that has the tag: nearly always it is the one, and if not, nothing is lost.
+void key_table::fetch_item(std::uint64_t hash) const noexcept {
+  constexpr std::size_t cache_line = 64;
+  constexpr std::size_t lines = 3;
+  const bucket& b = at(index_of(hash));
+  const std::uint64_t equal = equal_tags(b, hash);
+  if (equal == 0) return;
+  const char* const it = reinterpret_cast<const char*>(b.items[slot_of(equal)]);
+  for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(it + i * cache_line);
 }
 
 void key_table::insert(std::uint64_t hash, item* it) {

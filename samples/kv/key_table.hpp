@@ -34,6 +34,10 @@ class key_table {
   // the next insertion or removal.
   [[nodiscard]] item** find(std::uint64_t hash, std::string_view key) noexcept;
 
+  // Ask for memory that find() and the user of what it finds will look at.
+  void fetch_bucket(std::uint64_t hash) const noexcept { __builtin_prefetch(&at(index_of(hash))); }
+  void fetch_item(std::uint64_t hash) const noexcept;
+
   // Of a key that is not there. Errors: std::bad_alloc, and the item is the caller's.
   void insert(std::uint64_t hash, item* it);
 
@@ -111,6 +115,17 @@ class key_table {
   template <class See>
   void each_in(std::uint64_t i, See&& see) const {
     each_in(i, see);
+  }
+
+  // A byte whose high bit is set for each slot whose tag is the hash's.
+  [[nodiscard]] static std::uint64_t equal_tags(const bucket& b, std::uint64_t hash) noexcept {
+    constexpr std::uint64_t each = 0x0101010101010101;
+    constexpr std::uint64_t low_bits = 0x7f * each;
+    const std::uint64_t differs = std::bit_cast<std::uint64_t>(b.tags) ^ each * tag_of(hash);
+    return ~(((differs & low_bits) + low_bits) | differs | low_bits);
+  }
+  [[nodiscard]] static std::size_t slot_of(std::uint64_t equal) noexcept {
+    return static_cast<std::size_t>(std::countr_zero(equal)) / 8;
   }
 
   static std::uint64_t next_in_scan(std::uint64_t cursor, std::uint64_t mask) noexcept;

@@ -14,7 +14,7 @@ item** keyspace::place_of(std::uint64_t hash, std::string_view key) noexcept {
 }
 
 item* keyspace::peek(std::string_view key) noexcept {
-  item** const place = place_of(table_.hash_of(key), key);
+  item** const place = place_of(hash_of(key), key);
   return place == nullptr ? nullptr : *place;
 }
 
@@ -32,7 +32,7 @@ void keyspace::set_keeping(std::string_view key, std::string_view value) {
 }
 
 void keyspace::store(std::string_view key, std::string_view value, expiry when, bool keeps_expiry) {
-  const std::uint64_t hash = table_.hash_of(key);
+  const std::uint64_t hash = hash_of(key);
   item** const place = place_of(hash, key);
   if (place != nullptr && keeps_expiry && (*place)->expires()) when = (*place)->due().at;
 
@@ -80,7 +80,7 @@ void keyspace::replace(item** place, item_owner fresh, expiry when) {
 }
 
 item& keyspace::resize(std::string_view key, std::size_t size) {
-  const std::uint64_t hash = table_.hash_of(key);
+  const std::uint64_t hash = hash_of(key);
   item** const place = place_of(hash, key);
   if (place == nullptr) {
     item_owner fresh(item::make(key, size, false));
@@ -101,7 +101,7 @@ item& keyspace::resize(std::string_view key, std::size_t size) {
 }
 
 void keyspace::set_expiry(std::string_view key, expiry when) {
-  item** const place = place_of(table_.hash_of(key), key);
+  item** const place = place_of(hash_of(key), key);
   if (place == nullptr) return;
   item& it = **place;
   if (it.expires() && when) {
@@ -115,7 +115,7 @@ void keyspace::set_expiry(std::string_view key, expiry when) {
 }
 
 bool keyspace::erase(std::string_view key) noexcept {
-  const std::uint64_t hash = table_.hash_of(key);
+  const std::uint64_t hash = hash_of(key);
   item** const place = place_of(hash, key);
   if (place == nullptr) return false;
   erase(hash, place);

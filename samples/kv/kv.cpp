@@ -40,22 +40,34 @@ class guest {
 
   // Runs the requests that are complete.
   progress run(std::string_view input, weir::write_buffer& answers) {
+    using result = kv::request_parser::result;
     std::size_t done = 0;
     host_.set_time(now());
     parser_.set_longest_bulk(host_.limits().longest_string);
-    while (done < input.size() && !state_.leaves) {
-      if (answers.pending() >= most_unsent) return {done, true};
-      const auto result = parser_.parse(input.substr(done));
-      if (result == kv::request_parser::result::incomplete) break;
-      if (result == kv::request_parser::result::refused) {
+    for (;;) {
+      kv::request_batch& batch = host_.batch();
+      std::size_t parsed = done;
+      result last;
+      do {
+        last = parser_.parse(input.substr(parsed));
+        if (last != result::complete) break;
+        parsed += parser_.size();
+      } while (batch.add(parser_.words(), parsed, parser_.is_in_place()));
+
+      const std::size_t wanted = batch.size();
+      const std::size_t ran = host_.run_batch(state_, answers, most_unsent);
+      if (ran < wanted) {
+        parser_.start_over();
+        return {ran == 0 ? done : batch[ran - 1].end, !state_.leaves};
+      }
+      done = parsed;
+      if (last == result::complete) continue;
+      if (last == result::refused && !state_.leaves) {
         kv::reply(answers).error("ERR " + parser_.error());
         state_.leaves = true;
-        break;
       }
-      done += parser_.size();
-      if (parser_.words().size() != 0) host_.run(parser_.words(), state_, answers);
+      return {done, false};
     }
-    return {done, false};
   }
 
   [[nodiscard]] bool leaves() const noexcept { return state_.leaves; }

@@ -1,6 +1,7 @@
 #pragma once
 // kv: requests out of bytes, where they lie: RESP arrays of bulk strings, and lines typed by hand.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -17,6 +18,7 @@ class arguments {
     std::uint32_t size;
   };
 
+  arguments() = default;
   arguments(const char* base, const slice* first, std::size_t count) noexcept
       : base_(base), first_(first), count_(count) {}
 
@@ -26,10 +28,16 @@ class arguments {
   }
   [[nodiscard]] std::string_view name() const noexcept { return (*this)[0]; }
 
+  // The same words, whose places are kept at `to`.
+  [[nodiscard]] arguments copied_to(slice* to) const noexcept {
+    std::copy_n(first_, count_, to);
+    return {base_, to, count_};
+  }
+
  private:
-  const char* base_;
-  const slice* first_;
-  std::size_t count_;
+  const char* base_ = nullptr;
+  const slice* first_ = nullptr;
+  std::size_t count_ = 0;
 };
 
 // Problem: a request may come in any number of pieces, and may claim sizes that never come. The parser looks
@@ -58,6 +66,11 @@ class request_parser {
   // After `complete`, until the next call: the words, and how many bytes the request takes.
   [[nodiscard]] arguments words() const noexcept { return {base_, slices_.data(), count_}; }
   [[nodiscard]] std::size_t size() const noexcept { return at_; }
+  // Whether the words lie in what was parsed, so that they stay there.
+  [[nodiscard]] bool is_in_place() const noexcept { return base_ != unquoted_.data(); }
+
+  // Forgets what it has seen: the next call begins a request.
+  void start_over() noexcept { over_ = true; }
 
   // After `refused`: what to answer. There is no way to find the next request.
   [[nodiscard]] const std::string& error() const noexcept { return error_; }
