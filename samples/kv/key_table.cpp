@@ -10,7 +10,7 @@ namespace {
 constexpr std::uint64_t fewest_buckets = 16;
 
 // In halves of an item for each bucket: beyond the first the table grows, below the second it shrinks.
-constexpr std::uint64_t most_halves = 9;
+constexpr std::uint64_t most_halves = 8;
 constexpr std::uint64_t fewest_halves = 3;
 
 std::uint64_t reversed(std::uint64_t v) noexcept {
@@ -24,25 +24,36 @@ std::uint64_t reversed(std::uint64_t v) noexcept {
 
 key_table::key_table(const key_hash& hash) : hash_(hash) { clear(); }
 
-key_table::~key_table() {
-  for (std::uint64_t i = 0; i < buckets_; ++i) {
-    each_in(i, [](item& it) { item::free(&it); });
-    for (bucket* spilled = at(i).more; spilled != nullptr;) delete std::exchange(spilled, spilled->more);
-  }
+key_table::~key_table() { free_items(); }
+
+void key_table::free_items() noexcept {
+  for_each([](item& it) { item::free(&it); });
 }
 
 void key_table::clear() {
   auto first = std::make_unique<segment>();
-  for (std::uint64_t i = 0; i < buckets_; ++i) {
-    each_in(i, [](item& it) { item::free(&it); });
-    for (bucket* spilled = at(i).more; spilled != nullptr;) delete std::exchange(spilled, spilled->more);
-  }
+  free_items();
   segments_.clear();
   segments_.shrink_to_fit();
   segments_.push_back(std::move(first));
-  size_ = spilled_ = 0;
+  spilled_segments_.clear();
+  free_spilled_ = nullptr;
+  size_ = 0;
   set_buckets(fewest_buckets);
 }
+
+// Buckets behind buckets come from segments too: one by one their alignment would cost as much as they hold.
+key_table::bucket* key_table::take_spilled() {
+  if (free_spilled_ == nullptr) {
+    spilled_segments_.push_back(std::make_unique<segment>());
+    for (bucket& each : *spilled_segments_.back()) give_back(&each);
+  }
+  bucket* const taken = std::exchange(free_spilled_, free_spilled_->more);
+  taken->more = nullptr;
+  return taken;
+}
+
+void key_table::give_back(bucket* spilled) noexcept { spilled->more = std::exchange(free_spilled_, spilled); }
 
 void key_table::set_buckets(std::uint64_t count) noexcept {
   buckets_ = count;
@@ -109,9 +120,8 @@ void key_table::make_room(bucket& in, std::size_t count) {
     if (room >= count) return;
   }
   for (; room < count; room += slots) {
-    last->more = new bucket;
+    last->more = take_spilled();
     last = last->more;
-    ++spilled_;
   }
 }
 
@@ -123,8 +133,7 @@ void key_table::drop_empty(bucket& in) noexcept {
       continue;
     }
     b->more = next->more;
-    delete next;
-    --spilled_;
+    give_back(next);
   }
 }
 
@@ -172,7 +181,7 @@ std::uint64_t key_table::next_in_scan(std::uint64_t cursor, std::uint64_t mask) 
 }
 
 std::size_t key_table::memory() const noexcept {
-  return segments_.size() * sizeof(segment) + spilled_ * sizeof(bucket);
+  return (segments_.size() + spilled_segments_.size()) * sizeof(segment);
 }
 
 }  // namespace kv

@@ -137,12 +137,17 @@ class key_table {
   void split();
   void merge() noexcept;
 
+  [[nodiscard]] bucket* take_spilled();
+  void give_back(bucket* spilled) noexcept;
+  void free_items() noexcept;
+
   const key_hash& hash_;
   std::vector<std::unique_ptr<segment>> segments_;
+  std::vector<std::unique_ptr<segment>> spilled_segments_;
+  bucket* free_spilled_ = nullptr;
   std::uint64_t buckets_ = 0;
   std::uint64_t low_ = 0;  // the greatest power of two not beyond buckets_
   std::size_t size_ = 0;
-  std::size_t spilled_ = 0;  // buckets behind buckets
 };
 
 }  // namespace kv
