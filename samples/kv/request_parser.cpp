@@ -33,7 +33,7 @@ char unescaped(char c) {
 
 }  // namespace
 
-void request_parser::begin_anew() {
+inline void request_parser::begin_anew() {
   over_ = false;
   at_ = count_ = 0;
   words_left_ = bulk_ = unknown;
@@ -44,8 +44,15 @@ void request_parser::begin_anew() {
 request_parser::result request_parser::parse(std::string_view in) {
   if (over_) begin_anew();
   base_ = in.data();
-  if (words_left_ == unknown)
-    if (const result r = begin(in); r != result::complete || over_) return r;
+  if (words_left_ == unknown) {
+    // Nearly always a few words in an array.
+    if (in.size() >= 4 && in[0] == '*' && in[1] >= '1' && in[1] <= '9' && in[2] == '\r') {
+      words_left_ = in[1] - '0';
+      at_ = 4;
+    } else if (const result r = begin(in); r != result::complete || over_) {
+      return r;
+    }
+  }
 
   if (bulk_ == unknown) take_short_words(in);
   while (words_left_ > 0) {
@@ -74,11 +81,6 @@ request_parser::result request_parser::parse(std::string_view in) {
 request_parser::result request_parser::begin(std::string_view in) {
   if (in.empty()) return result::incomplete;
   if (in.front() != '*') return parse_inline(in);
-  if (in.size() >= 4 && in[1] >= '1' && in[1] <= '9' && in[2] == '\r') {
-    words_left_ = in[1] - '0';
-    at_ = 4;
-    return result::complete;
-  }
   std::int64_t count = 0;
   const line read = read_number(in, count);
   if (read == line::incomplete)
