@@ -178,6 +178,15 @@ class Protocol(unittest.TestCase):
             if memory_is_flat():
                 sample.until(lambda: server.rss() < 60 << 20, lambda: f"{server.rss() >> 20} MB are still held")
 
+    def test_without_memory_a_request_is_refused_and_the_rest_goes_on(self):
+        if sample.options.sanitized:
+            self.skipTest("a sanitizer needs more address space than this leaves")
+        with kv(before=("prlimit", f"--as={400 << 20}")) as server, Client(connect(server.address)) as client:
+            self.assertEqual(client.ask("SET", "a", "b"), "OK")
+            self.assertEqual(client.ask("SETRANGE", "a", 500_000_000, "x"), Error("OOM there is no memory for this"))
+            self.assertEqual(client.ask("SETBIT", "new", 4_000_000_000, 1), Error("OOM there is no memory for this"))
+            self.assertEqual(client.ask_all([["GET", "a"], ["EXISTS", "new"]]), [b"b", 0])
+
     def test_keys_that_nobody_asks_for_expire_too(self):
         with kv() as server, Client(connect(server.address)) as client:
             client.ask_all([["SET", i, "x", "PX", 30 + i % 50] for i in range(2000)])
