@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """The kv sample under its real clients and under bad ones. Usage: kv_test.py --build BUILD"""
+import os
 import random
+import re
 import select
 import shutil
 import subprocess
+import tempfile
 import unittest
 
 import sample
@@ -98,6 +101,22 @@ class Protocol(unittest.TestCase):
             sample.figure(f"grown by {grown / 1024:,.0f} KB meanwhile")
             if memory_is_flat():
                 self.assertLess(grown, 8 << 20)
+
+    def test_a_batch_costs_one_receive_and_one_send(self):
+        try:
+            subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=True)
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            self.skipTest("system calls cannot be traced here")
+        with tempfile.TemporaryDirectory() as folder:
+            trace = os.path.join(folder, "trace")
+            leaks = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"  # would trace as well
+            with kv(before=["strace", "-D", "-f", "-o", trace, "-e", "trace=recvfrom,sendto"],
+                    environment={"ASAN_OPTIONS": leaks}) as server, Client(connect(server.address)) as client:
+                self.assertEqual(client.ask_all([["INCR", "n"]] * 64), list(range(1, 65)))
+                client.ask_all([["GET", "n"]] * 64)
+            calls = sample.read(trace)
+        self.assertEqual(len(re.findall(r"sendto\(.*\) = [1-9]", calls)), 2, calls)
+        self.assertEqual(len(re.findall(r"recvfrom\(.*\) = [1-9]", calls)), 2, calls)
 
     def test_any_split_gives_the_same_answers(self):
         rng = random.Random(4)
