@@ -26,66 +26,91 @@ void reply_value(call& c, const item* found) {
 
 void get(call& c) { reply_value(c, c.keys.find(c.words[1])); }
 
-// The options that SET and GETEX have in common.
-struct store_options {
-  bool only_new = false;
-  bool only_there = false;
-  bool keeps_expiry = false;
-  bool wants_old = false;
-  bool persists = false;
-  expiry when;
-};
-
 enum class unit : std::uint8_t { seconds, milliseconds };
 enum class since : std::uint8_t { now, epoch };
 
-// Nothing if the words give no time to come; that is answered then.
-expiry expiry_of(call& c, std::size_t i, unit u, since s, std::string_view command) {
-  const auto given = c.integer(i);
+// A time as it is given, in the word at that place.
+struct given_time {
+  std::size_t place;
+  unit in;
+  since from;
+};
+
+// Nothing if it is not a time to come; that is answered then.
+expiry expiry_of(call& c, const given_time& time, std::string_view command) {
+  const auto given = c.integer(time.place);
   if (!given) return std::nullopt;
   std::int64_t at = *given;
   constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
-  if (at > 0 && (u == unit::milliseconds || at <= most / 1000)) {
-    if (u == unit::seconds) at *= 1000;
-    if (s == since::epoch) return at;
+  if (at > 0 && (time.in == unit::milliseconds || at <= most / 1000)) {
+    if (time.in == unit::seconds) at *= 1000;
+    if (time.from == since::epoch) return at;
     if (at <= most - c.keys.now()) return at + c.keys.now();
   }
   c.out.error(fmt::format("ERR invalid expire time in '{}' command", command));
   return std::nullopt;
 }
 
-// SET's options from word `i` on, or those of GETEX. False if they are wrong; that is answered then.
-bool read_options(call& c, std::size_t i, bool of_set, store_options& o, std::size_t& time_at, unit& u,
-                  since& s) {
-  bool timed = false;
-  const auto time_word = [&](std::string_view word, std::string_view name, unit its_unit, since its_start) {
-    if (!is_word(word, name) || i + 1 >= c.words.size() || o.keeps_expiry || o.persists) return false;
-    if (timed && (u != its_unit || s != its_start)) return false;
-    timed = true;
-    u = its_unit;
-    s = its_start;
-    time_at = ++i;
-    return true;
+// The options of SET and GETEX.
+struct store_options {
+  bool only_new = false;
+  bool only_there = false;
+  bool wants_old = false;
+  bool keeps_expiry = false;
+  bool persists = false;
+  std::optional<given_time> time = std::nullopt;
+};
+
+// EX, PX, EXAT, PXAT, with the word behind it, at which `i` is then. False if it is none of them, or one too
+// many.
+bool read_time(call& c, std::size_t& i, store_options& o) {
+  struct kind {
+    std::string_view capitals;
+    unit in;
+    since from;
   };
-  for (; i < c.words.size(); ++i) {
-    const std::string_view word = c.words[i];
-    if (of_set && is_word(word, "NX") && !o.only_there)
-      o.only_new = true;
-    else if (of_set && is_word(word, "XX") && !o.only_new)
-      o.only_there = true;
-    else if (of_set && is_word(word, "GET"))
-      o.wants_old = true;
-    else if (of_set && is_word(word, "KEEPTTL") && !timed)
-      o.keeps_expiry = true;
-    else if (!of_set && is_word(word, "PERSIST") && !timed)
-      o.persists = true;
-    else if (!time_word(word, "EX", unit::seconds, since::now) &&
-             !time_word(word, "PX", unit::milliseconds, since::now) &&
-             !time_word(word, "EXAT", unit::seconds, since::epoch) &&
-             !time_word(word, "PXAT", unit::milliseconds, since::epoch))
-      return c.syntax_error(), false;
+  static constexpr kind kinds[] = {{"EX", unit::seconds, since::now},
+                                   {"PX", unit::milliseconds, since::now},
+                                   {"EXAT", unit::seconds, since::epoch},
+                                   {"PXAT", unit::milliseconds, since::epoch}};
+  if (i + 1 >= c.words.size() || o.keeps_expiry || o.persists) return false;
+  for (const kind& each : kinds) {
+    if (!is_word(c.words[i], each.capitals)) continue;
+    if (o.time && (o.time->in != each.in || o.time->from != each.from)) return false;
+    o.time = {++i, each.in, each.from};
+    return true;
   }
-  return true;
+  return false;
+}
+
+// Nothing if they are wrong; that is answered then.
+std::optional<store_options> read_set_options(call& c) {
+  store_options o;
+  for (std::size_t i = 3; i < c.words.size(); ++i) {
+    const std::string_view word = c.words[i];
+    if (is_word(word, "NX") && !o.only_there)
+      o.only_new = true;
+    else if (is_word(word, "XX") && !o.only_new)
+      o.only_there = true;
+    else if (is_word(word, "GET"))
+      o.wants_old = true;
+    else if (is_word(word, "KEEPTTL") && !o.time)
+      o.keeps_expiry = true;
+    else if (!read_time(c, i, o))
+      return c.syntax_error(), std::nullopt;
+  }
+  return o;
+}
+
+std::optional<store_options> read_getex_options(call& c) {
+  store_options o;
+  for (std::size_t i = 2; i < c.words.size(); ++i) {
+    if (is_word(c.words[i], "PERSIST") && !o.time)
+      o.persists = true;
+    else if (!read_time(c, i, o))
+      return c.syntax_error(), std::nullopt;
+  }
+  return o;
 }
 
 void set(call& c) {
@@ -93,23 +118,21 @@ void set(call& c) {
     c.keys.set(c.words[1], c.words[2], std::nullopt);
     return c.out.ok();
   }
-  store_options o;
-  std::size_t time_at = 0;
-  unit u{};
-  since s{};
-  if (!read_options(c, 3, true, o, time_at, u, s)) return;
-  if (time_at != 0 && !(o.when = expiry_of(c, time_at, u, s, "set"))) return;
-  const item* const old = o.wants_old ? c.keys.find(c.words[1]) : c.keys.peek(c.words[1]);
-  if (o.wants_old) reply_value(c, old);
-  if (o.only_new ? old != nullptr : o.only_there && old == nullptr) {
-    if (!o.wants_old) c.out.null();
+  const auto o = read_set_options(c);
+  if (!o) return;
+  expiry when;
+  if (o->time && !(when = expiry_of(c, *o->time, "set"))) return;
+  const item* const old = o->wants_old ? c.keys.find(c.words[1]) : c.keys.peek(c.words[1]);
+  if (o->wants_old) reply_value(c, old);
+  if (o->only_new ? old != nullptr : o->only_there && old == nullptr) {
+    if (!o->wants_old) c.out.null();
     return;
   }
-  if (o.keeps_expiry)
+  if (o->keeps_expiry)
     c.keys.set_keeping(c.words[1], c.words[2]);
   else
-    c.keys.set(c.words[1], c.words[2], o.when);
-  if (!o.wants_old) c.out.ok();
+    c.keys.set(c.words[1], c.words[2], when);
+  if (!o->wants_old) c.out.ok();
 }
 
 void setnx(call& c) {
@@ -118,8 +141,8 @@ void setnx(call& c) {
   c.out.integer(is_new ? 1 : 0);
 }
 
-void set_for(call& c, unit u, std::string_view command) {
-  const expiry when = expiry_of(c, 2, u, since::now, command);
+void set_for(call& c, unit in, std::string_view command) {
+  const expiry when = expiry_of(c, {2, in, since::now}, command);
   if (!when) return;
   c.keys.set(c.words[1], c.words[3], when);
   c.out.ok();
@@ -138,19 +161,17 @@ void getdel(call& c) {
 }
 
 void getex(call& c) {
-  store_options o;
-  std::size_t time_at = 0;
-  unit u{};
-  since s{};
-  if (!read_options(c, 2, false, o, time_at, u, s)) return;
+  const auto o = read_getex_options(c);
+  if (!o) return;
   const item* const found = c.keys.find(c.words[1]);
   if (found == nullptr) return c.out.null();
-  if (time_at != 0 && !(o.when = expiry_of(c, time_at, u, s, "getex"))) return;
+  expiry when;
+  if (o->time && !(when = expiry_of(c, *o->time, "getex"))) return;
   c.out.bulk(found->value());
-  if (o.when && *o.when <= c.keys.now())
+  if (when && *when <= c.keys.now())
     c.keys.erase(c.words[1]);
-  else if (o.when || o.persists)
-    c.keys.set_expiry(c.words[1], o.when);
+  else if (when || o->persists)
+    c.keys.set_expiry(c.words[1], when);
 }
 
 void mget(call& c) {
