@@ -113,7 +113,7 @@ TEST_CASE("memory is counted, and comes back") {
   CHECK(keys.memory() == at_first);
 }
 
-TEST_CASE("a key that is expected is found by its place; others as ever") {
+TEST_CASE("a key that is expected is found by its place, others as ever") {
   keyspace keys;
   keys.set("a", "1", std::nullopt);
   keys.set("b", "2", std::nullopt);
