@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,7 @@ KEYS = 10_000
 SIZE = 100  # bytes of a value
 DEPTHS = {1: 60_000, 16: 600_000, 64: 1_500_000}  # requests in a batch: requests of a round
 ITEMS = 500_000  # whose memory is measured
+IDLE = 5_000  # connections whose memory is measured
 
 
 def programs(build):
@@ -48,6 +50,12 @@ def run(command):
     if done.returncode != 0 or "rror" in done.stderr:
         raise Failure(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+def greet(client):
+    client.sendall(b"PING\r\n")
+    if client.recv(16) != b"+PONG\r\n":
+        raise Failure("a client is not greeted")
 
 
 class Bench:
@@ -112,7 +120,13 @@ class Bench:
                 before = server.private_bytes()
                 self.fill(server, ITEMS)
                 time.sleep(0.2)
-                self.bytes[program.name] = (server.private_bytes() - before) / ITEMS
+                filled = server.private_bytes()
+                with ExitStack() as clients:
+                    for _ in range(IDLE):
+                        greet(clients.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)))
+                    time.sleep(0.2)
+                    idle = server.private_bytes() - filled
+                self.bytes[program.name] = {"item": (filled - before) / ITEMS, "idle_connection": idle / IDLE}
 
     def table(self):
         lines = []
@@ -125,8 +139,11 @@ class Bench:
                          f"{row['requests_per_second_ratio']:.2f} | {cpu['kv']:.2f} | {cpu['redis']:.2f} | "
                          f"{row['cpu_ratio']:.2f} |")
         if self.bytes:
-            lines.append(f"bytes per item of {SIZE}: kv {self.bytes['kv']:.0f}, redis {self.bytes['redis']:.0f}, "
-                         f"kv/redis {self.bytes['kv'] / self.bytes['redis']:.2f}")
+            lines += ["", "| bytes | kv | redis | kv/redis |", "|---|---|---|---|"]
+        for key, what in (("item", f"per item of {SIZE} bytes"), ("idle_connection", "per idle connection")):
+            if self.bytes:
+                ours, theirs = self.bytes["kv"][key], self.bytes["redis"][key]
+                lines.append(f"| {what} | {ours:,.0f} | {theirs:,.0f} | {ours / theirs:.2f} |")
         return "\n".join(lines)
 
 
@@ -148,10 +165,10 @@ def main():
     measure.raise_descriptor_limit()
     for kind in options.only:
         getattr(bench, kind)()
-    print(bench.table())
+    print(bench.table().strip())
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"quick": options.quick, "load_before": busy, "rows": bench.rows,
-                                       "bytes_per_item": bench.bytes}, indent=2) + "\n")
+                                       "bytes": bench.bytes}, indent=2) + "\n")
     say(f"written: {options.out}")
 
 
