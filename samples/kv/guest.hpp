@@ -1,0 +1,45 @@
+#pragma once
+// kv: one client, as long as it is connected: bytes in, answers out. Knows no sockets.
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "engine.hpp"
+#include "request_parser.hpp"
+
+namespace kv {
+
+// Thread: that of the engine, but for its making and its end.
+class guest {
+ public:
+  // Bytes of answers after which they want to be sent before more are made: a client that does not read is
+  // not worked for.
+  static constexpr std::size_t most_unsent = 256 * 1024;
+
+  guest(engine& host, std::string address) : host_(host) {
+    state_.id = host.welcome();
+    state_.address = std::move(address);
+  }
+  guest(const guest&) = delete;
+  guest& operator=(const guest&) = delete;
+  ~guest() { host_.see_off(); }
+
+  struct progress {
+    std::size_t bytes;  // of requests that have been run
+    bool is_full;       // there are more, which wait until the answers have been sent
+  };
+
+  // Runs the requests in `input` that are complete. What it does not take is given again, with more behind
+  // it.
+  progress run(std::string_view input, milliseconds_since_1970 now, weir::write_buffer& answers);
+
+  [[nodiscard]] const client_state& state() const noexcept { return state_; }
+
+ private:
+  engine& host_;
+  client_state state_;
+  request_parser parser_;
+};
+
+}  // namespace kv

@@ -1,0 +1,154 @@
+#include "keyspace.hpp"
+
+#include <cstring>
+#include <utility>
+
+namespace kv {
+
+item** keyspace::place_of(std::uint64_t hash, std::string_view key) noexcept {
+  item** const place = table_.find(hash, key);
+  if (place == nullptr || !is_over(**place)) return place;
+  ++counted_.expired;
+  erase(hash, place);
+  return nullptr;
+}
+
+item* keyspace::peek(std::string_view key) noexcept {
+  item** const place = place_of(hash_of(key), key);
+  return place == nullptr ? nullptr : *place;
+}
+
+item* keyspace::find(std::string_view key) noexcept {
+  item* const found = peek(key);
+  ++(found != nullptr ? counted_.hits : counted_.misses);
+  return found;
+}
+
+void keyspace::set(std::string_view key, std::string_view value, expiry when) {
+  store(key, value, when, false);
+}
+void keyspace::set_keeping(std::string_view key, std::string_view value) {
+  store(key, value, std::nullopt, true);
+}
+
+void keyspace::store(std::string_view key, std::string_view value, expiry when, bool keeps_expiry) {
+  const std::uint64_t hash = hash_of(key);
+  item** const place = place_of(hash, key);
+  if (place != nullptr && keeps_expiry && (*place)->expires()) when = (*place)->due().at;
+
+  if (place != nullptr && (*place)->expires() == when.has_value() && (*place)->suits(value.size())) {
+    item& it = **place;
+    std::memmove(it.value_data(), value.data(), value.size());
+    it.set_value_size(value.size());
+    if (!when || it.due().at == *when) return;
+    it.due().at = *when;
+    deadlines_.moved(it);
+    return;
+  }
+
+  item_owner fresh(item::make(key, value.size(), when.has_value()));
+  if (!value.empty()) std::memcpy(fresh->value_data(), value.data(), value.size());
+  if (place != nullptr)
+    replace(place, std::move(fresh), when);
+  else
+    insert(hash, std::move(fresh), when);
+}
+
+void keyspace::insert(std::uint64_t hash, item_owner fresh, expiry when) {
+  if (when) {
+    fresh->due().at = *when;
+    deadlines_.add(*fresh);
+  }
+  try {
+    table_.insert(hash, fresh.get());
+  } catch (...) {
+    if (when) deadlines_.remove(*fresh);
+    throw;
+  }
+  item_memory_ += fresh.release()->memory();
+}
+
+void keyspace::replace(item** place, item_owner fresh, expiry when) {
+  if (when) {
+    fresh->due().at = *when;
+    deadlines_.add(*fresh);
+  }
+  item_memory_ += fresh->memory();
+  const item_owner old(std::exchange(*place, fresh.release()));
+  item_memory_ -= old->memory();
+  if (old->expires()) deadlines_.remove(*old);
+}
+
+item& keyspace::resize(std::string_view key, std::size_t size) {
+  const std::uint64_t hash = hash_of(key);
+  item** const place = place_of(hash, key);
+  if (place == nullptr) {
+    item_owner fresh(item::make(key, size, false));
+    std::memset(fresh->value_data(), 0, size);
+    item& made = *fresh;
+    insert(hash, std::move(fresh), std::nullopt);
+    return made;
+  }
+  const std::size_t before = (*place)->value().size();
+  const std::size_t memory_before = (*place)->memory();
+  // What has grown once will grow again.
+  *place = item::resized(*place, size, size > before ? size / 4 : 0);
+  item& it = **place;
+  item_memory_ += it.memory() - memory_before;
+  if (it.expires()) deadlines_.relocated(it);
+  if (size > before) std::memset(it.value_data() + before, 0, size - before);
+  return it;
+}
+
+void keyspace::set_expiry(std::string_view key, expiry when) {
+  item** const place = place_of(hash_of(key), key);
+  if (place == nullptr) return;
+  item& it = **place;
+  if (it.expires() && when) {
+    it.due().at = *when;
+    deadlines_.moved(it);
+  } else if (it.expires() != when.has_value()) {
+    item_owner fresh(item::make(it.key(), it.value().size(), when.has_value()));
+    std::memcpy(fresh->value_data(), it.value().data(), it.value().size());
+    replace(place, std::move(fresh), when);
+  }
+}
+
+bool keyspace::erase(std::string_view key) noexcept {
+  const std::uint64_t hash = hash_of(key);
+  item** const place = place_of(hash, key);
+  if (place == nullptr) return false;
+  erase(hash, place);
+  return true;
+}
+
+void keyspace::erase(std::uint64_t hash, item** place) noexcept {
+  const item_owner it(table_.remove(hash, place));
+  item_memory_ -= it->memory();
+  if (it->expires()) deadlines_.remove(*it);
+}
+
+void keyspace::clear() {
+  table_.clear();
+  deadlines_.clear();
+  item_memory_ = 0;
+}
+
+bool keyspace::expire(std::size_t most) noexcept {
+  for (; most != 0 && !deadlines_.empty() && is_over(deadlines_.next()); --most) {
+    const std::uint64_t hash = table_.hash_of(deadlines_.next().key());
+    ++counted_.expired;
+    erase(hash, table_.find(hash, deadlines_.next().key()));
+  }
+  return !deadlines_.empty() && is_over(deadlines_.next());
+}
+
+const item* keyspace::random() noexcept {
+  while (table_.size() != 0) {
+    const item* const drawn = table_.random([this] { return draw_(); });
+    if (peek(drawn->key()) != nullptr) return drawn;
+  }
+  return nullptr;
+}
+
+}  // namespace kv

@@ -1,0 +1,61 @@
+#pragma once
+// kv: answers in RESP2, written where they will be sent from.
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <string_view>
+
+#include <weir/connection/write_buffer.hpp>
+
+#include "number.hpp"
+
+namespace kv {
+
+class reply {
+ public:
+  explicit reply(weir::write_buffer& out) noexcept : out_(out) {}
+
+  void ok() { out_.write("+OK\r\n"); }
+  void null() { out_.write("$-1\r\n"); }
+  void null_array() { out_.write("*-1\r\n"); }
+  void simple(std::string_view text) { line('+', text); }
+  // `text` begins with its kind, "ERR" or another word in capitals. Line ends, which a client may have sent,
+  // would forge another answer: they become spaces.
+  void error(std::string_view text) {
+    text = text.substr(0, text.find_last_not_of("\r\n") + 1);
+    char* const start = out_.reserve(1 + text.size() + 2);
+    *start = '-';
+    char* const end = copy(start + 1, text);
+    std::replace_if(start, end, [](char c) { return c == '\r' || c == '\n'; }, ' ');
+    out_.commit(copy(end, "\r\n"));
+  }
+  void integer(std::int64_t value) { line(':', text_of(value).view()); }
+  void array(std::size_t size) { line('*', text_of(static_cast<std::int64_t>(size)).view()); }
+  void bulk(std::string_view text) {
+    char* at = out_.reserve(text.size() + 32);
+    *at++ = '$';
+    at = std::to_chars(at, at + 20, text.size()).ptr;
+    at = copy(at, "\r\n");
+    at = copy(at, text);
+    out_.commit(copy(at, "\r\n"));
+  }
+
+  [[nodiscard]] weir::write_buffer& buffer() noexcept { return out_; }
+
+ private:
+  static char* copy(char* to, std::string_view text) noexcept {
+    std::memcpy(to, text.data(), text.size());
+    return to + text.size();
+  }
+  void line(char kind, std::string_view text) {
+    char* at = out_.reserve(1 + text.size() + 2);
+    *at++ = kind;
+    at = copy(at, text);
+    out_.commit(copy(at, "\r\n"));
+  }
+
+  weir::write_buffer& out_;
+};
+
+}  // namespace kv

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""What a GET and a SET cost: the kv sample beside redis-server without persistence.
+
+Both run on CPU 0 and are loaded in turns from CPU 1, over 64 connections, with 100-byte values under 10,000 keys drawn
+at random. Two clients ask: redis-benchmark, and a load of our own that costs so little that the server is what is
+measured. Where a client is slower than the server, CPU time per request is the figure to trust. A ratio is taken within
+a round, greater than 1 where kv is better; the table shows medians.
+"""
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import measure
+from echo import choice_list, say
+from measure import Failure, Program, Server
+
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = ["throughput", "memory"]
+CLIENTS = ["redis-benchmark", "load"]
+CONNECTIONS = 64
+KEYS = 10_000
+SIZE = 100  # bytes of a value
+DEPTHS = {1: 60_000, 16: 600_000, 64: 1_500_000}  # requests in a batch: requests of a round
+ITEMS = 500_000  # whose memory is measured
+IDLE = 5_000  # connections whose memory is measured
+
+
+def programs(build):
+    kv = [Path(build) / "samples/kv", "--listen", "127.0.0.1:{port}", "--cores", str(measure.SERVER_CPU)]
+    redis = [shutil.which("redis-server") or "/usr/bin/redis-server", Path(__file__).parent / "peers/redis.conf", "--port",
+             "{port}"]
+    return [Program("kv", kv), Program("redis", redis)]
+
+
+def run(command):
+    try:
+        done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=300, preexec_fn=measure.on_cpus([measure.LOAD_CPU]))
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{command[0]} did not end within 300 s") from None
+    if done.returncode != 0 or "rror" in done.stderr:
+        raise Failure(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def greet(client):
+    client.sendall(b"PING\r\n")
+    if client.recv(16) != b"+PONG\r\n":
+        raise Failure("a client is not greeted")
+
+
+class Bench:
+    def __init__(self, build, quick):
+        self.load = Path(build) / "tests/bench/kv_load"
+        self.programs = programs(build)
+        self.rounds = 2 if quick else 7
+        self.share = 4 if quick else 1
+        self.rows = []
+        self.bytes = {}
+
+    def fill(self, server, keys):
+        run([self.load, "--connect", f"127.0.0.1:{server.port}", "--command", "fill", "--depth", 64, "--keys", keys,
+             "--size", SIZE])
+
+    def ask(self, client, server, command, depth, requests):
+        """Requests per second."""
+        if client == "load":
+            out = run([self.load, "--connect", f"127.0.0.1:{server.port}", "--command", command, "--depth", depth, "--keys",
+                       KEYS, "--size", SIZE, "--connections", CONNECTIONS, "--requests", requests])
+            return json.loads(out)["requests_per_second"]
+        out = run(["redis-benchmark", "-p", server.port, "-t", command, "-P", depth, "-n", requests, "-c", CONNECTIONS, "-r",
+                   KEYS, "-d", SIZE, "--csv"])
+        line = next((line for line in out.splitlines() if line.startswith(f'"{command.upper()}"')), None)
+        if line is None:
+            raise Failure(f"redis-benchmark printed no {command.upper()}: {out}")
+        return float(line.split(",")[1].strip('"'))
+
+    def throughput(self):
+        with ExitStack() as running:
+            servers = [running.enter_context(Server(program)) for program in self.programs]
+            for client in CLIENTS:
+                for server in servers:  # again: redis-benchmark leaves values of its own
+                    self.fill(server, KEYS)
+                for depth, requests in DEPTHS.items():
+                    for command in ("get", "set"):
+                        say(f"{client}: {command}, {depth} at a time")
+                        self.compare(servers, client, command, depth, requests // self.share)
+
+    def compare(self, servers, client, command, depth, requests):
+        requests -= requests % depth
+        rates = {s.program.name: [] for s in servers}
+        spent = {s.program.name: [] for s in servers}
+        for k in range(self.rounds):
+            for server in servers[k % 2:] + servers[:k % 2]:
+                before = server.cpu_seconds()
+                rates[server.program.name].append(self.ask(client, server, command, depth, requests))
+                time.sleep(0.02)
+                spent[server.program.name].append((server.cpu_seconds() - before) * 1e6 / requests)
+        median = statistics.median
+        self.rows.append({
+            "client": client, "command": command, "depth": depth,
+            "requests_per_second": {name: median(all) for name, all in rates.items()},
+            "requests_per_second_ratio": median(a / b for a, b in zip(rates["kv"], rates["redis"])),
+            "cpu_us_per_request": {name: median(all) for name, all in spent.items()},
+            "cpu_ratio": median(b / a for a, b in zip(spent["kv"], spent["redis"]))})
+
+    def memory(self):
+        for program in self.programs:
+            say(f"memory: {program.name}, {ITEMS:,} items of {SIZE} bytes")
+            with Server(program) as server:
+                before = server.private_bytes()
+                self.fill(server, ITEMS)
+                time.sleep(0.2)
+                filled = server.private_bytes()
+                with ExitStack() as clients:
+                    for _ in range(IDLE):
+                        greet(clients.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)))
+                    time.sleep(0.2)
+                    idle = server.private_bytes() - filled
+                self.bytes[program.name] = {"item": (filled - before) / ITEMS, "idle_connection": idle / IDLE}
+
+    def table(self):
+        lines = []
+        if self.rows:
+            lines += ["| client | command | at a time | kv req/s | redis req/s | ratio | kv CPU µs | redis CPU µs | ratio |",
+                      "|---|---|---|---|---|---|---|---|---|"]
+        for row in self.rows:
+            rate, cpu = row["requests_per_second"], row["cpu_us_per_request"]
+            lines.append(f"| {row['client']} | {row['command'].upper()} | {row['depth']} | {rate['kv']:,.0f} | {rate['redis']:,.0f} | "
+                         f"{row['requests_per_second_ratio']:.2f} | {cpu['kv']:.2f} | {cpu['redis']:.2f} | "
+                         f"{row['cpu_ratio']:.2f} |")
+        if self.bytes:
+            lines += ["", "| bytes | kv | redis | kv/redis |", "|---|---|---|---|"]
+        for key, what in (("item", f"per item of {SIZE} bytes"), ("idle_connection", "per idle connection")):
+            if self.bytes:
+                ours, theirs = self.bytes["kv"][key], self.bytes["redis"][key]
+                lines.append(f"| {what} | {ours:,.0f} | {theirs:,.0f} | {ours / theirs:.2f} |")
+        return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="tree of the binaries")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench/kv.json", help="where the JSON goes")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a look, not a figure")
+    parser.add_argument("--only", type=choice_list(KINDS), default=KINDS, help="of " + ",".join(KINDS))
+    options = parser.parse_args()
+
+    bench = Bench(options.build, options.quick)
+    missing = [p.name for p in bench.programs if not p.built()] + [t for t in ("redis-benchmark",) if not shutil.which(t)]
+    if missing or not bench.load.exists():
+        raise Failure(f"missing: {', '.join(missing) or bench.load}: ./dev bench kv installs and builds what it needs")
+    busy = os.getloadavg()[0]
+    if busy > 0.5:
+        say(f"the machine is busy (load {busy:.1f}): trust ratios, not times")
+    measure.raise_descriptor_limit()
+    for kind in options.only:
+        getattr(bench, kind)()
+    print(bench.table().strip())
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"quick": options.quick, "load_before": busy, "rows": bench.rows,
+                                       "bytes": bench.bytes}, indent=2) + "\n")
+    say(f"written: {options.out}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (Failure, argparse.ArgumentTypeError) as failure:
+        say(f"bench: {failure}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
