@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Proves that the folders of weir lean on each other only as the design allows.
 
-Usage: includes.py ROOT. Prints one line per breach and exits with 1 if there is one.
+Usage: includes.py ROOT [--including HEADER]. Prints one line per breach and exits with 1 if there is one. Or prints the
+public headers that include HEADER, directly or through others.
 """
 import re
 import sys
@@ -84,6 +85,21 @@ class Tree:
         return None
 
 
+def including(tree, header):
+    """Names of the public headers in which `header` is included, at whatever distance."""
+    direct = {}
+    for path in tree.files:
+        if path.is_relative_to(tree.public):
+            targets = (tree.resolve(path, found[2], found[1] == '"')
+                       for found in INCLUDE.finditer(without_comments(path.read_text())))
+            direct[tree.place(path)[1]] = {tree.place(t)[1] for t in targets if t is not None}
+    reached, before = {header}, None
+    while reached != before:
+        before = reached
+        reached = reached | {name for name, targets in direct.items() if targets & reached}
+    return sorted(reached)
+
+
 def line_of(text, position):
     return text.count("\n", 0, position) + 1
 
@@ -143,6 +159,9 @@ def breaches(root):
 
 def main():
     root = Path(sys.argv[1])
+    if sys.argv[2:3] == ["--including"]:
+        print("\n".join(including(Tree(root), sys.argv[3])))
+        return 0
     if not Tree(root).files:
         print(f"no sources under {root}")
         return 1

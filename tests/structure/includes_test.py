@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The checker of includes must fail when it should: each case is a small tree and the breaches in it."""
+import contextlib
 import sys
 import tempfile
 import unittest
@@ -14,12 +15,18 @@ BASE = {"include/weir/base/error.hpp": ONCE, "include/weir/task/task.hpp": ONCE 
 
 class Includes(unittest.TestCase):
     def found(self, files):
+        with self.tree({**BASE, **files}) as root:
+            return list(includes.breaches(root))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def tree(files):
         with tempfile.TemporaryDirectory() as root:
-            for name, text in {**BASE, **files}.items():
+            for name, text in files.items():
                 path = Path(root) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-            return list(includes.breaches(root))
+            yield root
 
     def breach(self, name, text, expected, **more):
         self.assertEqual(self.found({name: text, **more.get("files", {})}), [f"{name}:{expected}"])
@@ -103,6 +110,16 @@ class Includes(unittest.TestCase):
             with self.subTest(header):
                 self.assertEqual(len(self.found({"runtime/config/x.hpp": ONCE + f"#include <{header}>\n"})), 1)
                 self.assertEqual(self.found({"runtime/config/x.cpp": f"#include <{header}>\n"}), [])
+
+    def test_who_includes_a_header_at_any_distance_is_told(self):
+        with self.tree({"include/weir/base/asio.hpp": ONCE, "include/weir/base/log.hpp": ONCE,
+                        "include/weir/io/timer.hpp": ONCE + '#include "weir/base/asio.hpp"\n',
+                        "include/weir/core/core.hpp": ONCE + '#include "weir/io/timer.hpp"\n// #include "weir/base/log.hpp"\n',
+                        "runtime/core/core.cpp": '#include "weir/core/core.hpp"\n'}) as root:
+            tree = includes.Tree(root)
+            self.assertEqual(includes.including(tree, "weir/base/asio.hpp"),
+                             ["weir/base/asio.hpp", "weir/core/core.hpp", "weir/io/timer.hpp"])
+            self.assertEqual(includes.including(tree, "weir/base/log.hpp"), ["weir/base/log.hpp"])
 
     def test_a_header_is_read_once(self):
         self.breach("runtime/io/epoll.hpp", "#define X\n", "1: a header starts with '#pragma once'")
