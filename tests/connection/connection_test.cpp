@@ -391,9 +391,9 @@ TEST_CASE("a handler that waits for something else is not idle, and no timeout i
   test_core core;
   connection_pair patient;
   connection_pair endless;
-  patient.server.set_idle_timeout(20ms);
-  endless.server.set_idle_timeout(20ms);
-  endless.server.set_idle_timeout(0ms);
+  patient.server.set_idle_timeout(20s);
+  endless.server.set_idle_timeout(20s);
+  endless.server.set_idle_timeout(0s);
   std::string got;
   core->spawn(receive_all(&endless.server, &got));
   core.advance(24h);
