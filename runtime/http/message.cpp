@@ -108,7 +108,8 @@ task<> message::await_more() {
   session_.in.set_inside_message(true);  // a server that stops waits for the rest
   bool came = false;
   try {
-    came = co_await within(std::chrono::milliseconds(until - now), fill(&session_.in));
+    task<bool> more = fill(&session_.in);
+    came = co_await within(std::chrono::milliseconds(until - now), std::move(more));
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::timed_out) throw;
     throw error(408);

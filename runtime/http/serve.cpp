@@ -131,7 +131,8 @@ task<> discard(session* s) {
 task<> linger(session* s) {
   s->client.shutdown_send();
   try {
-    co_await within(s->most.linger_timeout, discard(s));
+    task<> rest = discard(s);
+    co_await within(s->most.linger_timeout, std::move(rest));
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::timed_out) throw;
   }
