@@ -19,8 +19,9 @@ constexpr auto token_characters = [] {
 
 std::optional<std::uint64_t> decimal(std::string_view text) noexcept {
   std::uint64_t value = 0;
-  const char* const end = text.data() + text.size();
-  const auto read = std::from_chars(text.data(), end, value);
+  const char* const start = text.data();
+  const char* const end = start + text.size();
+  const auto read = std::from_chars(start, end, value);
   if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
   return value;
 }

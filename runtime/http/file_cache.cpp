@@ -56,6 +56,7 @@ void read_whole(open_file& f) {
   if (f.varies) more[count++] = {"Vary", "Accept-Encoding"};
   if (!f.coding.empty()) more[count++] = {"Content-Encoding", f.coding};
   f.whole.emplace(200, f.type, bytes, std::span(more).first(count));
+  f.fd.reset();
 }
 
 std::shared_ptr<open_file> describe(unique_fd fd, const struct stat& s, std::string_view path) {

@@ -20,7 +20,7 @@ namespace weir::http {
 
 // One file as it was when it was opened.
 struct open_file {
-  unique_fd fd;
+  unique_fd fd;  // closed once it is in memory
   std::uint64_t size = 0;
   std::time_t modified = 0;
   std::string etag;
@@ -44,8 +44,8 @@ class file_cache {
  public:
   explicit file_cache(core& home) noexcept : home_(home) {}
 
-  // What `path`, as it was sent, stands for below `root`: as it was a second ago or less. Valid until the
-  // next call. Errors: http::error with 301 for a directory without its slash, and 400, 403, 404, 503.
+  // What `path`, as it was sent, stands for below `root`: as it was a second ago or less.
+  // Lifetime: until the next call.
   const kept_file& find(int root, std::string_view path);
 
  private:

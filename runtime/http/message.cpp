@@ -57,8 +57,8 @@ void message::keep_head() {
   const char* const start = request_.method().data();
   const char* end = target.data() + target.size();
   if (request_.size() != 0) {
-    const std::string_view last = request_[request_.size() - 1].value;
-    end = std::max(end, last.data() + last.size());
+    const header last = request_[request_.size() - 1];
+    end = std::max(last.name.data() + last.name.size(), last.value.data() + last.value.size());
   }
   kept_.assign(start, end);
   request_.move_to(kept_.data());
@@ -108,7 +108,8 @@ task<> message::await_more() {
   session_.in.set_inside_message(true);  // a server that stops waits for the rest
   bool came = false;
   try {
-    came = co_await within(std::chrono::milliseconds(until - now), fill(&session_.in));
+    task<bool> more = fill(&session_.in);
+    came = co_await within(std::chrono::milliseconds(until - now), std::move(more));
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::timed_out) throw;
     throw error(408);

@@ -21,14 +21,14 @@ enum class verdict : std::uint8_t {
   broken    // half an answer is out
 };
 
-void log_refusal(const connection& client, int status, std::string_view why) noexcept {
+void log_refusal(const connection& client, int status, std::string_view why) {
   static log::limiter limit;
   if (const auto held_back = limit.pass())
     log::info("{}: {} {}: {}{}", client.peer().to_string(), status, reason_of(status), why,
               *held_back == 0 ? "" : fmt::format(" ({} more like this)", *held_back));
 }
 
-void log_failure(const message& m, const char* what) noexcept {
+void log_failure(const message& m, const char* what) {
   static log::limiter limit(std::chrono::milliseconds(100));
   if (const auto held_back = limit.pass())
     log::error("{}: the handler of {} threw: {}{}", m.client().peer().to_string(), m.request().target(), what,
@@ -131,7 +131,8 @@ task<> discard(session* s) {
 task<> linger(session* s) {
   s->client.shutdown_send();
   try {
-    co_await within(s->most.linger_timeout, discard(s));
+    task<> rest = discard(s);
+    co_await within(s->most.linger_timeout, std::move(rest));
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::timed_out) throw;
   }

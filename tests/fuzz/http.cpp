@@ -70,7 +70,10 @@ std::string decode(std::string_view bytes, std::size_t step) {
 
 weir::task<> echo(exchange x) {
   const std::string_view body = co_await x.body();
-  x.send(200, "text/plain", body);
+  std::string all(body);
+  const request& r = x.request();  // which is where it was
+  for (std::size_t i = 0; i < r.size(); ++i) all.append(r[i].name).append(r[i].value);
+  x.send(200, "text/plain", all.append(r.path()).append(r.query()));
 }
 
 weir::task<> copy(exchange x) {

@@ -1,5 +1,6 @@
 #include "weir/http/exchange.hpp"
 
+#include <fmt/format.h>
 #include <catch2/catch.hpp>
 
 #include <cstdio>
@@ -86,12 +87,13 @@ TEST_CASE("the request stays while its body is read") {
     const std::string_view path = x.request().path();
     const std::string_view tag = x.request().find("x-tag").value_or("");
     const std::string_view body = co_await x.body();
-    x.send(200, "", std::string(path) + " " + std::string(tag) + " " + std::to_string(body.size()));
+    const header last = x.request()[x.request().size() - 1];
+    x.send(200, "", fmt::format("{} {} {} {}={}", path, tag, body.size(), last.name, last.value));
   });
   talk t(s);
-  t.say("POST /some/path HTTP/1.1\r\nHost: a\r\nX-Tag: value\r\nContent-Length: 100000\r\n\r\n");
+  t.say("POST /some/path HTTP/1.1\r\nHost: a\r\nX-Tag: value\r\nContent-Length: 100000\r\nX-Empty:\r\n\r\n");
   t.say(std::string(100000, 'x'));
-  CHECK(t.all().ends_with("/some/path value 100000"));
+  CHECK(t.all().ends_with("/some/path value 100000 X-Empty="));
 }
 
 TEST_CASE("an error that a handler throws is the answer") {

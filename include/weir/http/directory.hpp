@@ -18,9 +18,9 @@ namespace weir::http {
 //   site.routes.get("/*", [&files](weir::http::exchange x) { return files.send(x); });
 //
 // index.html stands for its directory. Validators, conditions, single ranges; NAME.gz, if it is not older
-// than NAME, for clients that take it. Each thread that serves keeps up to most_kept open files, and the
-// bytes of those up to small_file, and looks at a file again once it has kept it for a second. Thread: any.
-// Lifetime: outlives the exchanges. A slow disk holds up the core.
+// than NAME, for clients that take it. Each thread that serves keeps up to most_kept files, those up to
+// small_file in memory and larger ones open, and looks at a file again once it has kept it for a second.
+// Thread: any. Lifetime: outlives the exchanges. A slow disk holds up the core.
 class directory {
  public:
   static constexpr std::size_t most_kept = 256;

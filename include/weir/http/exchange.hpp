@@ -19,11 +19,11 @@ class message;
 
 // A handle that a handler takes by value. The handler answers once: with send(), or with start() and then
 // write() as often as it likes. What it does not do is done for it: the rest of the body is read or the
-// connection closed behind the answer, a stream is ended, a handler that gave no answer is a 500. An
-// http::error that leaves it becomes the answer, another exception a 500; once a part of the answer is out,
-// the connection is reset instead, so that nobody takes half an answer for a whole one. Thread: the
-// handler's. Lifetime: it, the request and views of the body live until the handler has ended; a view of
-// read() until the next read(). Cancel: as the connection's operations.
+// connection closed behind the answer, a stream is ended, a handler that gave no answer is a 500.
+// An http::error that leaves it becomes the answer, another exception a 500; once a part of the answer is
+// out, the connection is reset instead, so that nobody takes half an answer for a whole one.
+// Thread: the handler's. Lifetime: it, the request and views of the body live until the handler has ended;
+// a view of read() until the next read(). Cancel: as the connection's operations.
 class exchange {
  public:
   explicit exchange(message& m) noexcept : message_(&m) {}

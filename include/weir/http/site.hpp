@@ -22,8 +22,8 @@ struct tally {
 //   return weir::run(argc, argv, site.handler());
 //
 // HTTP/1.1 and 1.0: keep-alive, pipelining, bodies with a length or in chunks. While the server stops,
-// answers say `Connection: close` as soon as the client has asked for nothing more. Thread: filled by one,
-// then any. Lifetime: outlives the server.
+// answers say `Connection: close` as soon as the client has asked for nothing more.
+// Thread: filled by one, then any. Lifetime: outlives the server.
 struct site {
   router routes;
   http::limits limits;
