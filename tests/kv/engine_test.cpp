@@ -138,6 +138,15 @@ TEST_CASE("strings beyond proto-max-bulk-len are refused, and none is lost") {
         ":1048576\r\n:1048576\r\n" + refused + "$1\r\nx\r\n");
 }
 
+TEST_CASE("an answer that would be far longer than any string is refused whole") {
+  talk to;
+  CHECK(to("CONFIG SET proto-max-bulk-len 1048576\nSETRANGE a 999999 x\n") == "+OK\r\n:1000000\r\n");
+  std::string request = "PING\nMGET";
+  for (int i = 0; i < 1000; ++i) request += " a";
+  CHECK(to(request + "\nPING\n") == "+PONG\r\n-OOM there is no memory for this\r\n+PONG\r\n");
+  CHECK(to("MGET a a\n").size() == 2'000'000 + 4 + 2 * 12);
+}
+
 TEST_CASE("CONFIG tells and changes what there is, all or nothing") {
   talk to;
   CHECK(to("CONFIG GET save appendonly\n") ==

@@ -228,6 +228,23 @@ class Protocol(unittest.TestCase):
                     client.ask_all([["DEL", f"comes:{i}"] for i in range(4000)])
             self.assertEqual(found, {b"stays:%d" % i for i in range(500)})
 
+    def test_clients_that_break_off_leave_nothing_behind(self):
+        rng = random.Random(3)
+        stream = b"".join(request("SET", f"k{i % 7}", rng.randbytes(rng.randrange(3000))) + request("GET", f"k{i % 5}")
+                          for i in range(200))
+        with kv() as server, Client(connect(server.address)) as client:
+            fds = server.settled_fds()
+            for _ in range(200):
+                other = connect(server.address)
+                other.sendall(stream[:rng.randrange(len(stream))])
+                if rng.random() < 0.5:
+                    other.recv(rng.randrange(1, 5000))
+                rng.choice([sample.reset, lambda c: c.close()])(other)
+            sample.until(lambda: client.ask("INFO", "clients").endswith(b"connected_clients:1\r\n"),
+                         "clients that have left are still counted")
+            self.assertEqual(server.settled_fds(), fds)
+            self.assertLessEqual(client.ask("DBSIZE"), 7)
+
     def test_who_speaks_another_protocol_is_closed(self):
         with kv() as server:
             with connect(server.address) as client:
