@@ -43,11 +43,6 @@ void call::unknown_subcommand() {
   out.error(fmt::format("ERR unknown subcommand '{}'. Try {} HELP.", up_to_nul(words[1], 128), group));
 }
 
-void engine::run(const arguments& words, client_state& client, weir::write_buffer& to) {
-  call c{words, *this, keys_, client, reply(to)};
-  run(commands_.find(words.name()), c);
-}
-
 std::size_t engine::run_batch(client_state& client, weir::write_buffer& to, std::size_t most_bytes) {
   std::size_t ran = 0;
   if (batch_.size() > 1) fetch_ahead();

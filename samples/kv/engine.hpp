@@ -37,9 +37,6 @@ class engine {
   // Returns how many requests it has run; the batch is empty then.
   std::size_t run_batch(client_state& client, weir::write_buffer& to, std::size_t most_bytes);
 
-  // Runs one request.
-  void run(const arguments& words, client_state& client, weir::write_buffer& to);
-
   // Before each batch of requests.
   void set_time(milliseconds_since_1970 now) noexcept {
     if (started_ == 0) started_ = now;

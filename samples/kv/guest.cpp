@@ -9,6 +9,7 @@ guest::progress guest::run(std::string_view input, milliseconds_since_1970 now, 
   parser_.set_longest_bulk(host_.limits().longest_string);
   for (;;) {
     request_batch& batch = host_.batch();
+    batch.clear();  // whatever an exception has left
     std::size_t parsed = done;
     result last{};
     do {

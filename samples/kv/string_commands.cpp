@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <new>
 
 #include <fmt/format.h>
 
@@ -174,9 +175,14 @@ void getex(call& c) {
     c.keys.set_expiry(c.words[1], when);
 }
 
+// A large value may be asked for a million times in a request: the answer is bounded like memory is.
 void mget(call& c) {
+  const std::size_t most = c.out.buffer().pending() + 2 * c.server.limits().longest_string;
   c.out.array(c.words.size() - 1);
-  for (std::size_t i = 1; i < c.words.size(); ++i) reply_value(c, c.keys.find(c.words[i]));
+  for (std::size_t i = 1; i < c.words.size(); ++i) {
+    if (c.out.buffer().pending() > most) throw std::bad_alloc();
+    reply_value(c, c.keys.find(c.words[i]));
+  }
 }
 
 void set_pairs(call& c) {

@@ -36,8 +36,8 @@ IDLE = 5_000  # connections whose memory is measured
 
 def programs(build):
     kv = [Path(build) / "samples/kv", "--listen", "127.0.0.1:{port}", "--cores", str(measure.SERVER_CPU)]
-    redis = [shutil.which("redis-server") or "/usr/bin/redis-server", Path(__file__).parent / "peers/redis.conf", "--port",
-             "{port}"]
+    redis = [shutil.which("redis-server") or "/usr/bin/redis-server", Path(__file__).parent / "peers/redis.conf",
+             "--port", "{port}"]
     return [Program("kv", kv), Program("redis", redis)]
 
 
@@ -74,11 +74,11 @@ class Bench:
     def ask(self, client, server, command, depth, requests):
         """Requests per second."""
         if client == "load":
-            out = run([self.load, "--connect", f"127.0.0.1:{server.port}", "--command", command, "--depth", depth, "--keys",
-                       KEYS, "--size", SIZE, "--connections", CONNECTIONS, "--requests", requests])
+            out = run([self.load, "--connect", f"127.0.0.1:{server.port}", "--command", command, "--depth", depth,
+                       "--keys", KEYS, "--size", SIZE, "--connections", CONNECTIONS, "--requests", requests])
             return json.loads(out)["requests_per_second"]
-        out = run(["redis-benchmark", "-p", server.port, "-t", command, "-P", depth, "-n", requests, "-c", CONNECTIONS, "-r",
-                   KEYS, "-d", SIZE, "--csv"])
+        out = run(["redis-benchmark", "-p", server.port, "-t", command, "-P", depth, "-n", requests, "-c", CONNECTIONS,
+                   "-r", KEYS, "-d", SIZE, "--csv"])
         line = next((line for line in out.splitlines() if line.startswith(f'"{command.upper()}"')), None)
         if line is None:
             raise Failure(f"redis-benchmark printed no {command.upper()}: {out}")
@@ -131,12 +131,12 @@ class Bench:
     def table(self):
         lines = []
         if self.rows:
-            lines += ["| client | command | at a time | kv req/s | redis req/s | ratio | kv CPU µs | redis CPU µs | ratio |",
-                      "|---|---|---|---|---|---|---|---|---|"]
+            lines += ["| client | command | at a time | kv req/s | redis req/s | ratio | kv CPU µs | redis CPU µs "
+                      "| ratio |", "|---|---|---|---|---|---|---|---|---|"]
         for row in self.rows:
             rate, cpu = row["requests_per_second"], row["cpu_us_per_request"]
-            lines.append(f"| {row['client']} | {row['command'].upper()} | {row['depth']} | {rate['kv']:,.0f} | {rate['redis']:,.0f} | "
-                         f"{row['requests_per_second_ratio']:.2f} | {cpu['kv']:.2f} | {cpu['redis']:.2f} | "
+            lines.append(f"| {row['client']} | {row['command'].upper()} | {row['depth']} | {rate['kv']:,.0f} | "
+                         f"{rate['redis']:,.0f} | {row['requests_per_second_ratio']:.2f} | {cpu['kv']:.2f} | {cpu['redis']:.2f} | "
                          f"{row['cpu_ratio']:.2f} |")
         if self.bytes:
             lines += ["", "| bytes | kv | redis | kv/redis |", "|---|---|---|---|"]
@@ -156,7 +156,9 @@ def main():
     options = parser.parse_args()
 
     bench = Bench(options.build, options.quick)
-    missing = [p.name for p in bench.programs if not p.built()] + [t for t in ("redis-benchmark",) if not shutil.which(t)]
+    missing = [p.name for p in bench.programs if not p.built()]
+    if not shutil.which("redis-benchmark"):
+        missing.append("redis-benchmark")
     if missing or not bench.load.exists():
         raise Failure(f"missing: {', '.join(missing) or bench.load}: ./dev bench kv installs and builds what it needs")
     busy = os.getloadavg()[0]

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "guest.hpp"
 #include "request_parser.hpp"
 
 using namespace kv;
@@ -14,19 +15,12 @@ namespace {
 // An engine and one client of it, whose requests are lines.
 struct talk {
   engine server;
-  client_state client;
-  request_parser parser;
-
-  talk() { server.set_time(1'000'000); }
+  guest client{server, "127.0.0.1:1"};
+  milliseconds_since_1970 now = 1'000'000;
 
   std::string operator()(const std::string& lines) {
     weir::write_buffer out;
-    std::size_t done = 0;
-    while (done < lines.size() &&
-           parser.parse(std::string_view(lines).substr(done)) == request_parser::result::complete) {
-      done += parser.size();
-      if (parser.words().size() != 0) server.run(parser.words(), client, out);
-    }
+    client.run(lines, now, out);
     return std::string(out.text());
   }
 };
@@ -56,9 +50,9 @@ TEST_CASE("no word of a client forges an answer of its own") {
 TEST_CASE("deadlines are those of the time that the engine is told") {
   talk to;
   CHECK(to("SET a 1 EX 10\nPTTL a\nTTL a\nEXPIRETIME a\n") == "+OK\r\n:10000\r\n:10\r\n:1010\r\n");
-  to.server.set_time(1'010'000);
+  to.now = 1'010'000;
   CHECK(to("GET a\nPTTL a\n") == "$1\r\n1\r\n:0\r\n");
-  to.server.set_time(1'010'001);
+  to.now = 1'010'001;
   CHECK(to("GET a\nPTTL a\nDBSIZE\n") == "$-1\r\n:-2\r\n:0\r\n");
   CHECK(to("SET b 1 PX 5\nPERSIST b\nTTL b\nPEXPIRE b 7\nINCR b\nPTTL b\n") ==
         "+OK\r\n:1\r\n:-1\r\n:1\r\n:2\r\n:7\r\n");
@@ -144,6 +138,15 @@ TEST_CASE("strings beyond proto-max-bulk-len are refused, and none is lost") {
         ":1048576\r\n:1048576\r\n" + refused + "$1\r\nx\r\n");
 }
 
+TEST_CASE("an answer that would be far longer than any string is refused whole") {
+  talk to;
+  CHECK(to("CONFIG SET proto-max-bulk-len 1048576\nSETRANGE a 999999 x\n") == "+OK\r\n:1000000\r\n");
+  std::string request = "PING\nMGET";
+  for (int i = 0; i < 1000; ++i) request += " a";
+  CHECK(to(request + "\nPING\n") == "+PONG\r\n-OOM there is no memory for this\r\n+PONG\r\n");
+  CHECK(to("MGET a a\n").size() == 2'000'000 + 4 + 2 * 12);
+}
+
 TEST_CASE("CONFIG tells and changes what there is, all or nothing") {
   talk to;
   CHECK(to("CONFIG GET save appendonly\n") ==
@@ -159,9 +162,8 @@ TEST_CASE("CONFIG tells and changes what there is, all or nothing") {
 
 TEST_CASE("clients are greeted in the second version of the protocol only") {
   talk to;
-  to.client.id = 7;
   CHECK(to("HELLO 2 SETNAME me\nCLIENT GETNAME\nCLIENT ID\n")
-            .ends_with("$7\r\nmodules\r\n*0\r\n$2\r\nme\r\n:7\r\n"));
+            .ends_with("$7\r\nmodules\r\n*0\r\n$2\r\nme\r\n:1\r\n"));
   CHECK(to("HELLO 3\n") == "-NOPROTO unsupported protocol version\r\n");
   CHECK(to("RESET\nCLIENT GETNAME\n") == "+RESET\r\n$-1\r\n");
 }
@@ -169,8 +171,8 @@ TEST_CASE("clients are greeted in the second version of the protocol only") {
 TEST_CASE("who speaks HTTP is sent away without a word") {
   talk to;
   CHECK(to("POST / HTTP/1.1\n").empty());
-  CHECK(to.client.leaves);
-  CHECK(to.client.is_foreign);
+  CHECK(to.client.state().leaves);
+  CHECK(to.client.state().is_foreign);
 }
 
 TEST_CASE("INFO counts") {

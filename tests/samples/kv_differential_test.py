@@ -30,11 +30,13 @@ BITOP bitop k k | BITOP bitop k k k | BITOP bitop k k k k
 DEL k | DEL k k | UNLINK k k | EXISTS k k k | TOUCH k k | TYPE k
 RENAME k k | RENAMENX k k | COPY k k | COPY k k copyoption | COPY k k copyoption copyoption
 EXPIRE k secs | EXPIRE k secs condition | EXPIRE k secs condition condition | PEXPIRE k msecs
-PEXPIRE k msecs condition | EXPIREAT k when | EXPIREAT k when condition | PEXPIREAT k pwhen | PEXPIREAT k pwhen condition
+PEXPIRE k msecs condition | EXPIREAT k when | EXPIREAT k when condition | PEXPIREAT k pwhen
+PEXPIREAT k pwhen condition | PEXPIREAT k pwhen condition
 TTL k | PTTL k | EXPIRETIME k | PEXPIRETIME k | PERSIST k
 KEYS pattern | KEYS * | SCAN 0 COUNT 1000 | SCAN 0 COUNT 1000 MATCH pattern | SCAN 0 COUNT 1000 TYPE string
 SCAN 0 TYPE list COUNT 1000 | SCAN n | SCAN 0 COUNT n | SCAN 0 scanoption
-PING | PING v | ECHO v | SELECT 0 | SELECT n | CLIENT GETNAME | CLIENT SETNAME v | OBJECT ENCODING e | SET e v | FLUSHALL x
+PING | PING v | ECHO v | SELECT 0 | SELECT n | CLIENT GETNAME | CLIENT SETNAME v
+OBJECT ENCODING e | SET e v | FLUSHALL x
 """
 NAMES = sorted({call.split()[0] for line in CALLS.strip().splitlines() for call in line.split("|")})
 
@@ -51,7 +53,8 @@ class Writer:
     def number(self):
         r = self.random
         return self.one_of(0, 1, -1, 7, r.randrange(-20, 60), r.randrange(-20, 60), r.randrange(-(1 << 40), 1 << 40),
-                           (1 << 63) - 1, -(1 << 63), 1 << 63, 10 ** 20, "", "x", "01", "+1", " 1", "1 ", "1.5", "-0", "-")
+                           (1 << 63) - 1, -(1 << 63), 1 << 63, 10 ** 20, "", "x", "01", "+1", " 1", "1 ", "1.5", "-0",
+                           "-")
 
     def value(self):
         r = self.random
@@ -61,15 +64,15 @@ class Writer:
 
     def real(self):
         r = self.random
-        return self.one_of("0", "1.5", "-3.25", "1e3", "5.0e-2", "inf", "-inf", "nan", "abc", " 1", "1 ", "0x10", "1e4932",
-                           "1e5000", "", "3.00000000000000000", "1e-300", "-0", f"{r.uniform(-1000, 1000):.6f}",
+        return self.one_of("0", "1.5", "-3.25", "1e3", "5.0e-2", "inf", "-inf", "nan", "abc", " 1", "1 ", "0x10",
+                           "1e4932", "1e5000", "", "3.00000000000000000", "1e-300", "-0", f"{r.uniform(-1000, 1000):.6f}",
                            str(r.randrange(-1000, 1000)))
 
     def time(self, unit, start):
         """No two are equal: which of two deadlines is later must not depend on how fast a server was."""
         r = self.random
-        return self.one_of(r.randrange(1000, 10 ** 9) * unit + start, r.randrange(1000, 10 ** 9) * unit + start, 0, -1, "x",
-                           (1 << 63) - 1, r.randrange(1 << 61, 1 << 62), -(1 << 62), 1 << 63)
+        return self.one_of(r.randrange(1000, 10 ** 9) * unit + start, r.randrange(1000, 10 ** 9) * unit + start, 0, -1,
+                           "x", (1 << 63) - 1, r.randrange(1 << 61, 1 << 62), -(1 << 62), 1 << 63)
 
     def timed(self):
         return self.one_of(("EX", self.time(1, 0)), ("PX", self.time(1000, 0)), ("EXAT", self.time(1, FAR)),
@@ -114,8 +117,8 @@ class Writer:
         if kind == "scanoption":
             return self.one_of(("COUNT",), ("COUNT", 0), ("COUNT", "x"), ("MATCH",), ("x", "y"), ("TYPE",))
         if kind == "pattern":
-            return [self.one_of("*", "k*", "k?", "*1", "[kc]1", "[^k]*", "k[2-5]", "k[5-2]", "\\k1", "k[", "k[1", "", "k\\",
-                                "**", "*k*1*", "k[\\]1]", "?[^1-3]")]
+            return [self.one_of("*", "k*", "k?", "*1", "[kc]1", "[^k]*", "k[2-5]", "k[5-2]", "\\k1", "k[", "k[1", "",
+                                "k\\", "**", "*k*1*", "k[\\]1]", "?[^1-3]")]
         return [kind]
 
     def sensible(self):
@@ -128,7 +131,8 @@ class Writer:
         dice = self.random.random()
         if dice < 0.9:
             return self.sensible()
-        name = self.random.choice(NAMES) if dice < 0.98 else self.one_of("NOSUCH", "get\r\nset", "x" * 200, "", "no\0such")
+        unknown = self.one_of("NOSUCH", "get\r\nset", "x" * 200, "", "no\0such")
+        name = self.random.choice(NAMES) if dice < 0.98 else unknown
         return [name] + [self.value() for _ in range(self.random.randrange(7))]
 
 
@@ -158,8 +162,9 @@ class Redis:
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory()
         path = os.path.join(self.folder.name, "redis.sock")
-        self.process = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--databases", "1", "--dir",
-                                         self.folder.name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", path, "--save", "",
+                                         "--databases", "1", "--dir", self.folder.name], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL)
         self.address = "unix:" + path
         sample.until(self._listens, "redis-server does not listen")
 
@@ -234,11 +239,12 @@ class Differential(unittest.TestCase):
 
     def test_breaches_of_the_protocol_have_the_same_answers_and_end(self):
         breaches = [b"*1\r\n$4\r\nPING\r\n*1x\r\n", b"*99999999999999\r\n", b"*-5\r\n*1\r\n$4\r\nPING\r\nQUIT\r\n",
-                    b"*0\r\n\r\n   \r\nPING\r\nquit\r\n", b"*2\r\n$3\r\nGET\r\n:1\r\n", b"*1\r\n$-1\r\n", b"*1\r\n$x\r\n",
-                    b"*1\r\n$536870913\r\n", b"*1\r\n$99999999999999999999\r\n", b"*1\r\n\r\n", b"set a \"b\r\n",
+                    b"*0\r\n\r\n   \r\nPING\r\nquit\r\n", b"*2\r\n$3\r\nGET\r\n:1\r\n", b"*1\r\n$-1\r\n",
+                    b"*1\r\n$x\r\n", b"*1\r\n$536870913\r\n", b"*1\r\n$99999999999999999999\r\n", b"*1\r\n\r\n", b"set a \"b\r\n",
                     b"set a 'b'c\r\n", b"SET q \"\\x41\\n\\\"\\q\"\r\nGET q\r\nSET q 'a\\'b\\n'\r\nget q\r\nQUIT\r\n",
-                    b"x" * 70000, b"*" + b"1" * 70000, b"*1\r\n$" + b"1" * 70000, b"*03\r\n", b"*+1\r\n", b"*1\r\n$04\r\nPING\r\n",
-                    b"*1\r\n$4\r\nPINGxx*1\r\n$4\r\nQUIT\r\n", b"PING\nECHO  \"\"\nQUIT\n", b"*\r\n", b"*1\r\n$\r\n", b"*1\r\nx\r\n"]
+                    b"x" * 70000, b"*" + b"1" * 70000, b"*1\r\n$" + b"1" * 70000, b"*03\r\n", b"*+1\r\n",
+                    b"*1\r\n$04\r\nPING\r\n", b"*1\r\n$4\r\nPINGxx*1\r\n$4\r\nQUIT\r\n", b"PING\nECHO  \"\"\nQUIT\n",
+                    b"*\r\n", b"*1\r\n$\r\n", b"*1\r\nx\r\n"]
         for breach in breaches:
             with self.subTest(breach[:60]):
                 answers = []
