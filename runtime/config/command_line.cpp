@@ -54,10 +54,9 @@ std::string footer(const program& what) {
   out +=
       "Keys, for the file, for --set and, in capitals, for the environment (limits.connections is\n"
       "WEIR_LIMITS_CONNECTIONS). Defaults < file < environment < command line.\n";
-  const settings defaults;
   for (const auto& each : tunables())
     out += fmt::format("  {:<24} {}\n  {:<24}   {}; default {}\n", each.key, each.help, "", each.range,
-                       each.print(defaults));
+                       each.print(what.defaults));
   return out;
 }
 
@@ -186,6 +185,7 @@ void read_environment(const char* const* environment, layers& into) {
 command_line parse_command_line(int argc, const char* const* argv, const char* const* environment,
                                 const program& what) {
   layers all;
+  all.values = what.defaults;
   command_line result;
   parser from(what);
   std::vector<std::string> backwards;  // the order that CLI11 wants

@@ -99,8 +99,7 @@ settings parse_config(std::string_view text, const std::string& name) {
   return std::move(all.values);
 }
 
-std::string print_config(const settings& s) {
-  const settings defaults;
+std::string print_config(const settings& s, const settings& defaults) {
   std::string out;
   std::string_view section;
   for (const auto& each : tunables()) {

@@ -103,7 +103,7 @@ int run(int argc, char** argv, service_form form, const program& what) {
       case action::help: return say(stdout, help_text(named)), ok;
       case action::version: return say(stdout, version_text(named)), ok;
       case action::list_models: return say(stdout, list_models()), ok;
-      case action::print_config: return say(stdout, print_config(asked.settings)), ok;
+      case action::print_config: return say(stdout, print_config(asked.settings, named.defaults)), ok;
       case action::check:
         return static_cast<void>(validate(asked, form.keeps)), say(stdout, "the configuration is valid"), ok;
       case action::plan:

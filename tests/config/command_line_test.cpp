@@ -248,6 +248,22 @@ TEST_CASE("a program takes arguments of its own from what is left") {
   CHECK_THROWS_WITH(parse({"--root", "/srv", "--rot", "/"}, {}, what), Contains("--rot: unknown option"));
 }
 
+TEST_CASE("a program has defaults of its own, which everything else beats") {
+  program what;
+  what.defaults.listen = {"127.0.0.1:6380"};
+  what.defaults.model = model_kind::single_loop;
+  what.defaults.limits.idle_timeout = 0ms;
+  const auto given = parse({"--model", "serial"}, {"WEIR_LIMITS_IDLE_TIMEOUT=5s"}, what);
+  CHECK(given.settings.listen == std::vector<std::string>{"127.0.0.1:6380"});
+  CHECK(given.settings.model == model_kind::serial);
+  CHECK(given.settings.limits.idle_timeout == 5s);
+  CHECK(parse({}, {}, what).settings == what.defaults);
+  CHECK(parse({}, {}, what).origin_of("model") == "default");
+  CHECK_THAT(help_text(what), Contains("default \"single-loop\""));
+  CHECK_THAT(print_config(what.defaults, what.defaults),
+             Contains("default \"single-loop\"\nmodel = \"single-loop\""));
+}
+
 TEST_CASE("every action has its flag") {
   CHECK(parse({"-h"}).action == action::help);
   CHECK(parse({"--version"}).action == action::version);

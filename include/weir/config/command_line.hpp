@@ -23,6 +23,9 @@ struct program {
   std::string summary = {};  // one line, for --help
   std::string options = {};  // lines about its own options, for --help
 
+  // What it means where nothing else is said, instead of weir's own defaults.
+  weir::settings defaults = {};
+
   // Sees the first argument that weir does not know, with everything unknown after it, and returns how many
   // of them it takes. 0: unknown to it too, which is an error. Default: takes none.
   std::function<std::size_t(std::span<const std::string>)> take = {};
@@ -50,7 +53,7 @@ struct command_line {
 [[nodiscard]] std::string version_text(const program& what = {});
 
 // A complete configuration file that gives `s`, each key with its help, range and default.
-[[nodiscard]] std::string print_config(const settings& s);
+[[nodiscard]] std::string print_config(const settings& s, const settings& defaults = {});
 
 // The settings that the text of a configuration file gives. `name` is how errors call it.
 // Errors: config_error with every mistake found.
