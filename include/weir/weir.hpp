@@ -8,6 +8,7 @@
 #include "weir/connection/connection_pair.hpp"
 #include "weir/connection/outbox.hpp"
 #include "weir/connection/reader.hpp"
+#include "weir/connection/write_buffer.hpp"
 #include "weir/connection/writer.hpp"
 #include "weir/core/core.hpp"
 #include "weir/core/cross_channel.hpp"

@@ -1,38 +1,10 @@
 #include "weir/connection/writer.hpp"
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <new>
 
 #include "kinds.hpp"
 
 namespace weir {
-
-writer::~writer() { clear(); }
-
-void writer::clear() noexcept {
-  if (block_ != nullptr) io::chunk_block::release(std::exchange(block_, nullptr));
-  begin_ = end_ = nullptr;
-  room_ = 0;
-}
-
-void writer::make_room(std::size_t size) {
-  const std::size_t used = pending();
-  io::chunk_block* bigger = nullptr;
-  if (block_ == nullptr && size <= state_->chunks().capacity())
-    bigger = state_->chunks().take();
-  else
-    bigger = io::chunk_block::make(std::max(used + size, 2 * (block_ == nullptr ? 0 : block_->capacity)));
-  if (bigger == nullptr) throw std::bad_alloc();
-  char* const start = reinterpret_cast<char*>(bigger->data());
-  if (used != 0) std::memcpy(start, begin_, used);
-  clear();
-  block_ = bigger;
-  begin_ = start;
-  end_ = start + used;
-  room_ = bigger->capacity - used;
-}
 
 int writer::try_flush() noexcept {
   while (begin_ != end_) {

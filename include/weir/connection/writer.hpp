@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "weir/connection/connection.hpp"
+#include "weir/connection/write_buffer.hpp"
 
 namespace weir {
 
@@ -31,37 +32,15 @@ struct flush_operation : write_operation {
 // gathers replies; flush() sends them. A reader that was given the writer flushes it when it has no complete
 // message left, that is before it waits: then one batch of requests costs one send.
 //
-// The buffer is a chunk that is taken with the first byte and given back when it is empty; it doubles when
-// replies outgrow it. What is not flushed when the writer dies is lost.
+// What is not flushed when the writer dies is lost.
 // Thread: the connection's core. Lifetime: the connection outlives it.
-class writer {
+class writer : public write_buffer {
  public:
-  explicit writer(connection& to) noexcept : state_(&to.state()) {}
-  writer(const writer&) = delete;
-  writer& operator=(const writer&) = delete;
-  ~writer();
-
-  // Errors: std::bad_alloc, with what was written before intact.
-  void write(std::string_view text) {
-    if (text.size() > room_) make_room(text.size());
-    std::char_traits<char>::copy(end_, text.data(), text.size());
-    end_ += text.size();
-    room_ -= text.size();
-  }
-
-  // `size` bytes to be filled in by the caller before anything else is called.
-  [[nodiscard]] char* extend(std::size_t size) {
-    if (size > room_) make_room(size);
-    room_ -= size;
-    return std::exchange(end_, end_ + size);
-  }
+  explicit writer(connection& to) noexcept : write_buffer(&to.state().chunks()), state_(&to.state()) {}
 
   // Sends everything: true. False if the peer is gone; what was not sent is dropped.
   // Cancel: throws operation_canceled; what is not sent yet stays in the writer.
   [[nodiscard]] detail::flush_operation flush() noexcept { return {*state_, *this}; }
-
-  // Bytes that are not sent yet.
-  [[nodiscard]] std::size_t pending() const noexcept { return static_cast<std::size_t>(end_ - begin_); }
 
  private:
   friend detail::flush_operation;
@@ -69,14 +48,8 @@ class writer {
 
   // One try to send everything: 0 when it is sent, EAGAIN, or the errno after which the rest is dropped.
   [[nodiscard]] int try_flush() noexcept;
-  void make_room(std::size_t size);
-  void clear() noexcept;
 
   connection_state* state_;
-  io::chunk_block* block_ = nullptr;
-  char* begin_ = nullptr;
-  char* end_ = nullptr;
-  std::size_t room_ = 0;
 };
 
 }  // namespace weir
