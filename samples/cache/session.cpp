@@ -36,7 +36,7 @@ need session::work(std::string_view& input, instant now) {
 }
 
 bool session::step(std::string_view& input, instant now, need& next) {
-  if (getting_) return get_next(input, now, next);
+  if (getting_) return get_next(input, *first_line(input), now, next);  // whose end has been seen
   if (upload_) return finish_upload(now);
   if (swallow_ != 0) {
     const std::size_t here = std::min(swallow_, input.size());
@@ -67,8 +67,9 @@ bool session::execute(std::string_view& input, const line_split& split, instant 
     getting_ = true;
     shows_version_ = c.shows_version;
     exptime_ = c.has_exptime ? std::optional(c.exptime) : std::nullopt;
-    input.remove_prefix(static_cast<std::size_t>(c.key.data() - input.data()));
-    return get_next(input, now, next);
+    const auto name = static_cast<std::size_t>(c.key.data() - input.data());
+    input.remove_prefix(name);
+    return get_next(input, {c.key, split.consumed - name}, now, next);
   }
   store& items = service_.items;
   switch (c.what) {
@@ -160,12 +161,11 @@ bool session::finish_upload(instant now) {
   return true;
 }
 
-bool session::get_next(std::string_view& input, instant now, need& next) {
+bool session::get_next(std::string_view& input, line_split left, instant now, need& next) {
   store& items = service_.items;
   std::optional<std::uint32_t> expires;
   if (exptime_) expires = expiry(*exptime_, now);
-  const auto split = first_line(input);  // the line has been seen whole
-  std::string_view keys = split->line;
+  std::string_view keys = left.line;
   for (std::string_view word = take_word(keys); !word.empty(); word = take_word(keys)) {
     items.get(items.key_of(word), now, expires, [this](item& found) {
       if (found.size >= big && found.pin()) download_ = &found;
@@ -178,7 +178,7 @@ bool session::get_next(std::string_view& input, instant now, need& next) {
   }
   getting_ = false;
   out_.write("END\r\n");
-  input.remove_prefix(split->consumed);
+  input.remove_prefix(left.consumed);
   return true;
 }
 

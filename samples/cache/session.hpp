@@ -63,7 +63,7 @@ class session {
   [[nodiscard]] bool update_item(std::string_view& input, std::size_t line, const command& c, instant now,
                                  need& next);
   [[nodiscard]] bool finish_upload(instant now);
-  [[nodiscard]] bool get_next(std::string_view& input, instant now, need& next);
+  [[nodiscard]] bool get_next(std::string_view& input, line_split left, instant now, need& next);
   void write_value(const item& i);
   void write_number(const command& c, instant now);
   void say(std::string_view line) {
