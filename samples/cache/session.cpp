@@ -37,7 +37,10 @@ need session::work(std::string_view& input, instant now) {
 
 bool session::step(std::string_view& input, instant now, need& next) {
   if (getting_) return get_next(input, *first_line(input), now, next);  // whose end has been seen
-  if (upload_) return finish_upload(now);
+  if (upload_) {
+    next = {need::kind::upload};
+    return upload_space().empty() && finish_upload(now);
+  }
   if (swallow_ != 0) {
     const std::size_t here = std::min(swallow_, input.size());
     swallow_ -= here;
