@@ -11,12 +11,14 @@ namespace {
 
 [[nodiscard]] bool is_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-// A number with spaces around it, as clients have left them; what follows a space is not looked at.
+// A number with spaces around it, as clients have left them; what follows a space, or a zero byte, is not
+// looked at.
 [[nodiscard]] std::optional<std::uint64_t> number_in(std::string_view text) noexcept {
   while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || (end != text.data() + text.size() && !is_space(*end))) return std::nullopt;
+  if (error != std::errc() || (end != text.data() + text.size() && *end != '\0' && !is_space(*end)))
+    return std::nullopt;
   return number;
 }
 

@@ -73,10 +73,11 @@ class store {
   bool get(const key& k, instant now, std::optional<std::uint32_t> expires, Use use) {
     shard& s = shard_of(k);
     const std::lock_guard lock(s.mutex);
+    item* const found = s.find(k, now, !expires);
+    const bool hit = found != nullptr;
     s.count.count(expires ? counted::cmd_touch : counted::cmd_get);
-    item* const found = s.find(k, now, true);
-    if (expires) s.count.count(found != nullptr ? counted::touch_hits : counted::touch_misses);
-    s.count.count(found != nullptr ? counted::get_hits : counted::get_misses);
+    s.count.count(expires ? (hit ? counted::touch_hits : counted::touch_misses)
+                          : (hit ? counted::get_hits : counted::get_misses));
     if (found == nullptr) return false;
     found->used_at = now.milliseconds;
     if (expires) found->expires = *expires;
