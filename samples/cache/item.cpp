@@ -8,13 +8,11 @@
 
 namespace cache {
 
-item_ptr item::make(std::string_view key, std::uint32_t hash, std::uint32_t size,
-                    std::uint32_t more) noexcept {
+item_ptr item::make(std::string_view key, std::uint32_t size, std::uint32_t more) noexcept {
   void* const memory = std::malloc(sizeof(item) + key.size() + size + more);
   if (memory == nullptr) return nullptr;
   item* const made = new (memory) item{};
-  made->hash = hash;
-  made->size = size;
+  made->size = size & 0x7fffffff;
   made->key_size = static_cast<std::uint8_t>(key.size());
   std::memcpy(made->key_bytes(), key.data(), key.size());
   return item_ptr(made);

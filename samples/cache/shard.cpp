@@ -11,16 +11,16 @@ shard::~shard() {
 
 item* shard::find(const key& k, instant now, bool asked_to_read) noexcept {
   apply_flush(now);
-  item* const found = items_.find(k.in_shard(), k.text);
+  item* const found = items_.find(k.text, k.hash);
   if (found == nullptr || !is_dead(*found, now)) return found;
   if (asked_to_read) count.count(found->version <= flushed_ ? counted::get_flushed : counted::get_expired);
   remove(*found);
   return nullptr;
 }
 
-void shard::put(item_ptr fresh, item* old, instant now) {
+void shard::put(item_ptr fresh, const key& k, item* old, instant now) {
   if (old == nullptr)
-    items_.insert(*fresh);
+    items_.insert(*fresh, k.hash);
   else
     items_.replace(*old, *fresh);
   memory_.fetch_add(fresh->footprint(), std::memory_order_relaxed);
@@ -73,9 +73,10 @@ bool shard::evict(living what, instant now) noexcept {
         any_dead = true;
         count.count(counted::reclaimed);
         remove(candidate);
-      } else if (oldest == nullptr || now.milliseconds - candidate.used_at > age) {
+      } else if (const std::uint32_t unused = (now.ticks() - candidate.used_at) & instant::most_ticks;
+                 oldest == nullptr || unused > age) {
         oldest = &candidate;
-        age = now.milliseconds - candidate.used_at;
+        age = unused;
       }
     }
   }

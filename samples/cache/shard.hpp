@@ -15,21 +15,23 @@ namespace cache {
 struct instant {
   std::uint32_t seconds;       // of the calendar
   std::uint32_t milliseconds;  // of any clock, and they wrap
+
+  // What an item remembers of its last use: 4 ms each. They wrap after 18 hours, and who was idle as long is
+  // young again.
+  [[nodiscard]] std::uint32_t ticks() const noexcept { return (milliseconds >> 2) & most_ticks; }
+  static constexpr std::uint32_t most_ticks = 0xffffff;
 };
 
 struct key {
   std::string_view text;
   std::uint64_t hash;
-
-  // The store takes the upper half to choose a shard, the shard the lower half to choose a bucket.
-  [[nodiscard]] std::uint32_t in_shard() const noexcept { return static_cast<std::uint32_t>(hash); }
 };
 
 // Thread: whoever holds the mutex, which the caller takes.
 class alignas(64) shard {
  public:
   // `memory`: the bytes of all items of all shards.
-  explicit shard(std::atomic<std::size_t>& memory) noexcept : memory_(memory) {}
+  shard(std::atomic<std::size_t>& memory, const key_hash& hash) : items_(hash), memory_(memory) {}
   shard(const shard&) = delete;
   shard& operator=(const shard&) = delete;
   ~shard();
@@ -41,12 +43,13 @@ class alignas(64) shard {
   [[nodiscard]] item* find(const key& k, instant now, bool asked_to_read = false) noexcept;
 
   // Takes `fresh` in, instead of `old` if there is one. Errors: std::bad_alloc, and nothing has changed.
-  void put(item_ptr fresh, item* old, instant now);
+  void put(item_ptr fresh, const key& k, item* old, instant now);
   void remove(item& old) noexcept;
+  static void use(item& i, instant now) noexcept { i.used_at = now.ticks() & instant::most_ticks; }
   // A change in place.
   void renew(item& i, instant now) noexcept {
-    i.version = ++last_version_;
-    i.used_at = now.milliseconds;
+    i.version = ++last_version_ & versions;
+    use(i, now);
   }
   void unpin(item& i) noexcept;
 
@@ -64,6 +67,8 @@ class alignas(64) shard {
   [[nodiscard]] const table& items() const noexcept { return items_; }
 
  private:
+  static constexpr std::uint64_t versions = (std::uint64_t{1} << 48) - 1;  // more than there is time for
+
   [[nodiscard]] bool is_dead(const item& i, instant now) const noexcept {
     return i.version <= flushed_ || (i.expires != 0 && i.expires <= now.seconds);
   }

@@ -1,10 +1,10 @@
 #include "store.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <limits>
-#include <stdexcept>
 
 namespace cache {
 namespace {
@@ -20,13 +20,6 @@ namespace {
   if (error != std::errc() || (end != text.data() + text.size() && *end != '\0' && !is_space(*end)))
     return std::nullopt;
   return number;
-}
-
-[[nodiscard]] std::array<unsigned char, crypto_shorthash_KEYBYTES> random_secret() {
-  if (::sodium_init() < 0) throw std::runtime_error("no random numbers for the key of the hash");
-  std::array<unsigned char, crypto_shorthash_KEYBYTES> secret;
-  ::randombytes_buf(secret.data(), secret.size());
-  return secret;
 }
 
 }  // namespace
@@ -48,8 +41,8 @@ item_ptr store::upload::take() noexcept {
   return std::move(item_);
 }
 
-store::store(const store_settings& s) : settings_(s), secret_(random_secret()) {
-  for (unsigned i = 0; i < s.shards; ++i) shards_.emplace_back(memory_);
+store::store(const store_settings& s) : settings_(s) {
+  for (unsigned i = 0; i < s.shards; ++i) shards_.emplace_back(memory_, hash_);
 }
 
 bool store::make_room(std::size_t size, instant now) {
@@ -72,7 +65,7 @@ void store::unpin(item& i) {
 
 store::upload store::begin(const change& c, std::uint32_t size, std::uint32_t more, instant now) {
   if (!make_room(sizeof(item) + c.key.text.size() + size + more, now)) return {};
-  item_ptr made = item::make(c.key.text, c.key.in_shard(), size, more);
+  item_ptr made = item::make(c.key.text, size, more);
   return made ? upload(*this, std::move(made)) : upload();
 }
 
@@ -100,7 +93,7 @@ outcome store::put(const change& c, std::string_view value, item_ptr ready, inst
     s.count.count(old == nullptr ? counted::cas_misses : same ? counted::cas_hits : counted::cas_badval);
     if (!same) return old == nullptr ? outcome::not_found : outcome::exists;
   } else if (c.how == update::add && old != nullptr) {
-    old->used_at = now.milliseconds;
+    shard::use(*old, now);
     return outcome::not_stored;
   } else if ((extends || c.how == update::replace) && old == nullptr) {
     return outcome::not_stored;
@@ -121,8 +114,7 @@ outcome store::put(const change& c, std::string_view value, item_ptr ready, inst
   }
   if (!ready || extends) {
     const std::size_t size = extends ? old->size + value.size() : value.size();
-    item_ptr fresh =
-        has_room ? item::make(c.key.text, c.key.in_shard(), static_cast<std::uint32_t>(size)) : nullptr;
+    item_ptr fresh = has_room ? item::make(c.key.text, static_cast<std::uint32_t>(size)) : nullptr;
     if (!fresh) {
       s.count.count(counted::store_no_memory);
       return outcome::no_memory;
@@ -137,7 +129,7 @@ outcome store::put(const change& c, std::string_view value, item_ptr ready, inst
   }
   ready->flags = extends ? old->flags : c.flags;
   ready->expires = extends ? old->expires : c.expires;
-  s.put(std::move(ready), old, now);
+  s.put(std::move(ready), c.key, old, now);
   return outcome::stored;
 }
 
@@ -166,7 +158,7 @@ bool store::touch(const key& k, std::uint32_t expires, instant now) {
   s.count.count(found != nullptr ? counted::touch_hits : counted::touch_misses);
   if (found == nullptr) return false;
   found->expires = expires;
-  found->used_at = now.milliseconds;
+  shard::use(*found, now);
   return true;
 }
 
@@ -192,12 +184,12 @@ outcome store::add(const key& k, direction d, std::uint64_t delta, instant now, 
     s.renew(*old, now);
     return outcome::stored;
   }
-  item_ptr fresh = item::make(k.text, k.in_shard(), size);
+  item_ptr fresh = item::make(k.text, size);
   if (!fresh) return outcome::no_memory;
   std::memcpy(fresh->value_bytes(), digits.data(), size);
   fresh->flags = old->flags;
   fresh->expires = old->expires;
-  s.put(std::move(fresh), old, now);
+  s.put(std::move(fresh), k, old, now);
   return outcome::stored;
 }
 

@@ -1,9 +1,6 @@
 #pragma once
 // cache: all items, in shards by the hash of their keys. It does no I/O and looks at no clock.
 
-#include <sodium.h>
-
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -54,19 +51,12 @@ struct store_figures {
 // Problem: every core must find every key. Keys could belong to cores, and requests travel; or all cores
 // share the keys, and take locks. A hop to another core costs more than a whole request here, an
 // uncontended lock a hundredth of one, so the store is shared: each shard has a lock, held for one item.
-//
-// Keys are hashed with SipHash-2-4 under a random key, so nobody can choose keys that meet in one bucket.
 // Thread: any.
 class store {
  public:
   explicit store(const store_settings& s);
 
-  [[nodiscard]] cache::key key_of(std::string_view text) const noexcept {
-    std::uint64_t hash = 0;
-    ::crypto_shorthash(reinterpret_cast<unsigned char*>(&hash),
-                       reinterpret_cast<const unsigned char*>(text.data()), text.size(), secret_.data());
-    return {text, hash};
-  }
+  [[nodiscard]] cache::key key_of(std::string_view text) const noexcept { return {text, hash_(text)}; }
 
   // Calls `use` with the item, under its lock, and gives it a new time of expiry if there is one.
   template <class Use>
@@ -79,7 +69,7 @@ class store {
     s.count.count(expires ? (hit ? counted::touch_hits : counted::touch_misses)
                           : (hit ? counted::get_hits : counted::get_misses));
     if (found == nullptr) return false;
-    found->used_at = now.milliseconds;
+    shard::use(*found, now);
     if (expires) found->expires = *expires;
     use(*found);
     return true;
@@ -146,7 +136,7 @@ class store {
   [[nodiscard]] bool make_room(std::size_t size, instant now);
 
   store_settings settings_;
-  std::array<unsigned char, crypto_shorthash_KEYBYTES> secret_;
+  key_hash hash_;
   std::atomic<std::size_t> memory_{0};
   std::atomic<unsigned> next_to_evict_{0};
   std::deque<shard> shards_;

@@ -2,9 +2,9 @@
 
 namespace cache {
 
-void table::insert(item& fresh) {
+void table::insert(item& fresh, std::uint64_t hash) {
   if (count_ >= buckets_.size()) split_next();
-  item*& first = buckets_[place(fresh.hash)];
+  item*& first = buckets_[place(hash)];
   fresh.next = first;
   fresh.is_linked = true;
   first = &fresh;
@@ -26,7 +26,7 @@ void table::replace(item& old, item& fresh) noexcept {
 }
 
 item** table::link_to(const item& i) noexcept {
-  item** link = &buckets_[place(i.hash)];
+  item** link = &buckets_[place(hash_(i.key()))];
   while (*link != &i) link = &(*link)->next;
   return link;
 }
@@ -38,7 +38,7 @@ void table::split_next() {
   item** stays = &buckets_[added & (mask_ >> 1)];
   item** goes = &buckets_[added];
   while (item* const each = *stays) {
-    if ((each->hash & mask_) != added) {
+    if ((hash_(each->key()) & mask_) != added) {
       stays = &each->next;
       continue;
     }

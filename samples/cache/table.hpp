@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "item.hpp"
+#include "key_hash.hpp"
 
 namespace cache {
 
@@ -14,17 +15,18 @@ namespace cache {
 // lie in a deque, which grows without moving what it holds. Items are linked, not owned.
 class table {
  public:
-  table() : buckets_(first_size, nullptr) {}
+  // `hash` outlives the table.
+  explicit table(const key_hash& hash) : hash_(hash), buckets_(first_size, nullptr) {}
 
   // Null if there is none.
-  [[nodiscard]] item* find(std::uint32_t hash, std::string_view key) const noexcept {
+  [[nodiscard]] item* find(std::string_view key, std::uint64_t hash) const noexcept {
     for (item* each = buckets_[place(hash)]; each != nullptr; each = each->next)
-      if (each->hash == hash && each->key() == key) return each;
+      if (each->key() == key) return each;
     return nullptr;
   }
 
   // Its key is not in the table. Errors: std::bad_alloc, and nothing has changed.
-  void insert(item& fresh);
+  void insert(item& fresh, std::uint64_t hash);
   void remove(item& old) noexcept;
   // `fresh` has the key of `old`.
   void replace(item& old, item& fresh) noexcept;
@@ -37,13 +39,14 @@ class table {
  private:
   static constexpr std::size_t first_size = 16;
 
-  [[nodiscard]] std::size_t place(std::uint32_t hash) const noexcept {
+  [[nodiscard]] std::size_t place(std::uint64_t hash) const noexcept {
     const std::size_t at = hash & mask_;
     return at < buckets_.size() ? at : at & (mask_ >> 1);
   }
   [[nodiscard]] item** link_to(const item& i) noexcept;
   void split_next();
 
+  const key_hash& hash_;
   std::deque<item*> buckets_;
   std::size_t mask_ = first_size - 1;  // covers the buckets: the smallest of its kind that does
   std::size_t count_ = 0;

@@ -47,7 +47,7 @@ std::string numbered(int i) { return std::string("k").append(std::to_string(i));
 
 // Room for so many items of 1000 bytes, and not for one more.
 store_settings room_for(std::size_t count, bool evicts = true) {
-  const std::size_t each = item::make("k1", 0, 1000)->footprint();
+  const std::size_t each = item::make("k1", 1000)->footprint();
   return {.memory = count * each + each / 2, .evicts = evicts, .shards = 1};
 }
 
