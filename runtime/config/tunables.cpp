@@ -77,7 +77,7 @@ tunable size(std::string_view key, std::int64_t least, std::int64_t most, Member
   const auto range = fmt::format("{}..{} bytes", print_size(least), print_size(most));
   return {key, std::move(help), range,
           [=](const settings& s) {
-            const auto text = print_size(member(s));
+            const auto text = print_size(static_cast<std::int64_t>(member(s)));
             return parse_integer(text) ? text : quoted(text);
           },
           [=](settings& s, const written& value) -> std::string {
