@@ -23,6 +23,16 @@ char* put_number(char* to, Number n) noexcept {
 
 [[nodiscard]] need input(std::size_t least) noexcept { return {need::kind::input, least}; }
 
+// Whether the line at the start of `text`, of `length` bytes at least, is beyond what is read of its kind.
+[[nodiscard]] bool is_too_long(std::string_view text, std::size_t length) noexcept {
+  if (length <= session::longest_line) return false;
+  // The same bytes decide, whether more have come or not.
+  std::string_view start = text.substr(0, session::longest_line);
+  const std::string_view name = take_word(start);
+  const bool is_get = name == "get" || name == "gets" || name == "gat" || name == "gats";
+  return !is_get || length > session::longest_get;
+}
+
 }  // namespace
 
 need session::work(std::string_view& input, instant now) {
@@ -47,18 +57,16 @@ bool session::step(std::string_view& input, instant now, need& next) {
     input.remove_prefix(here);
   }
   const auto split = first_line(input, seen_);
+  if (is_too_long(input, split ? split->consumed : input.size())) {
+    next = {need::kind::end};
+    return false;
+  }
   if (split) {
     seen_ = 0;
     return execute(input, *split, now, next);
   }
   seen_ = input.size();
   next = cache::input(input.size() + 1);
-  if (input.size() > longest_line) {
-    std::string_view rest = input;
-    const std::string_view name = take_word(rest);
-    const bool may_be_long = name == "get" || name == "gets" || name == "gat" || name == "gats";
-    if (!may_be_long || input.size() > longest_get) next = {need::kind::end};
-  }
   return false;
 }
 

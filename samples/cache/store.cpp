@@ -100,7 +100,7 @@ outcome store::put(const change& c, std::string_view value, item_ptr ready, inst
   }
 
   if (!extends && !ready && old != nullptr && old->size == value.size() && old->pins == 0) {
-    std::memcpy(old->value_bytes(), value.data(), value.size());
+    value.copy(old->value_bytes(), value.size());
     old->flags = c.flags;
     old->expires = c.expires;
     s.renew(*old, now);
@@ -123,8 +123,8 @@ outcome store::put(const change& c, std::string_view value, item_ptr ready, inst
     const std::string_view after = c.how == update::append ? value
                                    : extends               ? old->value()
                                                            : std::string_view();
-    std::memcpy(fresh->value_bytes(), before.data(), before.size());
-    std::memcpy(fresh->value_bytes() + before.size(), after.data(), after.size());
+    before.copy(fresh->value_bytes(), before.size());
+    after.copy(fresh->value_bytes() + before.size(), after.size());
     ready = std::move(fresh);
   }
   ready->flags = extends ? old->flags : c.flags;

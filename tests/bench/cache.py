@@ -28,6 +28,7 @@ LOADS = {  # name: (loops of the server, CPUs of the load, its arguments)
     "two cores, 16 pipelined": (2, (0, 1), ["--threads", 2, "--depth", 16]),
 }
 ITEMS = 1_000_000
+REAL_TIME = ["chrt", "--rr", "10"]  # before a command: others on this machine wait
 
 
 def say(text):
@@ -48,11 +49,11 @@ def programs(build, loops, memory=64):
 class Load:
     """The generator of a build tree."""
 
-    def __init__(self, build):
-        self.path = Path(build) / "tests/bench/cache_load"
+    def __init__(self, build, before=()):
+        self.command = [*before, Path(build) / "tests/bench/cache_load"]
 
     def run(self, server, cpus, *arguments, limit=300):
-        command = [self.path, "--connect", f"127.0.0.1:{server.port}", *arguments]
+        command = [*self.command, "--connect", f"127.0.0.1:{server.port}", *arguments]
         done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=limit, preexec_fn=measure.on_cpus(cpus))
         if done.returncode != 0:
@@ -60,20 +61,20 @@ class Load:
         return json.loads(done.stdout) if done.stdout else None
 
 
-def side_by_side(build, loops, cpus, arguments, rounds, seconds):
+def side_by_side(build, loops, cpus, arguments, rounds, seconds, before):
     """Per server its rounds, each (requests/s, CPU µs per request)."""
-    load = Load(build)
+    load = Load(build, before)
     with ExitStack() as running:
-        servers = [running.enter_context(Server(program)) for program in programs(build, loops)]
+        servers = [running.enter_context(Server(program, under=before)) for program in programs(build, loops)]
         result = {server.program.name: [] for server in servers}
         for server in servers:
             load.run(server, cpus, *arguments, "--seconds", 0.2)
         for k in range(rounds):
             for server in servers if k % 2 == 0 else servers[::-1]:
-                before = server.cpu_seconds()
+                spent_before = server.cpu_seconds()
                 done = load.run(server, cpus, *arguments, "--seconds", seconds)
                 time.sleep(0.05)
-                spent = server.cpu_seconds() - before
+                spent = server.cpu_seconds() - spent_before
                 result[server.program.name].append((done["requests_per_second"], spent * 1e6 / done["requests"]))
         return result
 
@@ -96,13 +97,16 @@ def main():
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="tree of the binaries")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/cache.json", help="where the JSON goes")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a look, not a figure")
+    parser.add_argument("--realtime", action="store_true",
+                        help="servers and load before everybody else on this machine (chrt): for one that is shared")
     options = parser.parse_args()
+    before = REAL_TIME if options.realtime else []
     for needed in ("/usr/bin/memcached", options.build / "samples/cache", options.build / "tests/bench/cache_load"):
         if not Path(needed).exists():
             raise Failure(f"{needed} is not there")
     measure.raise_descriptor_limit()
     busy = os.getloadavg()[0]
-    if busy > 0.5:
+    if busy > 0.5 and not options.realtime:
         say(f"the machine is busy (load {busy:.1f}): trust ratios, not times")
 
     figures = {}
@@ -111,7 +115,7 @@ def main():
         if loops > (os.cpu_count() or 1):
             continue
         say(f"{name}: memcached and weir in turns")
-        rounds = side_by_side(options.build, loops, cpus, arguments, *((2, 0.4) if options.quick else (7, 1.5)))
+        rounds = side_by_side(options.build, loops, cpus, arguments, *((2, 0.4) if options.quick else (7, 1)), before)
         rates, costs = ({n: [r[i] for r in rs] for n, rs in rounds.items()} for i in (0, 1))
         median = statistics.median
         rate = median(w / m for w, m in zip(rates["weir"], rates["memcached"]))

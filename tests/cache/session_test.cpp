@@ -156,6 +156,9 @@ TEST_CASE("a line that does not end ends the session, unless it is a get") {
   talk t(s);
   CHECK(t(std::string(2'049, 'x')).empty());
   CHECK(t.ended);
+  talk whole(s);
+  CHECK(whole(std::string(2'049, 'x') + "\r\nversion\r\n").empty());  // no other than in pieces
+  CHECK(whole.ended);
   talk get(s);
   std::string keys = "get";
   for (int i = 0; i < 10'000; ++i) keys += " key" + std::to_string(i);
