@@ -1,0 +1,102 @@
+// A cache that speaks memcached's text protocol: every core serves every key, and takes memcached's flags.
+//
+//   cache -p 11211 -m 64
+//   nc 127.0.0.1 11211        set k 0 0 5, hello, get k, stats, quit
+#include <array>
+#include <csignal>
+#include <cstdio>
+
+#include <weir/weir.hpp>
+
+#include "flags.hpp"
+#include "session.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using cache::need;
+
+// The session does the work; this waits for what the session needs. `shared` outlives all connections.
+weir::task<> serve(weir::connection client, cache::service* shared) {
+  weir::writer out(client);
+  weir::reader in(client, out, cache::session::longest_get + weir::reader::default_limit);
+  cache::session session(*shared, out);
+  for (;;) {
+    const std::string_view buffered = in.buffered();
+    std::string_view left = buffered;
+    const need next = session.work(left, shared->clock.now());
+    in.consume(buffered.size() - left.size());
+    switch (next.what) {
+      case need::kind::input: {
+        const std::string_view more = co_await in.peek(next.bytes);
+        if (more.size() < next.bytes) co_return;
+        break;
+      }
+      case need::kind::flush: {
+        const bool sent = co_await out.flush();
+        if (!sent) co_return;
+        break;
+      }
+      case need::kind::upload: {
+        static_cast<void>(co_await out.flush());
+        for (std::span<std::byte> space = session.upload_space(); !space.empty();
+             space = session.upload_space()) {
+          const std::size_t count = co_await client.read_some(space);
+          if (count == 0) co_return;
+          session.uploaded(count);
+        }
+        break;
+      }
+      case need::kind::download: {
+        const std::array<std::string_view, 3> pieces{out.text(), session.download(),
+                                                     cache::session::end_of_line};
+        const bool sent = co_await client.send(pieces);
+        out.clear();
+        session.downloaded();
+        if (!sent) co_return;
+        break;
+      }
+      case need::kind::end: static_cast<void>(co_await out.flush()); co_return;
+    }
+  }
+}
+
+// What has expired gives its memory back although nobody asks for it.
+weir::task<> reap(cache::service* shared) {
+  for (;;) {
+    co_await weir::sleep_for(1s);
+    shared->items.reap(shared->clock.now());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  weir::program program{.summary = "a cache that speaks memcached's text protocol",
+                        .options = std::string(cache::flags::help)};
+  program.defaults.listen = {"127.0.0.1:11211"};
+  program.defaults.limits.idle_timeout = 0ms;  // clients keep their connections for days
+  try {
+    const std::vector<int> cpus = weir::choose_cores(weir::settings()).cpus;
+    cache::flags flags = cache::read_flags({argv + 1, argv + argc}, cpus);
+    // More shards than threads, so that two seldom want the same; few, so that each has items to choose from.
+    flags.service.store.shards = std::bit_ceil(4 * static_cast<unsigned>(cpus.size()));
+    if (flags.allows_shutdown) flags.service.shutdown = [] { static_cast<void>(std::raise(SIGINT)); };
+    cache::service shared(flags.service);
+
+    std::vector<char*> words{argv[0]};
+    for (std::string& word : flags.rest) words.push_back(word.data());
+    weir::service_form form = weir::keeping(weir::state_kind::shared, [&shared](weir::connection client) {
+      return serve(std::move(client), &shared);
+    });
+    form.start = [&shared](weir::core& c) {
+      if (c.index() != 0) return;
+      if (c.pool() != nullptr) shared.settings.threads = static_cast<unsigned>(c.pool()->size());
+      c.spawn(reap(&shared));
+    };
+    return weir::run(static_cast<int>(words.size()), words.data(), std::move(form), program);
+  } catch (const weir::config_error& e) {
+    for (const std::string& message : e.messages()) std::fprintf(stderr, "cache: %s\n", message.c_str());
+    return 2;
+  }
+}

@@ -1,0 +1,55 @@
+#pragma once
+// cache: one stored value: header, key and value in one block of memory.
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+namespace cache {
+
+// 32 bytes, with the key and then the value behind them. What is not here costs a hash of the key when it is
+// needed: when an item moves to another bucket.
+struct item {
+  static constexpr unsigned most_pins = 0xffff;
+
+  item* next;                  // in its bucket
+  std::uint64_t version : 48;  // what a client calls cas
+  std::uint64_t pins : 16;     // how many read the value without the shard's lock
+  std::uint32_t flags;
+  std::uint32_t expires;        // in seconds, 0: never
+  std::uint32_t size : 31;      // bytes of the value
+  std::uint32_t is_linked : 1;  // in a table
+  std::uint32_t used_at : 24;   // in ticks, and they wrap
+  std::uint32_t key_size : 8;
+
+  [[nodiscard]] char* key_bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
+  [[nodiscard]] char* value_bytes() noexcept { return key_bytes() + key_size; }
+  [[nodiscard]] std::string_view key() const noexcept {
+    return {reinterpret_cast<const char*>(this + 1), key_size};
+  }
+  [[nodiscard]] std::string_view value() const noexcept {
+    return {reinterpret_cast<const char*>(this + 1) + key_size, size};
+  }
+
+  // While it is pinned it is neither changed nor freed. False if too many pin it already.
+  [[nodiscard]] bool pin() noexcept {
+    if (pins == most_pins) return false;
+    ++pins;
+    return true;
+  }
+
+  struct deleter {
+    void operator()(item* i) const noexcept;
+  };
+  // An item of no table, with room for `size` bytes of value and `more` behind them. Null without memory.
+  [[nodiscard]] static std::unique_ptr<item, deleter> make(std::string_view key, std::uint32_t size,
+                                                           std::uint32_t more = 0) noexcept;
+
+  // All the memory that it costs, the allocator's and its bucket included.
+  [[nodiscard]] std::size_t footprint() const noexcept;
+};
+
+static_assert(sizeof(item) == 32);
+using item_ptr = std::unique_ptr<item, item::deleter>;
+
+}  // namespace cache

@@ -1,0 +1,93 @@
+#pragma once
+// cache: one connection's side of the protocol. It is given bytes and writes replies; it does no I/O.
+
+#include <weir/connection/write_buffer.hpp>
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "command.hpp"
+#include "service.hpp"
+
+namespace cache {
+
+// What a session waits for.
+struct need {
+  enum class kind : std::uint8_t {
+    input,     // at least `bytes` of it
+    flush,     // the replies to be sent, before there are more
+    upload,    // bytes in upload_space()
+    download,  // download() to be sent, behind the replies, and an end of line
+    end        // nothing: the connection is to be closed when the replies have been sent
+  };
+  kind what;
+  std::size_t bytes = 0;
+};
+
+class session {
+ public:
+  // Lines beyond this end the session; only get has more to say than a few words.
+  static constexpr std::size_t longest_line = 2048;
+  static constexpr std::size_t longest_get = 1U << 20;
+  // Bytes of replies that are gathered; after that they must be sent.
+  static constexpr std::size_t most_pending = 1U << 16;
+  // From this size on a value is received where it is stored, and sent from there.
+  static constexpr std::size_t big = 1U << 13;
+  static constexpr std::string_view end_of_line = "\r\n";
+
+  session(service& in, weir::write_buffer& out) noexcept : service_(in), out_(out), visitor_(in.clients) {}
+  session(const session&) = delete;
+  session& operator=(const session&) = delete;
+  ~session() { downloaded(); }
+
+  // Answers what is complete at the start of `input`, and cuts it off there.
+  [[nodiscard]] need work(std::string_view& input, instant now);
+
+  [[nodiscard]] std::span<std::byte> upload_space() const noexcept {
+    return {reinterpret_cast<std::byte*>(upload_->value_bytes()) + uploaded_,
+            upload_->size + end_of_line.size() - uploaded_};
+  }
+  void uploaded(std::size_t count) noexcept {
+    uploaded_ += count;
+    visitor_.count(count, 0);
+  }
+
+  [[nodiscard]] std::string_view download() const noexcept { return download_->value(); }
+  void downloaded() noexcept;
+
+ private:
+  // True if the session can go on.
+  [[nodiscard]] bool step(std::string_view& input, instant now, need& next);
+  [[nodiscard]] bool execute(std::string_view& input, const line_split& split, instant now, need& next);
+  [[nodiscard]] bool update_item(std::string_view& input, std::size_t line, const command& c, instant now,
+                                 need& next);
+  [[nodiscard]] bool finish_upload(instant now);
+  [[nodiscard]] bool get_next(std::string_view& input, line_split left, instant now, need& next);
+  void write_value(const item& i);
+  void write_number(const command& c, instant now);
+  void say(std::string_view line) {
+    if (!quiet_) out_.write(line), out_.write(end_of_line);
+  }
+  void say(outcome o);
+
+  service& service_;
+  weir::write_buffer& out_;
+  traffic::visitor visitor_;
+  bool quiet_ = false;
+
+  std::size_t seen_ = 0;     // bytes of input that are known to hold no end of a line
+  std::size_t swallow_ = 0;  // bytes that are still to come and not wanted
+
+  // A get that has keys left.
+  bool getting_ = false;
+  bool shows_version_ = false;
+  std::optional<std::int64_t> exptime_;
+  item* download_ = nullptr;  // pinned
+
+  change change_{};
+  store::upload upload_;
+  std::size_t uploaded_ = 0;
+};
+
+}  // namespace cache

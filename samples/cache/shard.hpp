@@ -1,0 +1,87 @@
+#pragma once
+// cache: the part of the store that one lock guards.
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string_view>
+
+#include "counters.hpp"
+#include "table.hpp"
+
+namespace cache {
+
+// Times are the caller's: nothing here looks at a clock.
+struct instant {
+  std::uint32_t seconds;       // of the calendar
+  std::uint32_t milliseconds;  // of any clock, and they wrap
+
+  // What an item remembers of its last use: 4 ms each. They wrap after 18 hours, and who was idle as long is
+  // young again.
+  [[nodiscard]] std::uint32_t ticks() const noexcept { return (milliseconds >> 2) & most_ticks; }
+  static constexpr std::uint32_t most_ticks = 0xffffff;
+};
+
+struct key {
+  std::string_view text;
+  std::uint64_t hash;
+};
+
+// Thread: whoever holds the mutex, which the caller takes.
+class alignas(64) shard {
+ public:
+  // `memory`: the bytes of all items of all shards.
+  shard(std::atomic<std::size_t>& memory, const key_hash& hash) : items_(hash), memory_(memory) {}
+  shard(const shard&) = delete;
+  shard& operator=(const shard&) = delete;
+  ~shard();
+
+  std::mutex mutex;
+  counters count;
+
+  // Null if there is none, or none any more. `asked_to_read`: a miss is counted under its cause.
+  [[nodiscard]] item* find(const key& k, instant now, bool asked_to_read = false) noexcept;
+
+  // Takes `fresh` in, instead of `old` if there is one. Errors: std::bad_alloc, and nothing has changed.
+  void put(item_ptr fresh, const key& k, item* old, instant now);
+  void remove(item& old) noexcept;
+  static void use(item& i, instant now) noexcept { i.used_at = now.ticks() & instant::most_ticks; }
+  // A change in place.
+  void renew(item& i, instant now) noexcept {
+    i.version = ++last_version_ & versions;
+    use(i, now);
+  }
+  void unpin(item& i) noexcept;
+
+  // From `at` on, what has been stored until then is gone.
+  void flush(std::uint32_t at, instant now) noexcept;
+
+  // Frees those of the next few that are dead, or else, unless it is spared, the one of them that was unused
+  // longest. False: none could be freed.
+  enum class living : std::uint8_t { evicted, spared };
+  bool evict(living what, instant now) noexcept;
+
+  // Frees the dead of the next `buckets` buckets.
+  void reap(std::size_t buckets, instant now) noexcept;
+
+  [[nodiscard]] const table& items() const noexcept { return items_; }
+
+ private:
+  static constexpr std::uint64_t versions = (std::uint64_t{1} << 48) - 1;  // more than there is time for
+
+  [[nodiscard]] bool is_dead(const item& i, instant now) const noexcept {
+    return i.version <= flushed_ || (i.expires != 0 && i.expires <= now.seconds);
+  }
+  void apply_flush(instant now) noexcept;
+  void free_if_unused(item& i) noexcept;
+
+  table items_;
+  std::atomic<std::size_t>& memory_;
+  std::uint64_t last_version_ = 0;
+  std::uint64_t flushed_ = 0;   // what has a version up to this is gone
+  std::uint32_t flush_at_ = 0;  // a flush that is still to come; 0: none
+  std::size_t evict_hand_ = 0;
+  std::size_t reap_hand_ = 0;
+};
+
+}  // namespace cache
