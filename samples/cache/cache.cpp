@@ -2,9 +2,14 @@
 //
 //   cache -p 11211 -m 64
 //   nc 127.0.0.1 11211        set k 0 0 5, hello, get k, stats, quit
+#include <malloc.h>
+#include <unistd.h>
+
 #include <array>
+#include <bit>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 
 #include <weir/weir.hpp>
 
@@ -61,11 +66,24 @@ weir::task<> serve(weir::connection client, cache::service* shared) {
   }
 }
 
-// What has expired gives its memory back although nobody asks for it.
+std::size_t resident_bytes() {
+  std::size_t all = 0;
+  std::size_t resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// What has expired gives its memory back although nobody asks for it. When clients change to items of another
+// size, the holes that the old ones leave are too small for the new; once they have grown to pages, the pages
+// go back to the system.
 weir::task<> reap(cache::service* shared) {
+  const std::size_t allowed = resident_bytes() + shared->settings.store.memory / 4 * 5;
   for (;;) {
     co_await weir::sleep_for(1s);
     shared->items.reap(shared->clock.now());
+    if (resident_bytes() <= allowed) continue;
+    const auto trim = [] { ::malloc_trim(0); };  // some 20 ms for 64 MB
+    co_await weir::offload(trim);
   }
 }
 
@@ -76,6 +94,8 @@ int main(int argc, char** argv) {
                         .options = std::string(cache::flags::help)};
   program.defaults.listen = {"127.0.0.1:11211"};
   program.defaults.limits.idle_timeout = 0ms;  // clients keep their connections for days
+  // One heap: memory that is freed on one core is used again on another.
+  ::mallopt(M_ARENA_MAX, 1);
   try {
     const std::vector<int> cpus = weir::choose_cores(weir::settings()).cpus;
     cache::flags flags = cache::read_flags({argv + 1, argv + argc}, cpus);
