@@ -178,13 +178,14 @@ bool session::get_next(std::string_view& input, line_split left, instant now, ne
   if (exptime_) expires = expiry(*exptime_, now);
   std::string_view keys = left.line;
   for (std::string_view word = take_word(keys); !word.empty(); word = take_word(keys)) {
-    items.get(items.key_of(word), now, expires, [this](item& found) {
-      if (found.size >= big && found.pin()) download_ = &found;
+    const key k = items.key_of(word);
+    items.get(k, now, expires, [&](item& found) {
+      if (found.size >= big && found.pin()) download_ = {&found, found.value(), k.hash};
       write_value(found);
     });
-    if (download_ == nullptr && out_.pending() < most_pending) continue;
+    if (download_.of == nullptr && out_.pending() < most_pending) continue;
     input.remove_prefix(static_cast<std::size_t>(keys.data() - input.data()));
-    next = {download_ != nullptr ? need::kind::download : need::kind::flush};
+    next = {download_.of != nullptr ? need::kind::download : need::kind::flush};
     return false;
   }
   getting_ = false;
@@ -195,21 +196,21 @@ bool session::get_next(std::string_view& input, line_split left, instant now, ne
 
 // With the item's lock held. The value of a download is left to who sends it.
 void session::write_value(const item& i) {
-  const std::string_view value = download_ != nullptr ? std::string_view() : i.value();
+  const std::string_view value = download_.of != nullptr ? std::string_view() : i.value();
   char* at = put(out_.reserve(most_of_header + i.key_size + value.size()), "VALUE ");
   at = put(at, i.key());
   at = put_number(at, i.flags);
   at = put_number(at, i.size);
   if (shows_version_) at = put_number(at, service_.settings.has_versions ? i.version : 0);
   at = put(at, end_of_line);
-  if (download_ == nullptr) at = put(put(at, value), end_of_line);
+  if (download_.of == nullptr) at = put(put(at, value), end_of_line);
   out_.commit(at);
 }
 
 void session::downloaded() noexcept {
-  if (download_ == nullptr) return;
-  visitor_.count(0, download_->size);
-  service_.items.unpin(*std::exchange(download_, nullptr));
+  if (download_.of == nullptr) return;
+  visitor_.count(0, download_.value.size());
+  service_.items.unpin(std::exchange(download_, {}));
 }
 
 void session::write_number(const command& c, instant now) {

@@ -53,7 +53,7 @@ class session {
     visitor_.count(count, 0);
   }
 
-  [[nodiscard]] std::string_view download() const noexcept { return download_->value(); }
+  [[nodiscard]] std::string_view download() const noexcept { return download_.value; }
   void downloaded() noexcept;
 
  private:
@@ -83,7 +83,7 @@ class session {
   bool getting_ = false;
   bool shows_version_ = false;
   std::optional<std::int64_t> exptime_;
-  item* download_ = nullptr;  // pinned
+  store::pinned download_;
 
   change change_{};
   store::upload upload_;

@@ -57,10 +57,10 @@ bool store::make_room(std::size_t size, instant now) {
   return true;
 }
 
-void store::unpin(item& i) {
-  shard& s = shard_of(key_of(i.key()));
+void store::unpin(const pinned& p) {
+  shard& s = shard_of(p.hash);
   const std::lock_guard lock(s.mutex);
-  s.unpin(i);
+  s.unpin(*p.of);
 }
 
 store::upload store::begin(const change& c, std::uint32_t size, std::uint32_t more, instant now) {

@@ -74,7 +74,13 @@ class store {
     use(*found);
     return true;
   }
-  void unpin(item& i);
+  // A value that is read without the lock. Its item is not looked at meanwhile: others write beside it.
+  struct pinned {
+    item* of = nullptr;
+    std::string_view value = {};
+    std::uint64_t hash = 0;
+  };
+  void unpin(const pinned& p);
 
   // not_stored, exists, not_found as the protocol means them.
   [[nodiscard]] outcome put(const change& c, std::string_view value, instant now);
@@ -129,9 +135,10 @@ class store {
   [[nodiscard]] const store_settings& settings() const noexcept { return settings_; }
 
  private:
-  [[nodiscard]] shard& shard_of(const key& k) noexcept {
-    return shards_[(k.hash >> 32) & (settings_.shards - 1)];
+  [[nodiscard]] shard& shard_of(std::uint64_t hash) noexcept {
+    return shards_[(hash >> 32) & (settings_.shards - 1)];
   }
+  [[nodiscard]] shard& shard_of(const key& k) noexcept { return shard_of(k.hash); }
   [[nodiscard]] outcome put(const change& c, std::string_view value, item_ptr ready, instant now);
   [[nodiscard]] bool make_room(std::size_t size, instant now);
 

@@ -265,7 +265,7 @@ TEST_CASE("a value that is pinned outlives its change and its removal") {
   CHECK(s.get("k") == "after!");
   CHECK(s.items.remove(s.items.key_of("k"), s.now));
   CHECK(pinned->value() == "before");
-  s.items.unpin(*pinned);
+  s.items.unpin({pinned, pinned->value(), s.items.key_of("k").hash});
   CHECK(s.items.figures().memory == 0);
 }
 
