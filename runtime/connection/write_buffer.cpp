@@ -4,13 +4,16 @@
 #include <cstring>
 #include <new>
 
+#include "weir/io/readiness_driver.hpp"
+
 namespace weir {
 
 void write_buffer::make_room(std::size_t size) {
   const std::size_t used = pending();
   io::chunk_block* bigger = nullptr;
-  if (block_ == nullptr && pool_ != nullptr && size <= pool_->capacity())
-    bigger = pool_->take();
+  io::chunk_pool* const pool = on_ == nullptr ? nullptr : &on_->driver->chunks();
+  if (block_ == nullptr && pool != nullptr && size <= pool->capacity())
+    bigger = pool->take();
   else
     bigger = io::chunk_block::make(std::max(used + size, 2 * (block_ == nullptr ? 0 : block_->capacity)));
   if (bigger == nullptr) throw std::bad_alloc();

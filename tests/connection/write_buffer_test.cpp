@@ -3,11 +3,14 @@
 #include <catch2/catch.hpp>
 
 #include <cstring>
+#include <optional>
 #include <string>
+
+#include "weir/core/core.hpp"
 
 using weir::write_buffer;
 
-TEST_CASE("a buffer without a pool gathers what is written, beyond its first memory") {
+TEST_CASE("a buffer without a core gathers what is written, beyond its first memory") {
   write_buffer out;
   CHECK(out.text().empty());
   std::string expected;
@@ -21,20 +24,37 @@ TEST_CASE("a buffer without a pool gathers what is written, beyond its first mem
 }
 
 TEST_CASE("of what is reserved only what is committed counts") {
-  weir::io::chunk_pool pool(64, 4);
+  weir::settings s;
+  s.loop.chunk_size = 512;
+  weir::core home(0, std::nullopt, s);
+  weir::io::descriptor on;
+  on.driver = &home.driver();
   {
-    write_buffer out(&pool);
+    write_buffer out(&on);
     for (int i = 0; i < 20; ++i) {
-      char* const at = out.reserve(60);
+      char* const at = out.reserve(480);
       std::memcpy(at, "abc", 3);
       out.commit(at + 3);
     }
     CHECK(out.pending() == 60);
     CHECK(out.text().substr(54) == "abcabc");
-    out.commit(out.reserve(100));
+    out.commit(out.reserve(1000));
     CHECK(out.pending() == 60);
   }
-  if (weir::build::pools) CHECK(pool.kept() == 1);
+  if (weir::build::pools) CHECK(home.chunks().kept() == 1);
+}
+
+TEST_CASE("memory comes from the core on which the connection is by then") {
+  weir::core first(0, std::nullopt, {});
+  weir::core second(1, std::nullopt, {});
+  weir::io::descriptor on;
+  on.driver = &first.driver();
+  write_buffer out(&on);
+  on.driver = &second.driver();
+  out.write("reply");
+  out.clear();
+  CHECK(first.chunks().kept() == 0);
+  if (weir::build::pools) CHECK(second.chunks().kept() == 1);
 }
 
 TEST_CASE("a truncated buffer goes on where it was cut") {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "weir/io/chunk.hpp"
+#include "weir/io/descriptor.hpp"
 
 namespace weir {
 
@@ -14,11 +15,13 @@ namespace weir {
 //
 // The memory is a chunk that is taken with the first byte and given back when it is empty; it doubles when
 // the bytes outgrow it.
-// Thread: one at a time; with a pool, that of the pool's core. Lifetime: the pool outlives it.
+// Thread: one at a time; with a descriptor, that of the core on which that is. Lifetime: the descriptor
+// outlives it.
 class write_buffer {
  public:
-  // `pool`: where the first chunk comes from; null: from the allocator.
-  explicit write_buffer(io::chunk_pool* pool = nullptr) noexcept : pool_(pool) {}
+  // `on`: the first chunk comes from the pool of the core on which this is by then, which for a connection
+  // whose handler visits other threads is not always the same; null: from the allocator.
+  explicit write_buffer(const io::descriptor* on = nullptr) noexcept : on_(on) {}
   write_buffer(const write_buffer&) = delete;
   write_buffer& operator=(const write_buffer&) = delete;
   ~write_buffer() { clear(); }
@@ -74,7 +77,7 @@ class write_buffer {
 
   std::size_t room_ = 0;
   io::chunk_block* block_ = nullptr;
-  io::chunk_pool* pool_;
+  const io::descriptor* on_;
 };
 
 }  // namespace weir

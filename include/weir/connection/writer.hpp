@@ -38,7 +38,7 @@ struct flush_operation : write_operation {
 // Thread: the connection's core. Lifetime: the connection outlives it.
 class writer : public write_buffer {
  public:
-  explicit writer(connection& to) noexcept : write_buffer(&to.state().chunks()), state_(&to.state()) {}
+  explicit writer(connection& to) noexcept : write_buffer(&to.state()), state_(&to.state()) {}
 
   // Sends everything: true. False if the peer is gone; what was not sent is dropped.
   // Cancel: throws operation_canceled; what is not sent yet stays in the writer.
