@@ -45,11 +45,17 @@ struct item {
   [[nodiscard]] static std::unique_ptr<item, deleter> make(std::string_view key, std::uint32_t size,
                                                            std::uint32_t more = 0) noexcept;
 
+  // At most what one will cost with `bytes` of key and value. The allocator rounds up: to 16 bytes, or to a
+  // page what it maps.
+  [[nodiscard]] static constexpr std::size_t most_footprint(std::size_t bytes) noexcept {
+    return 32 + bytes + (bytes < 131'072 ? 31 : 4127);
+  }
+
   // All the memory that it costs, the allocator's and its bucket included.
   [[nodiscard]] std::size_t footprint() const noexcept;
 };
 
-static_assert(sizeof(item) == 32);
+static_assert(sizeof(item) == 32);  // most_footprint counts on it
 using item_ptr = std::unique_ptr<item, item::deleter>;
 
 }  // namespace cache

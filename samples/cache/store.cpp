@@ -64,7 +64,7 @@ void store::unpin(const pinned& p) {
 }
 
 store::upload store::begin(const change& c, std::uint32_t size, std::uint32_t more, instant now) {
-  if (!make_room(sizeof(item) + c.key.text.size() + size + more, now)) return {};
+  if (!make_room(item::most_footprint(c.key.text.size() + size + more), now)) return {};
   item_ptr made = item::make(c.key.text, size, more);
   return made ? upload(*this, std::move(made)) : upload();
 }
@@ -81,7 +81,7 @@ outcome store::put(const change& c, upload value, instant now) {
 
 outcome store::put(const change& c, std::string_view value, item_ptr ready, instant now) {
   // Before the lock is taken, because what is evicted may be in any shard.
-  const bool has_room = ready || make_room(sizeof(item) + c.key.text.size() + value.size(), now);
+  const bool has_room = ready || make_room(item::most_footprint(c.key.text.size() + value.size()), now);
   shard& s = shard_of(c.key);
   const std::lock_guard lock(s.mutex);
   s.count.count(counted::cmd_set);
