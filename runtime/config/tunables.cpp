@@ -1,5 +1,5 @@
-// The table of every tunable: key, unit, range and the one line of help. A new tunable is a member of
-// settings and one row here.
+// The table of every tunable, whole in one file: key, unit, range and the one line of help. A new tunable is
+// a member of settings and one row here.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

@@ -1,3 +1,4 @@
+// Longer than others: each way in which a connection may end looks at what the other ways have left.
 #include "weir/connection/connection_state.hpp"
 
 #include <fcntl.h>

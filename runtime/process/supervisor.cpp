@@ -1,3 +1,5 @@
+// Longer than others: signals, workers, reloads and upgrades are states of one loop, and read best beside
+// each other.
 #include "weir/process/supervisor.hpp"
 
 #include <fcntl.h>
