@@ -72,13 +72,11 @@ bool fill_operation::waits_to_write() const noexcept {
 }
 
 bool fill_operation::attempt_first() noexcept {
-  if (waits_to_write()) {
-    if (!on->writable || !on->driver->spend()) return false;
-  } else if (!on->readable || !on->driver->spend()) {
-    in->give_back_if_empty();
-    return false;
-  }
-  return attempt();
+  // Answers leave after the batch of events in which they were made.
+  const bool later = waits_to_write() ? on->waits == io::manner::loop || !on->writable : !on->readable;
+  if (!later && on->driver->spend()) return attempt();
+  in->give_back_if_empty();
+  return false;
 }
 
 bool fill_operation::attempt() noexcept {

@@ -23,8 +23,6 @@ kv::milliseconds_since_1970 now() {
 
 // The keys belong to the first core. Of several, the others do the I/O of their connections and go there with
 // what has come.
-// Answers leave when all requests that came in one batch of events have been run: a send wakes the client,
-// and one that is awake already costs less to tell.
 weir::task<> serve(weir::connection client, kv::engine* keys, weir::log::limiter* strangers) {
   weir::core& home = weir::core::here();
   weir::core& owner = home.pool() == nullptr ? home : (*home.pool())[0];
@@ -49,7 +47,6 @@ weir::task<> serve(weir::connection client, kv::engine* keys, weir::log::limiter
       if (!sent) break;
       continue;
     }
-    co_await weir::yield();
     const std::size_t had = in.buffered().size();
     const auto has = co_await in.peek(had + 1);
     if (has.size() == had) break;

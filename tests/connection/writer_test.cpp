@@ -183,6 +183,30 @@ TEST_CASE("a reader flushes its writer once for all the requests of a batch") {
   CHECK(packets(h.there.get()) == std::vector<std::string>{"d+d\n"});
 }
 
+TEST_CASE("answers leave when all requests of one batch of events have been run") {
+  test::loop l;
+  test::half first(l, test::unix_pair(SOCK_SEQPACKET));
+  test::half second(l, test::unix_pair(SOCK_SEQPACKET));
+  std::vector<std::string> sent_too_early;
+  const auto answer = [&sent_too_early](connection* c, int other) -> task<> {
+    writer out(*c);
+    reader in(*c, out);
+    while (const auto line = co_await in.until("\n")) {
+      for (const auto& each : packets(other)) sent_too_early.push_back(each);
+      out.write(*line);
+    }
+  };
+  l.core().spawn(answer(&first.here, second.there.get()));
+  l.core().spawn(answer(&second.here, first.there.get()));
+  l.run(test::rounds());  // both wait
+  test::put(first.there.get(), "a\n");
+  test::put(second.there.get(), "b\n");
+  l.run(test::rounds());
+  CHECK(sent_too_early.empty());
+  CHECK(packets(first.there.get()) == std::vector<std::string>{"a"});
+  CHECK(packets(second.there.get()) == std::vector<std::string>{"b"});
+}
+
 TEST_CASE("a reader flushes before the end as well") {
   test::loop l;
   test::half h(l);

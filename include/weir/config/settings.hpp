@@ -80,7 +80,7 @@ struct socket_settings {
 
 struct loop_settings {
   std::uint32_t chunk_size = 16384;  // bytes of a receive buffer
-  std::uint32_t idle_chunks = 64;    // free receive buffers that a core keeps
+  std::uint32_t idle_chunks = 512;   // free buffers that a core keeps: as many as one batch may need
   std::uint32_t inline_budget = 64;  // operations that a coroutine completes before others get their turn
   std::uint32_t harvests = 16;       // epoll_wait calls before timers and posts get theirs
   std::uint32_t events = 512;        // per epoll_wait

@@ -80,7 +80,9 @@ class reader {
   explicit reader(connection& from, std::size_t limit = default_limit) noexcept
       : state_(&from.state()), limit_(limit) {}
 
-  // Flushes `replies` before it waits for more input.
+  // Flushes `replies` before it waits for more input: on a loop after the batch of events that brought the
+  // requests, because a send wakes the client, and one that is awake already costs less to tell. Who wants
+  // an answer to leave at once flushes the writer.
   reader(connection& from, writer& replies, std::size_t limit = default_limit) noexcept
       : state_(&from.state()), replies_(&replies), limit_(limit) {}
   reader(const reader&) = delete;
