@@ -1,6 +1,7 @@
 #include "weir/http/conditions.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "weir/http/date.hpp"
 #include "weir/http/field_text.hpp"
@@ -9,13 +10,21 @@ namespace weir::http {
 
 namespace {
 
-bool names_etag(std::string_view list, std::string_view etag) noexcept {
+enum class comparison : std::uint8_t { strong, weak };
+
+bool names_etag(std::string_view list, std::string_view etag, comparison how) noexcept {
   if (trimmed(list) == "*") return true;
   for (std::string_view each; !(each = next_element(list)).empty();) {
-    if (each.starts_with("W/")) each.remove_prefix(2);
+    if (how == comparison::weak && each.starts_with("W/")) each.remove_prefix(2);
     if (each == etag) return true;
   }
   return false;
+}
+
+// Whether it is as it was then. What is no date says nothing.
+std::optional<bool> is_as_of(std::optional<std::string_view> date_text, const validators& now) noexcept {
+  const auto date = date_text ? parse_date(*date_text) : std::nullopt;
+  return date ? std::optional(now.modified <= *date) : std::nullopt;
 }
 
 // If-Range: the part is wanted only of this very version.
@@ -29,12 +38,16 @@ bool is_of_this_version(const request& r, const validators& now) noexcept {
 
 }  // namespace
 
-bool is_not_modified(const request& r, const validators& now) noexcept {
-  if (const auto list = r.find("if-none-match")) return names_etag(*list, now.etag);
-  const auto text = r.find("if-modified-since");
-  if (!text) return false;
-  const auto date = parse_date(*text);
-  return date && now.modified <= *date;
+condition condition_of(const request& r, const validators& now) noexcept {
+  if (const auto list = r.find("if-match")) {
+    if (!names_etag(*list, now.etag, comparison::strong)) return condition::failed;
+  } else if (!is_as_of(r.find("if-unmodified-since"), now).value_or(true)) {
+    return condition::failed;
+  }
+  const auto list = r.find("if-none-match");
+  const bool has_it = list ? names_etag(*list, now.etag, comparison::weak)
+                           : is_as_of(r.find("if-modified-since"), now).value_or(false);
+  return has_it ? condition::not_modified : condition::answer;
 }
 
 byte_range range_of(const request& r, const validators& now, std::uint64_t size) noexcept {

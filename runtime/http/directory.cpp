@@ -66,9 +66,10 @@ task<> directory::send(exchange x) const {
   const std::shared_ptr<const open_file> f = kept.gzip && accepts_gzip(r) ? kept.gzip : kept.plain;
   const validators now{f->etag, f->modified};
   file_headers headers(*f);
-  if (is_not_modified(r, now)) {
-    x.send(304, {}, {}, headers.all());
-    co_return;
+  switch (condition_of(r, now)) {
+    case condition::answer: break;
+    case condition::not_modified: x.send(304, {}, {}, headers.all()); co_return;
+    case condition::failed: answer_without_file(x, 412); co_return;
   }
   const byte_range part = range_of(r, now, f->size);
   if (part.kind == range_kind::whole && f->whole) {

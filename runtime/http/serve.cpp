@@ -35,9 +35,13 @@ void log_failure(const message& m, const char* what) {
                *held_back == 0 ? "" : fmt::format(" ({} more like this)", *held_back));
 }
 
-void refuse_route(message& m, std::string_view allow) {
+// `allow`: what other methods the path has.
+void answer_without_handler(message& m, std::string_view allow) {
+  const bool asks = m.request().method() == "OPTIONS";
+  if (asks && m.request().path() == "*") return m.send(204, {}, {}, {});
   if (allow.empty()) return m.send(404, "text/plain", "Not Found\n", {});
   const header methods[]{{"Allow", allow}};
+  if (asks) return m.send(204, {}, {}, methods);
   m.send(405, "text/plain", "Method Not Allowed\n", methods);
 }
 
@@ -98,7 +102,7 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
       if (m.request().framing().length > s->most.body) throw error(413);
       const router::route* const r = what->routes.find(m.request().method(), m.request().path(), allow);
       if (r == nullptr)
-        refuse_route(m, allow);
+        answer_without_handler(m, allow);
       else if (r->plain)
         r->plain(exchange(m));
       else
@@ -169,6 +173,7 @@ task<> serve(connection client, const site* what) {
     std::uint64_t served = 0;
     v = co_await serve_batch(&s, what, &served);
     here.served(served);
+    core::here().count_requests(served);
   }
   if (v == verdict::broken) {
     s.client.abort();

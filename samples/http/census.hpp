@@ -1,38 +1,57 @@
 #pragma once
 // What each thread that serves has served, for /stats.
 
+#include <sys/types.h>
+
+#include <atomic>
 #include <chrono>
-#include <cstdint>
-#include <map>
+#include <cstddef>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 
 #include <weir/http/site.hpp>
 
-// A tally for each core. Where threads come and go, those of one CPU and index share one.
-// Thread: any. Lifetime: outlives the server.
+// A tally for each core of each process, in memory that the processes of a pool share: whichever is asked
+// knows them all. Where threads come and go, those of one CPU and index share one. Thread: any. Fork: made
+// before. Lifetime: outlives the server.
 class census {
  public:
+  census();
+  census(const census&) = delete;
+  census& operator=(const census&) = delete;
+
   // The tally of the thread that asks.
   weir::http::tally& of_here();
 
-  // {"pid":1,"uptime":2.5,"cores":[{"core":0,"cpu":0,"connections":3,"requests":4}]}
+  // {"pid":1,"uptime":2.5,"cores":[{"pid":1,"core":0,"cpu":0,"connections":3,"requests":4}]}: who answers,
+  // and all cores of all processes that live.
   [[nodiscard]] std::string to_json() const;
 
  private:
-  struct place {
-    unsigned index;
-    int cpu;  // -1: not pinned
-    auto operator<=>(const place&) const = default;
+  static constexpr std::size_t capacity = 1024;  // memory is taken only for what is used
+
+  struct alignas(64) seat {
+    std::atomic<::pid_t> owner;  // 0: nobody yet
+    std::atomic<unsigned> core;
+    std::atomic<int> cpu;  // -1: not pinned
+    weir::http::tally counted;
   };
   // Remembers on each core where its tally is.
-  struct seat {
-    explicit seat(weir::core&) {}
+  struct place {
+    explicit place(weir::core&) {}
     weir::http::tally* taken = nullptr;
   };
+  struct unmap {
+    void operator()(seat* memory) const noexcept;
+  };
+
+  [[nodiscard]] seat* take_seat(unsigned core, int cpu);
 
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  mutable std::mutex mutex_;
-  std::map<place, weir::http::tally> tallies_;
+  const std::unique_ptr<seat, unmap> memory_;
+  const std::span<seat, capacity> seats_;
+  std::mutex taking_;              // of this process
+  weir::http::tally of_the_rest_;  // if ever there is no seat left
 };

@@ -4,6 +4,7 @@ namespace kv {
 
 guest::progress guest::run(std::string_view input, milliseconds_since_1970 now, weir::write_buffer& answers) {
   using result = request_parser::result;
+  std::size_t requests = 0;
   std::size_t done = 0;
   host_.set_time(now);
   parser_.set_longest_bulk(host_.limits().longest_string);
@@ -20,9 +21,10 @@ guest::progress guest::run(std::string_view input, milliseconds_since_1970 now, 
 
     const std::size_t wanted = batch.size();
     const std::size_t ran = host_.run_batch(state_, answers, most_unsent);
+    requests += ran;
     if (ran < wanted) {
       parser_.start_over();
-      return {ran == 0 ? done : batch[ran - 1].end, !state_.leaves};
+      return {requests, ran == 0 ? done : batch[ran - 1].end, !state_.leaves};
     }
     done = parsed;
     if (last == result::complete && !state_.leaves) continue;
@@ -30,7 +32,7 @@ guest::progress guest::run(std::string_view input, milliseconds_since_1970 now, 
       reply(answers).error("ERR " + parser_.error());
       state_.leaves = true;
     }
-    return {done, false};
+    return {requests, done, false};
   }
 }
 

@@ -26,8 +26,9 @@ class guest {
   ~guest() { host_.see_off(); }
 
   struct progress {
-    std::size_t bytes;  // of requests that have been run
-    bool is_full;       // there are more, which wait until the answers have been sent
+    std::size_t requests;  // that have been run
+    std::size_t bytes;     // of them
+    bool is_full;          // there are more, which wait until the answers have been sent
   };
 
   // Runs the requests in `input` that are complete. What it does not take is given again, with more behind

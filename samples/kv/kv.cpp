@@ -37,6 +37,7 @@ weir::task<> serve(weir::connection client, kv::engine* keys, weir::log::limiter
     const auto done = here.run(in.buffered(), now(), is_away ? made_away : out);
     co_await weir::switch_to(home);
     in.consume(done.bytes);
+    home.count_requests(done.requests);
     if (is_away) {
       out.write(made_away.text());
       made_away.clear();

@@ -44,7 +44,7 @@ outcome parse(std::string_view bytes, std::size_t step) {
     require(r.path().starts_with('/') || r.path() == "*");
     static_cast<void>(file_path(r.path()));
     static_cast<void>(range_of(r, {"\"v\"", 0}, 100));
-    static_cast<void>(is_not_modified(r, {"\"v\"", 0}));
+    static_cast<void>(condition_of(r, {"\"v\"", 0}));
     static_cast<void>(accepts_gzip(r));
     return {s, parser.size()};
   }

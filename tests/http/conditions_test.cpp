@@ -23,6 +23,8 @@ struct asked {
 
 const validators now{"\"v1\"", 784111777};
 
+condition outcome(const std::string& headers) { return condition_of(asked(headers).r, now); }
+
 byte_range range(const std::string& headers, std::uint64_t size = 100) {
   return range_of(asked(headers).r, now, size);
 }
@@ -30,19 +32,36 @@ byte_range range(const std::string& headers, std::uint64_t size = 100) {
 }  // namespace
 
 TEST_CASE("If-None-Match goes by the tag") {
-  CHECK(is_not_modified(asked("If-None-Match: \"v1\"\r\n").r, now));
-  CHECK(is_not_modified(asked("If-None-Match: \"v0\", W/\"v1\"\r\n").r, now));
-  CHECK(is_not_modified(asked("If-None-Match: *\r\n").r, now));
-  CHECK_FALSE(is_not_modified(asked("If-None-Match: \"v2\"\r\n").r, now));
-  CHECK_FALSE(is_not_modified(asked("").r, now));
+  CHECK(outcome("If-None-Match: \"v1\"\r\n") == condition::not_modified);
+  CHECK(outcome("If-None-Match: \"v0\", W/\"v1\"\r\n") == condition::not_modified);
+  CHECK(outcome("If-None-Match: *\r\n") == condition::not_modified);
+  CHECK(outcome("If-None-Match: \"v2\"\r\n") == condition::answer);
+  CHECK(outcome("") == condition::answer);
 }
 
 TEST_CASE("If-Modified-Since goes by the second, and only without a tag") {
-  CHECK(is_not_modified(asked("If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n").r, now));
-  CHECK_FALSE(is_not_modified(asked("If-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n").r, now));
-  CHECK_FALSE(is_not_modified(asked("If-Modified-Since: yesterday\r\n").r, now));
-  CHECK_FALSE(is_not_modified(
-      asked("If-None-Match: \"v2\"\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n").r, now));
+  CHECK(outcome("If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n") == condition::not_modified);
+  CHECK(outcome("If-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n") == condition::answer);
+  CHECK(outcome("If-Modified-Since: yesterday\r\n") == condition::answer);
+  CHECK(outcome("If-None-Match: \"v2\"\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n") ==
+        condition::answer);
+}
+
+TEST_CASE("If-Match wants this very version") {
+  CHECK(outcome("If-Match: \"v0\", \"v1\"\r\n") == condition::answer);
+  CHECK(outcome("If-Match: *\r\n") == condition::answer);
+  CHECK(outcome("If-Match: \"v2\"\r\n") == condition::failed);
+  CHECK(outcome("If-Match: W/\"v1\"\r\n") == condition::failed);
+  CHECK(outcome("If-Match: \"v1\"\r\nIf-None-Match: \"v1\"\r\n") == condition::not_modified);
+  CHECK(outcome("If-Match: \"v2\"\r\nIf-None-Match: \"v1\"\r\n") == condition::failed);
+}
+
+TEST_CASE("If-Unmodified-Since goes by the second, and only without a tag") {
+  CHECK(outcome("If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n") == condition::answer);
+  CHECK(outcome("If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n") == condition::failed);
+  CHECK(outcome("If-Unmodified-Since: yesterday\r\n") == condition::answer);
+  CHECK(outcome("If-Match: \"v1\"\r\nIf-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n") ==
+        condition::answer);
 }
 
 TEST_CASE("a range is a part of what there is") {

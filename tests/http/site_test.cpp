@@ -77,6 +77,18 @@ TEST_CASE("what has no handler is 404, and another method 405") {
   CHECK(t.say(get) == plain_answer);
 }
 
+TEST_CASE("OPTIONS tells the methods of a path, and of the server that it is there") {
+  const sample_site s;
+  talk t(s);
+  const std::string methods = t.say("OPTIONS /plain HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(statuses(methods) == std::vector<int>{204});
+  CHECK(methods.find("\r\nAllow: GET, HEAD\r\n") != std::string::npos);
+  CHECK(statuses(t.say("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")) == std::vector<int>{204});
+  CHECK(statuses(t.say("OPTIONS /nothing HTTP/1.1\r\nHost: a\r\n\r\n")) == std::vector<int>{404});
+  CHECK(statuses(t.say("GET * HTTP/1.1\r\nHost: a\r\n\r\n")) == std::vector<int>{404});
+  CHECK(t.say(get) == plain_answer);
+}
+
 TEST_CASE("what could be read in two ways is refused, and nothing behind it is answered") {
   const sample_site s;
   std::vector<test::vector> all = smuggling_heads();

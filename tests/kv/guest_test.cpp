@@ -82,15 +82,18 @@ TEST_CASE("answers that are not sent hold up the requests behind them, and none 
       "1\r\nx\r\n";
   for (int i = 0; i < 40; ++i) input += "*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n*2\r\n$3\r\nGET\r\n$1\r\na\r\n";
   std::size_t done = 0;
+  std::size_t requests = 0;
   int turns = 0;
   for (bool more = true; more; ++turns) {
     const auto did = client.run(std::string_view(input).substr(done), now, out);
     done += did.bytes;
+    requests += did.requests;
     more = did.is_full;
     CHECK(out.pending() < guest::most_unsent + 2 * 100'100);
     out.clear();
   }
   CHECK(done == input.size());
+  CHECK(requests == 82);
   CHECK(turns > 10);
   CHECK(host.keys().find("n")->value() == "40");
 }

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -143,6 +144,7 @@ class Clients(unittest.TestCase):
             quiet = ("-o", copy, "-w", "%{http_code} %{size_download}")
             self.assertEqual(curl(at, "/kilobyte", "--etag-save", tag, *quiet)[1], b"200 1024")
             self.assertEqual(curl(at, "/kilobyte", "--etag-compare", tag, *quiet)[1], b"304 0")
+            self.assertEqual(curl(at, "/kilobyte", "-H", 'If-Match: "another"', "-o", "/dev/null", "-w", "%{http_code}")[1], b"412")
             self.assertEqual(curl(at, "/kilobyte", "-R", *quiet)[1], b"200 1024")
             self.assertEqual(curl(at, "/kilobyte", "-z", copy, *quiet)[1], b"304 0")
             # A copy that broke off is continued.
@@ -372,6 +374,62 @@ class Models(unittest.TestCase):
                         out = tool("ab", "-q", "-k", "-n", 200, "-c", clients, f"http://{server.address}{path}")
                         self.assertRegex(out, r"Failed requests: +0")
                         self.assertNotIn("Non-2xx", out)
+
+    def test_whichever_worker_is_asked_knows_the_figures_of_all(self):
+        if "thread" in sample.options.sanitized:
+            self.skipTest("that sanitizer cannot follow a fork")
+        stats = b"GET /stats HTTP/1.1\r\nHost: a\r\n\r\n"
+        with tempfile.TemporaryDirectory() as folder, \
+                http("--model", "process-pool", "--processes", 2, "--set", "processes.accept=notify",
+                     "--set", f"processes.pid_file={folder}/pid") as server:
+            clients = [connect(server.address) for _ in range(8)]
+            for client in clients:
+                client.sendall(GET * 10)
+                buffered = b""
+                for _ in range(10):
+                    buffered = receive_response(client, buffered)[3]
+
+            def asked(client):
+                return json.loads(ask(client, stats)[2])
+
+            def figures():
+                return {answer["pid"]: answer["cores"] for answer in map(asked, clients)}
+
+            until(lambda: all(sum(core["requests"] for core in cores) >= 80 for cores in figures().values()), figures)
+            known = figures()
+            self.assertEqual(len(known), 2)
+            for cores in known.values():
+                self.assertEqual({core["pid"] for core in cores}, set(known))
+                self.assertEqual(sum(core["connections"] for core in cores), 8)
+
+            def status():
+                table = sample.run("--status", "--set", f"processes.pid_file={folder}/pid", name="http").stdout
+                return sum(int(line.split()[7]) for line in table.splitlines()[2:])
+
+            until(lambda: status() >= 80, status)
+
+            victim = min(known)
+            lost = next(core["requests"] for core in known[victim] if core["pid"] == victim)
+            clients = [client for client in clients if asked(client)["pid"] != victim]
+            os.kill(victim, signal.SIGKILL)
+
+            def without(pid):
+                cores = asked(clients[0])["cores"]
+                return pid not in {core["pid"] for core in cores} and cores
+
+            until(lambda: without(victim), lambda: without(victim))
+
+            def meets_both():
+                clients.append(connect(server.address))
+                return len(figures()) == 2
+
+            until(meets_both, figures)
+            for cores in figures().values():
+                self.assertEqual(sum(core["connections"] for core in cores), len(clients))
+                heir = next(core for core in cores if core["pid"] not in known)
+                self.assertGreaterEqual(heir["requests"], lost)
+            for client in clients:
+                client.close()
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class commands {
       while (*line == "hang") ::pause();
       if (*line == "slow") co_await weir::sleep_for(300ms);
       const std::string answer = std::to_string(::getpid()) + "\n";
-      weir::core::here().count_request();
+      weir::core::here().count_requests();
       const bool parks = *line == "park" && in.buffered().empty();
       co_await client.send(answer);
       if (parks) co_return client.park();

@@ -82,7 +82,7 @@ class core {
   void spawn(task<> t);
 
   // For handlers that know what a request is; `--status` shows the sum. The core's thread.
-  void count_request() noexcept { ++requests_; }
+  void count_requests(std::uint64_t n = 1) noexcept { requests_ += n; }
   [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
 
   [[nodiscard]] unsigned index() const noexcept { return index_; }

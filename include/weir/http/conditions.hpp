@@ -15,8 +15,13 @@ struct validators {
   std::time_t modified = 0;
 };
 
-// By If-None-Match, or without one by If-Modified-Since.
-[[nodiscard]] bool is_not_modified(const request& r, const validators& now) noexcept;
+// What comes of the conditions of a request to read: the answer; 304, because the client has this version; or
+// 412, because it wanted only one that this is not.
+enum class condition : std::uint8_t { answer, not_modified, failed };
+
+// By If-Match, or without one by If-Unmodified-Since; then by If-None-Match, or without one by
+// If-Modified-Since. Source: RFC 9110, 13.2.2.
+[[nodiscard]] condition condition_of(const request& r, const validators& now) noexcept;
 
 enum class range_kind : std::uint8_t { whole, part, unsatisfiable };
 

@@ -24,7 +24,7 @@ struct alignas(128) worker_score {
   std::atomic<std::int64_t> started;       // the master's: milliseconds of the monotonic clock
   std::atomic<std::uint32_t> connections;  // open, with those that are being waited for
   std::atomic<std::uint64_t> accepted;     // since it was started
-  std::atomic<std::uint64_t> requests;     // that its handlers have counted: core::count_request
+  std::atomic<std::uint64_t> requests;     // that its handlers have counted: core::count_requests
   std::atomic<std::uint64_t> refused;      // closed at once, by a limit
   std::atomic<std::uint64_t> fruitless;    // wake-ups of an accept that found nobody
   std::atomic<std::uint64_t> beats;        // each time that all its loops have turned
