@@ -11,6 +11,7 @@
 #include <csignal>
 #include <exception>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "accept_error.hpp"
@@ -120,6 +121,27 @@ gate::pass accept_thread::wait_for_permit() {
   }
 }
 
+// A burst would be one worker's otherwise: that of the thread which is awake already.
+void accept_thread::let_others_come_first() {
+  constexpr int most_naps = 10;
+  constexpr std::uint32_t after_none_came = 64;
+  if (!least_beside_) return;
+  if (impatient_ != 0) {
+    --impatient_;
+    return;
+  }
+  const std::uint32_t at_first = least_beside_();
+  std::uint32_t least = at_first;
+  for (int naps = 0; !stopping_ && permits_.inside() > std::uint64_t{least} + least / 8 + 2; ++naps) {
+    if (naps == most_naps) {
+      if (least == at_first) impatient_ = after_none_came;
+      return;
+    }
+    std::this_thread::sleep_for(100us);
+    least = least_beside_();
+  }
+}
+
 // 0 or an errno.
 int accept_thread::accept_one(gate::pass pass, const listening& from) {
   sockaddr_storage address;
@@ -172,6 +194,7 @@ void accept_thread::run() noexcept {
       gate::pass pass = wait_for_permit();
       if (stopping_) break;
       holds_permit_ = static_cast<bool>(pass);
+      let_others_come_first();
       error = lock_ < 0 ? accept_one(std::move(pass), on_[0]) : accept_in_turn(std::move(pass));
     } catch (const std::exception& e) {
       if (log_limit_.pass()) log::error("a connection is dropped: {}", e.what());

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -62,12 +63,22 @@ scoreboard::~scoreboard() { ::munmap(memory_, sizeof(layout)); }
 worker_score* scoreboard::take() noexcept {
   for (auto& row : workers()) {
     if (row.now.load() != worker_score::state::free) continue;
-    row.connections = 0;
+    row.connections = row.load = 0;
     row.accepted = row.requests = row.refused = row.fruitless = row.beats = 0;
     row.now = worker_score::state::starting;
+    const auto used = static_cast<std::uint32_t>(&row - workers().data()) + 1;
+    if (used > pool().rows) pool().rows = used;
     return &row;
   }
   return nullptr;
+}
+
+std::uint32_t scoreboard::least_load_beside(const worker_score& self) noexcept {
+  std::uint32_t least = UINT32_MAX;
+  for (const auto& row : workers().first(pool().rows))
+    if (&row != &self && row.now.load(std::memory_order_relaxed) == worker_score::state::serving)
+      least = std::min(least, row.load.load(std::memory_order_relaxed));
+  return least;
 }
 
 void scoreboard::give_back(worker_score& row) noexcept {

@@ -263,7 +263,7 @@ int supervisor::be_worker(unsigned index, unsigned generation, worker_score& sco
   board_.disown();
   timer_.reset();
   signals_.give_back();
-  return program_.work({index, generation, score, board_.pool(), to_master, signals_});
+  return program_.work({index, generation, score, board_, to_master, signals_});
 }
 
 void supervisor::take_messages(member& m) {

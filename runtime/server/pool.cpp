@@ -267,13 +267,16 @@ int pool::work(process::worker_seat seat) {
   from_master.lock = accept_lock_.get();
   if (s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch)
     from_master.connections = &seat.score.connections;  // what the master chooses by
+  else
+    from_master.connections = &seat.score.load;  // what the other workers stand back by
+  from_master.least_load_beside = [&] { return seat.board.least_load_beside(seat.score); };
   from_master.serving = [&] {
     seat.to_master.send({process::message::kind::serving, seat.index});
     log::debug("worker {} of generation {} serves", seat.index, seat.generation);
   };
   from_master.give_parked = [&](int fd) {
     // What has not been read there counts already.
-    if (seat.pool.parked.fetch_add(1) >= seat.pool.parked_most) return parking::given::never;
+    if (seat.board.pool().parked.fetch_add(1) >= seat.board.pool().parked_most) return parking::given::never;
     using sent = process::descriptor_channel::sent;
     const sent how = seat.to_master.send({process::message::kind::parked, 0}, fd);
     return how == sent::yes    ? parking::given::yes

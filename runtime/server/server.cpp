@@ -105,6 +105,7 @@ server::server(const settings& s, service_form form, inheritance from_master)
     case accept_kind::notify:
     case accept_kind::dispatch: break;
   }
+  for (accept_thread& a : accept_threads_) a.stand_back_for(from_master.least_load_beside);
 }
 
 void server::build(const std::vector<int>& cpus, std::size_t loops) {

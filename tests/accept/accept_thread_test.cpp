@@ -6,6 +6,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <csignal>
 #include <mutex>
 #include <vector>
@@ -119,6 +120,40 @@ TEST_CASE("out of descriptors an accept thread pauses and recovers") {
   }
   CHECK(f.accepts(1));
   CHECK(error.has("pausing for"));
+}
+
+TEST_CASE("who is ahead of others waits for them, but seldom in vain, and takes all who come") {
+  constexpr int many = 66;
+  fixture f(200);
+  f.a.stop();
+  std::vector<gate::pass> served;
+  for (int i = 0; i < 10; ++i) served.push_back(f.permits.try_enter());
+  std::vector<test::client> clients;
+  for (int i = 0; i < many; ++i) clients.emplace_back(f.listener.local());
+  std::atomic<int> looks = 0;
+
+  SECTION("others that are idle and do not come") {
+    accept_thread a(f.where(), f.permits, f.deliver);
+    a.stand_back_for([&] {
+      ++looks;
+      return 0;
+    });
+    a.start();
+    REQUIRE(f.accepts(many));
+    a.stop();
+    // Two connections with all its looks, and sixty-four without one behind the first of them.
+    CHECK(looks >= 2 * 11);
+    CHECK(looks <= 2 * 11 + 3);
+  }
+  SECTION("others that come") {
+    accept_thread a(f.where(), f.permits, f.deliver);
+    a.stand_back_for([&] { return static_cast<std::uint32_t>(++looks == 1 ? 0 : 100); });
+    a.start();
+    REQUIRE(f.accepts(many));
+    a.stop();
+    CHECK(looks >= 2 + many - 1);
+    CHECK(looks <= 2 + many + 1);
+  }
 }
 
 TEST_CASE("with a lock, one accept thread takes from all of its listeners") {

@@ -34,6 +34,20 @@ class Serving(unittest.TestCase):
                 self.assertEqual(len(staying), workers)
                 self.assertGreaterEqual(min(shares), least)
 
+    def test_a_burst_is_not_one_workers(self):
+        for mode in ("shared", "mutex"):
+            with self.subTest(mode), Pool("--set", f"processes.accept={mode}", processes=2) as pool:
+                pool.wait_until_serving(2)
+                for _ in range(3):  # as above
+                    with contextlib.ExitStack() as held:
+                        clients = [held.enter_context(connect(pool.address)) for _ in range(200)]
+                        shares = collections.Counter(say(c) for c in clients)
+                    sample.figure(f"{mode}: {sorted(shares.values())} of 200 at once")
+                    if min(shares.values()) >= 70:
+                        break
+                self.assertEqual(len(shares), 2)
+                self.assertGreaterEqual(min(shares.values()), 70)
+
     def share_out(self, pool):
         short = collections.Counter(pool.who() for _ in range(2000))
         with contextlib.ExitStack() as held:

@@ -45,6 +45,10 @@ class accept_thread {
   accept_thread& operator=(const accept_thread&) = delete;
   ~accept_thread() { stop(); }
 
+  // From the start on, who has clearly more inside than `least`, the fewest of the other processes, lets them
+  // come first: before each connection for a millisecond, and seldom as long as none of them comes.
+  void stand_back_for(std::function<std::uint32_t()> least) { least_beside_ = std::move(least); }
+
   void start();
 
   // When it returns nothing is accepted or delivered any more, and what was accepted has been delivered.
@@ -66,6 +70,7 @@ class accept_thread {
   gate::pass wait_for_permit();
   int accept_one(gate::pass pass, const listening& from);
   int accept_in_turn(gate::pass pass);
+  void let_others_come_first();
   template <class Fact>
   void wait_until(Fact fact, std::chrono::milliseconds most);
 
@@ -75,6 +80,8 @@ class accept_thread {
   gate& permits_;
   std::function<void(accepted_socket)> deliver_;
   bool refuse_;
+  std::function<std::uint32_t()> least_beside_;
+  std::uint32_t impatient_ = 0;  // connections for which it does not wait, because waiting was in vain
   log::limiter log_limit_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -23,11 +23,12 @@ struct alignas(128) worker_score {
   std::atomic<std::uint32_t> generation;   // the master's
   std::atomic<std::int64_t> started;       // the master's: milliseconds of the monotonic clock
   std::atomic<std::uint32_t> connections;  // open, with those that are being waited for
-  std::atomic<std::uint64_t> accepted;     // since it was started
-  std::atomic<std::uint64_t> requests;     // that its handlers have counted: core::count_requests
-  std::atomic<std::uint64_t> refused;      // closed at once, by a limit
-  std::atomic<std::uint64_t> fruitless;    // wake-ups of an accept that found nobody
-  std::atomic<std::uint64_t> beats;        // each time that all its loops have turned
+  std::atomic<std::uint32_t> load;       // permits taken, at any instant: where workers accept by themselves
+  std::atomic<std::uint64_t> accepted;   // since it was started
+  std::atomic<std::uint64_t> requests;   // that its handlers have counted: core::count_requests
+  std::atomic<std::uint64_t> refused;    // closed at once, by a limit
+  std::atomic<std::uint64_t> fruitless;  // wake-ups of an accept that found nobody
+  std::atomic<std::uint64_t> beats;      // each time that all its loops have turned
 };
 
 struct pool_score {
@@ -38,6 +39,7 @@ struct pool_score {
   std::atomic<std::uint64_t> reloads;
   std::atomic<std::uint32_t> parked;       // connections that the master keeps, because they belong to nobody
   std::atomic<std::uint32_t> parked_most;  // as many as it can keep
+  std::atomic<std::uint32_t> rows;         // of workers that have ever been taken
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
@@ -69,6 +71,9 @@ class scoreboard {
   [[nodiscard]] worker_score* take() noexcept;
   static void give_back(worker_score& row) noexcept;
 
+  // The smallest load of the workers that serve, without `self`; the greatest number if there is no other.
+  [[nodiscard]] std::uint32_t least_load_beside(const worker_score& self) noexcept;
+
  private:
   struct layout {
     std::uint64_t form;  // of this very layout
@@ -76,7 +81,7 @@ class scoreboard {
     worker_score workers[capacity];
   };
   // A program that was built otherwise would read nonsense.
-  static constexpr std::uint64_t this_form = 0x7765'6972'0001'0000U + sizeof(worker_score);
+  static constexpr std::uint64_t this_form = 0x7765'6972'0002'0000U + sizeof(worker_score);
 
   void map(int access);
 

@@ -25,7 +25,7 @@ struct worker_seat {
   unsigned index;  // 0..count-1; a replacement gets that of the one that it replaces
   unsigned generation;
   worker_score& score;
-  pool_score& pool;
+  scoreboard& board;
   descriptor_channel& to_master;
   signal_source& signals;
 };

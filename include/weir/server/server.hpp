@@ -31,9 +31,10 @@ struct inheritance {
   std::vector<bound_socket> listeners;
   std::vector<int> cpus;  // one loop on each
   accept_kind accept = accept_kind::shared;
-  int lock = -1;                                      // with accept_kind::mutex
-  std::atomic<std::uint32_t>* connections = nullptr;  // where they are counted, for the master
-  std::function<void()> serving = {};                 // called once, when every loop has started to accept
+  int lock = -1;                                          // with accept_kind::mutex
+  std::atomic<std::uint32_t>* connections = nullptr;      // where they are counted, for others to read
+  std::function<std::uint32_t()> least_load_beside = {};  // of the other processes; any thread
+  std::function<void()> serving = {};  // called once, when every loop has started to accept
   // Takes connections that belong to nobody, on any core's thread: when this process stops, and in mode
   // dispatch always, so that any worker may serve what comes next.
   std::function<parking::given(int fd)> give_parked = {};
