@@ -95,7 +95,9 @@ class reader {
     return {*this, delimiter};
   }
 
-  // The next `n` bytes.
+  // The next `n` bytes. Of a message whose head tells its length, peek at the head and consume both at once:
+  // a server that stops ends its input between messages, and behind a consumed head there seems to be none
+  // (or set_inside_message).
   [[nodiscard]] detail::exactly_operation exactly(std::size_t n) noexcept { return {*this, n}; }
 
   // At least `n` bytes, and whatever else is buffered, without consuming any. Fewer at the end of the stream.
