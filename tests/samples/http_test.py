@@ -382,12 +382,7 @@ class Models(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder, \
                 http("--model", "process-pool", "--processes", 2, "--set", "processes.accept=notify",
                      "--set", f"processes.pid_file={folder}/pid") as server:
-            clients = [connect(server.address) for _ in range(8)]
-            for client in clients:
-                client.sendall(GET * 10)
-                buffered = b""
-                for _ in range(10):
-                    buffered = receive_response(client, buffered)[3]
+            clients = []
 
             def asked(client):
                 return json.loads(ask(client, stats)[2])
@@ -395,12 +390,21 @@ class Models(unittest.TestCase):
             def figures():
                 return {answer["pid"]: answer["cores"] for answer in map(asked, clients)}
 
+            def meets_both():
+                clients.append(connect(server.address))
+                return len(figures()) == 2
+
+            until(meets_both, figures)
+            for client in clients:
+                client.sendall(GET * 40)
+                buffered = b""
+                for _ in range(40):
+                    buffered = receive_response(client, buffered)[3]
             until(lambda: all(sum(core["requests"] for core in cores) >= 80 for cores in figures().values()), figures)
             known = figures()
-            self.assertEqual(len(known), 2)
             for cores in known.values():
                 self.assertEqual({core["pid"] for core in cores}, set(known))
-                self.assertEqual(sum(core["connections"] for core in cores), 8)
+                self.assertEqual(sum(core["connections"] for core in cores), len(clients))
 
             def status():
                 table = sample.run("--status", "--set", f"processes.pid_file={folder}/pid", name="http").stdout
@@ -418,11 +422,6 @@ class Models(unittest.TestCase):
                 return pid not in {core["pid"] for core in cores} and cores
 
             until(lambda: without(victim), lambda: without(victim))
-
-            def meets_both():
-                clients.append(connect(server.address))
-                return len(figures()) == 2
-
             until(meets_both, figures)
             for cores in figures().values():
                 self.assertEqual(sum(core["connections"] for core in cores), len(clients))
