@@ -53,7 +53,7 @@ void read_table(const toml::table& table, const std::string& prefix, const std::
   for (const auto& [name, node] : table) {
     const auto key = prefix + std::string(name.str());
     const auto origin = fmt::format("{}:{}", file, name.source().begin.line);
-    const auto place = origin + ": " + key;
+    const auto place = fmt::format("{}: {}", origin, key);
     const auto* inner = node.as_table();
     if (const auto* what = find_tunable(key))
       into.set(*what, value_of(node), origin, place);

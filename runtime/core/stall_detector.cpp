@@ -2,10 +2,10 @@
 
 #include <cxxabi.h>
 #include <execinfo.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <memory>

@@ -50,7 +50,7 @@ std::uint64_t readiness_driver::refresh_now() noexcept {
 
 void readiness_driver::close() noexcept {
   error_code ignored;
-  if (in_asio_) in_asio_->close(ignored);
+  if (in_asio_) static_cast<void>(in_asio_->close(ignored));
 }
 
 void readiness_driver::register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept {

@@ -60,6 +60,7 @@ std::string peer_address::to_string() const {
   return text;
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): the forms are checked by the compiler, and nothing is allocated
 void peer_address::write_to(char* text, std::size_t size) const noexcept {
   if (size == 0) return;
   char host[INET6_ADDRSTRLEN] = "";

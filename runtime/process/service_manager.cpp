@@ -30,6 +30,7 @@ void tell_service_manager(std::string_view lines) noexcept {
                              static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length)));
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): the form is checked by the compiler, and nothing is allocated
 void tell_reloading() noexcept {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   char lines[64];

@@ -133,7 +133,8 @@ class chain {
     if (companies_++ == 0) alone(false);
   }
   void company_goes() noexcept {
-    if (companies_ != UINT8_MAX && --companies_ == 0) alone(true);
+    if (companies_ == UINT8_MAX) return;
+    if (--companies_ == 0) alone(true);
   }
 
   // Who this is, for a person: a connection says its peer. Called from a signal handler: writes at most
