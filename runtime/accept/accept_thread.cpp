@@ -121,7 +121,8 @@ gate::pass accept_thread::wait_for_permit() {
   }
 }
 
-// A burst would be one worker's otherwise: that of the thread which is awake already.
+// A burst would be one worker's otherwise: that of the thread which is awake already. In naps, because
+// nothing tells when another process has taken a connection.
 void accept_thread::let_others_come_first() {
   constexpr int most_naps = 10;
   constexpr std::uint32_t after_none_came = 64;

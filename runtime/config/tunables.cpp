@@ -318,7 +318,7 @@ std::vector<tunable> make_tunables() {
           "bytes of one receive buffer"),
       count(
           "loop.idle_chunks", "buffers", 0, 65536, [](auto& s) -> auto& { return s.loop.idle_chunks; },
-          "free receive buffers that a core keeps"),
+          "free buffers, for receiving and for replies, that a core keeps"),
       count(
           "loop.inline_budget", "operations", 1, 65536, [](auto& s) -> auto& { return s.loop.inline_budget; },
           "operations that a coroutine completes at once before others get their turn"),

@@ -45,8 +45,9 @@ class accept_thread {
   accept_thread& operator=(const accept_thread&) = delete;
   ~accept_thread() { stop(); }
 
-  // From the start on, who has clearly more inside than `least`, the fewest of the other processes, lets them
-  // come first: before each connection for a millisecond, and seldom as long as none of them comes.
+  // Before start(). Who has clearly more inside than `least`, the fewest of the other processes, lets them
+  // come first: before each connection for a millisecond, and seldom as long as none of them comes. `least`
+  // is called on the new thread.
   void stand_back_for(std::function<std::uint32_t()> least) { least_beside_ = std::move(least); }
 
   void start();

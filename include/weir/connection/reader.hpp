@@ -71,7 +71,8 @@ struct peek_operation : fill_operation {
 // Thread: the connection's core. Lifetime: the connection, and the writer if one is given, outlive it; a view
 // lives until the next call of an awaiting function.
 // Errors: errc::truncated, errc::message_too_large.
-// Cancel: throws operation_canceled; what has been read stays in the buffer.
+// Cancel: throws operation_canceled; what has been read stays in the buffer, replies that are not sent yet in
+// the writer.
 class reader {
  public:
   static constexpr std::size_t default_limit = 65536;

@@ -21,7 +21,8 @@ struct tally {
 //   site.routes.get("/", [](weir::http::exchange x) { x.send(200, "text/plain", "hello\n"); });
 //   return weir::run(argc, argv, site.handler());
 //
-// HTTP/1.1 and 1.0: keep-alive, pipelining, bodies with a length or in chunks. While the server stops,
+// HTTP/1.1 and 1.0: keep-alive, pipelining, bodies with a length or in chunks. OPTIONS without a handler is
+// answered with the methods of the path. While the server stops,
 // answers say `Connection: close` as soon as the client has asked for nothing more.
 // Thread: filled by one, then any. Lifetime: outlives the server.
 struct site {
