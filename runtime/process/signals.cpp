@@ -9,10 +9,18 @@
 
 namespace weir::process {
 
+namespace {
+
+void add_commands(::sigset_t& to) {
+  for (const auto& row : signal_table) ::sigaddset(&to, row.number);
+}
+
+}  // namespace
+
 signal_source::signal_source() {
   ::sigset_t taken;
   ::sigemptyset(&taken);
-  for (const auto& row : signal_table) ::sigaddset(&taken, row.number);
+  add_commands(taken);
   ::sigaddset(&taken, io_signal());
   ::sigaddset(&taken, SIGIO);
   // Blocked first: a signal in between waits, and the descriptor finds it.
@@ -38,6 +46,15 @@ std::optional<signal_source::arrived> signal_source::next() noexcept {
 }
 
 void signal_source::unblock() noexcept { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+
+void signal_source::keep_blocked() noexcept { add_commands(before_); }
+
+void block_commands() noexcept {
+  ::sigset_t commands;
+  ::sigemptyset(&commands);
+  add_commands(commands);
+  ::pthread_sigmask(SIG_BLOCK, &commands, nullptr);
+}
 
 const signal_row* row_of_signal(int number) noexcept {
   for (const auto& row : signal_table)

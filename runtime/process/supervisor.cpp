@@ -77,6 +77,7 @@ supervisor::claim::~claim() { in_use = false; }
 bool supervisor::run() {
   for (unsigned i = 0; i < wanted_; ++i) start(i, generation_);
   while (ending_ == ending::no || !members_.empty() || gives()) wait();
+  signals_.keep_blocked();
   return !failed_;
 }
 

@@ -17,6 +17,7 @@
 #include "weir/model/model.hpp"
 #include "weir/process/privileges.hpp"
 #include "weir/process/service_manager.hpp"
+#include "weir/process/signals.hpp"
 #include "weir/server/plan.hpp"
 #include "weir/server/status.hpp"
 #include "worker_process.hpp"
@@ -118,6 +119,7 @@ int serve(const settings& s, const core_choice& cores, service_form form) {
   process::tell_service_manager("READY=1");
   watchdog_timer alive(serving.cores()[0].context());
   serving.run();
+  process::block_commands();
   log::info("stopped after {} connections", serving.accepted());
   return ok;
 }

@@ -191,6 +191,7 @@ int run_worker(const settings& s, process::worker_seat seat, server& serving) {
     link.listen();
   });
   serving.run();
+  process::block_commands();
   pulse.tell();
   return 0;
 }

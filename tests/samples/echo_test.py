@@ -114,6 +114,16 @@ class Stops(Folder):
                     echo.send(signal.SIGTERM)
                 self.assertEqual(echo.wait(), 0)
 
+    def test_it_ends_with_code_0_however_often_it_is_told(self):
+        for arguments in (), ("--model", "process-pool", "--processes", 1):
+            with self.subTest(arguments):
+                for _ in range(20):
+                    with Sample(*arguments) as echo:
+                        while echo.process.poll() is None:
+                            echo.send(signal.SIGTERM)
+                            time.sleep(0.0002)
+                        self.assertEqual(echo.wait(), 0)
+
     def stuck(self, *arguments):
         """A server whose only client never reads, so that a reply cannot be sent."""
         echo = Sample("--cores", min(os.sched_getaffinity(0)), *arguments)

@@ -71,11 +71,18 @@ class signal_source {
   // Sets the mask that this process had before.
   void unblock() noexcept;
 
+  // For a process that ends: the signals of the table stay blocked when this is gone.
+  void keep_blocked() noexcept;
+
  private:
   ::sigset_t before_;
   unique_fd fd_;
 };
 
 [[nodiscard]] const signal_row* row_of_signal(int number) noexcept;
+
+// For a process that ends and has handlers: blocks the signals of the table in this thread, the last one. Who
+// is told again while it returns from main would otherwise be killed, and its exit code lost.
+void block_commands() noexcept;
 
 }  // namespace weir::process

@@ -10,7 +10,8 @@ namespace weir {
 // returns what main should return: 0 after a clean stop, 1 when the server could not start or failed, 2 when
 // what was asked for is wrong. Errors go to standard error, one line each.
 //
-// The first signal is server::stop(), the second does not wait for handlers any more. SIGPIPE is ignored.
+// The first signal is server::stop(), the second does not wait for handlers any more. Afterwards the signals
+// of process/signals.hpp stay blocked, so that another one cannot take the exit code. SIGPIPE is ignored.
 // Thread: main's; no other thread may handle SIGINT or SIGTERM meanwhile.
 int run(int argc, char** argv, service_form form, const program& what = {});
 
