@@ -9,22 +9,15 @@
 
 namespace weir::process {
 
-namespace {
-
-void add_commands(::sigset_t& to) {
-  for (const auto& row : signal_table) ::sigaddset(&to, row.number);
-}
-
-}  // namespace
-
 signal_source::signal_source() {
   ::sigset_t taken;
   ::sigemptyset(&taken);
-  add_commands(taken);
+  for (const auto& row : signal_table) ::sigaddset(&taken, row.number);
   ::sigaddset(&taken, io_signal());
   ::sigaddset(&taken, SIGIO);
   // Blocked first: a signal in between waits, and the descriptor finds it.
   if (::sigprocmask(SIG_BLOCK, &taken, &before_) != 0) throw_system_error(errno, "sigprocmask");
+  for (const auto& row : signal_table) ::sigdelset(&before_, row.number);
   fd_ = unique_fd(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd_) {
     const int error = errno;
@@ -47,14 +40,17 @@ std::optional<signal_source::arrived> signal_source::next() noexcept {
 
 void signal_source::unblock() noexcept { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
 
-void signal_source::keep_blocked() noexcept { add_commands(before_); }
-
-void block_commands() noexcept {
-  ::sigset_t commands;
-  ::sigemptyset(&commands);
-  add_commands(commands);
-  ::pthread_sigmask(SIG_BLOCK, &commands, nullptr);
+void signal_source::keep_blocked() noexcept {
+  for (const auto& row : signal_table) ::sigaddset(&before_, row.number);
 }
+
+obeyed_signals::obeyed_signals(std::initializer_list<int> numbers) noexcept {
+  ::sigemptyset(&obeyed_);
+  for (const int each : numbers) ::sigaddset(&obeyed_, each);
+  ::pthread_sigmask(SIG_UNBLOCK, &obeyed_, nullptr);
+}
+
+obeyed_signals::~obeyed_signals() { ::pthread_sigmask(SIG_BLOCK, &obeyed_, nullptr); }
 
 const signal_row* row_of_signal(int number) noexcept {
   for (const auto& row : signal_table)

@@ -112,6 +112,7 @@ int serve(const settings& s, const core_choice& cores, service_form form) {
     signals.async_wait(std::ref(on_signal));
   };
   signals.async_wait(std::ref(on_signal));
+  const process::obeyed_signals obeyed{SIGINT, SIGTERM};
 
   std::string where;
   for (const endpoint& at : serving.addresses()) where += (where.empty() ? "" : ", ") + at.to_string();
@@ -119,7 +120,6 @@ int serve(const settings& s, const core_choice& cores, service_form form) {
   process::tell_service_manager("READY=1");
   watchdog_timer alive(serving.cores()[0].context());
   serving.run();
-  process::block_commands();
   log::info("stopped after {} connections", serving.accepted());
   return ok;
 }

@@ -183,6 +183,7 @@ int run_worker(const settings& s, process::worker_seat seat, server& serving) {
   for (const int number : {SIGHUP, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2})
     static_cast<void>(std::signal(number, SIG_IGN));
   seat.signals.unblock();
+  const process::obeyed_signals obeyed{SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
 
   heartbeat pulse(serving, s, seat);
   master_link link(serving, seat.to_master);
@@ -191,7 +192,6 @@ int run_worker(const settings& s, process::worker_seat seat, server& serving) {
     link.listen();
   });
   serving.run();
-  process::block_commands();
   pulse.tell();
   return 0;
 }

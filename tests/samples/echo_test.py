@@ -115,7 +115,8 @@ class Stops(Folder):
                 self.assertEqual(echo.wait(), 0)
 
     def test_it_ends_with_code_0_however_often_it_is_told(self):
-        for arguments in (), ("--model", "process-pool", "--processes", 1):
+        for arguments in (("--set", "limits.stall=1s"), ("--model", "loop-with-workers"),
+                          ("--model", "process-pool", "--processes", 1)):
             with self.subTest(arguments):
                 for _ in range(20):
                     with Sample(*arguments) as echo:
@@ -123,6 +124,15 @@ class Stops(Folder):
                             echo.send(signal.SIGTERM)
                             time.sleep(0.0002)
                         self.assertEqual(echo.wait(), 0)
+
+    def test_a_signal_that_the_parent_has_blocked_is_obeyed(self):
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            for arguments in (), ("--model", "process-pool", "--processes", 1):
+                with self.subTest(arguments), Sample(*arguments) as echo:
+                    self.assertEqual(echo.stop(), 0)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def stuck(self, *arguments):
         """A server whose only client never reads, so that a reply cannot be sent."""

@@ -4,6 +4,7 @@
 #include <array>
 #include <csignal>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string_view>
 
@@ -68,7 +69,7 @@ class signal_source {
   // In a child: closes the descriptor; the signals stay blocked until unblock().
   void give_back() noexcept { fd_.reset(); }
 
-  // Sets the mask that this process had before.
+  // Sets the mask that this process had before, in which the signals of the table come through.
   void unblock() noexcept;
 
   // For a process that ends: the signals of the table stay blocked when this is gone.
@@ -81,8 +82,18 @@ class signal_source {
 
 [[nodiscard]] const signal_row* row_of_signal(int number) noexcept;
 
-// For a process that ends and has handlers: blocks the signals of the table in this thread, the last one. Who
-// is told again while it returns from main would otherwise be killed, and its exit code lost.
-void block_commands() noexcept;
+// The same for a process that has handlers, in the thread that lives longest: while this is there the signals
+// come through, whatever a parent has blocked, and afterwards they are blocked. Who is told again while it
+// returns from main would otherwise be killed, and its exit code lost. Made after the handlers are there.
+class obeyed_signals {
+ public:
+  obeyed_signals(std::initializer_list<int> numbers) noexcept;
+  obeyed_signals(const obeyed_signals&) = delete;
+  obeyed_signals& operator=(const obeyed_signals&) = delete;
+  ~obeyed_signals();
+
+ private:
+  ::sigset_t obeyed_;
+};
 
 }  // namespace weir::process

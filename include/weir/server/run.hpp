@@ -10,9 +10,10 @@ namespace weir {
 // returns what main should return: 0 after a clean stop, 1 when the server could not start or failed, 2 when
 // what was asked for is wrong. Errors go to standard error, one line each.
 //
-// The first signal is server::stop(), the second does not wait for handlers any more. Afterwards the signals
-// of process/signals.hpp stay blocked, so that another one cannot take the exit code. SIGPIPE is ignored.
-// Thread: main's; no other thread may handle SIGINT or SIGTERM meanwhile.
+// The first signal is server::stop(), the second does not wait for handlers any more. The signals that it
+// obeys come through from the start on, even if they were blocked, and are blocked at the end, so that
+// another one cannot take the exit code. SIGPIPE is ignored. Thread: main's; no other thread may handle
+// SIGINT or SIGTERM meanwhile.
 int run(int argc, char** argv, service_form form, const program& what = {});
 
 inline int run(int argc, char** argv, connection_handler handler, const program& what = {}) {
