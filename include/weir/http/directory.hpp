@@ -29,7 +29,7 @@ class directory {
   // Errors: std::system_error that names `root`.
   explicit directory(const std::string& root);
 
-  // Answers with a file, or with 301, 304, 400, 404, 416.
+  // Answers with a file or a part of it, or with 301, 304, 400, 404, 412, 416.
   [[nodiscard]] task<> send(exchange x) const;
 
   [[nodiscard]] int root() const noexcept { return root_.get(); }
