@@ -5,7 +5,7 @@
 #include <system_error>
 
 #include "weir/core/sleep.hpp"
-#include "weir/task/chain.hpp"
+#include "weir/task/detail/chain.hpp"
 #include "weir/task/task.hpp"
 
 namespace test {

@@ -1,4 +1,4 @@
-#include "weir/accept/accept_operation.hpp"
+#include "weir/accept/detail/accept_operation.hpp"
 
 #include <sys/socket.h>
 
@@ -30,12 +30,12 @@ constexpr operation_kind kind_of_accept{
 
 }  // namespace
 
-accept_operation::accept_operation(listening_descriptor& l, gate& g, bool refuse_excess) noexcept
+accept_operation::accept_operation(listening_descriptor& l, permit_pool& g, bool refuse_excess) noexcept
     : operation(kind_of_accept), on(&l), permits(&g), refuse(refuse_excess) {}
 
 bool accept_operation::attempt() noexcept {
-  gate::pass pass = permits->try_enter();
-  if (!pass && !refuse) {
+  permit_pool::permit permit = permits->try_acquire();
+  if (!permit && !refuse) {
     outcome.error = EUSERS;
     return true;
   }
@@ -44,7 +44,7 @@ bool accept_operation::attempt() noexcept {
   const int fd = ::accept4(on->fd, reinterpret_cast<sockaddr*>(&address), &size,
                            on->blocks_clients ? SOCK_CLOEXEC : SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd < 0) {
-    if (on->waits == io::manner::blocking && (errno == EAGAIN || errno == EINTR)) return false;
+    if (on->mode == io::wait_mode::blocking && (errno == EAGAIN || errno == EINTR)) return false;
     if (errno == EAGAIN) {
       on->burst = false;
       return on->readable = false;
@@ -53,14 +53,14 @@ bool accept_operation::attempt() noexcept {
     return true;
   }
   outcome = {0, fd, peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
-             static_cast<bool>(pass)};
-  static_cast<void>(pass.release());  // the awaiting coroutine makes it a pass again
-  on->readable = on->burst || on->waits == io::manner::blocking;
+             static_cast<bool>(permit)};
+  static_cast<void>(permit.release());  // the awaiting coroutine makes it a permit again
+  on->readable = on->burst || on->mode == io::wait_mode::blocking;
   return true;
 }
 
 void accept_operation::park() noexcept {
-  if (on->waits == io::manner::blocking) return line->schedule();
+  if (on->mode == io::wait_mode::blocking) return root->schedule();
   on->parked_in = on->driver->batch();
   on->driver->park_reading(*on, *this);
 }

@@ -1,4 +1,4 @@
-#include "weir/accept/accept_thread.hpp"
+#include "weir/accept/detail/accept_thread.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -65,11 +65,11 @@ bool set_lock(int file, ::off_t which, short type) {
 
 }  // namespace
 
-accept_thread::accept_thread(listening on, gate& permits, std::function<void(accepted_socket)> deliver,
+accept_thread::accept_thread(listening on, permit_pool& permits, std::function<void(accepted_socket)> deliver,
                              excess_kind excess)
     : accept_thread(std::vector{std::move(on)}, -1, permits, std::move(deliver), excess) {}
 
-accept_thread::accept_thread(std::vector<listening> on, int lock, gate& permits,
+accept_thread::accept_thread(std::vector<listening> on, int lock, permit_pool& permits,
                              std::function<void(accepted_socket)> deliver, excess_kind excess)
     : on_(std::move(on)),
       lock_(lock),
@@ -103,15 +103,15 @@ void accept_thread::wait_until(Fact fact, std::chrono::milliseconds most) {
   changed_.wait_for(lock, most, [&] { return stopping_ || fact(); });
 }
 
-gate::pass accept_thread::wait_for_permit() {
+permit_pool::permit accept_thread::wait_for_permit() {
   for (;;) {
-    gate::pass pass = permits_.try_enter();
-    if (pass || refuse_ || stopping_) return pass;
+    permit_pool::permit permit = permits_.try_acquire();
+    if (permit || refuse_ || stopping_) return permit;
     {
       const std::lock_guard lock(mutex_);
       room_ = false;
     }
-    permits_.when_room([this] {
+    permits_.when_available([this] {
       const std::lock_guard lock(mutex_);
       room_ = true;
       changed_.notify_all();
@@ -133,7 +133,7 @@ void accept_thread::let_others_come_first() {
   }
   const std::uint32_t at_first = least_beside_();
   std::uint32_t least = at_first;
-  for (int naps = 0; !stopping_ && permits_.inside() > std::uint64_t{least} + least / 8 + 2; ++naps) {
+  for (int naps = 0; !stopping_ && permits_.in_use() > std::uint64_t{least} + least / 8 + 2; ++naps) {
     if (naps == most_naps) {
       if (least == at_first) impatient_ = after_none_came;
       return;
@@ -144,26 +144,26 @@ void accept_thread::let_others_come_first() {
 }
 
 // 0 or an errno.
-int accept_thread::accept_one(gate::pass pass, const listening& from) {
+int accept_thread::accept_one(permit_pool::permit permit, const listening& from) {
   sockaddr_storage address;
   socklen_t size = sizeof address;
   unique_fd fd(
       ::accept4(from.fd, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!fd) return errno;
   holds_permit_ = false;
-  if (!pass) pass = permits_.try_enter();  // one that came free meanwhile
-  if (!pass) {
+  if (!permit) permit = permits_.try_acquire();  // one that came free meanwhile
+  if (!permit) {
     refused_.fetch_add(1, std::memory_order_relaxed);
     return 0;
   }
   accepted_.fetch_add(1, std::memory_order_relaxed);
   deliver_({std::move(fd), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
-            std::move(pass)});
+            std::move(permit)});
   return 0;
 }
 
-int accept_thread::accept_in_turn(gate::pass pass) {
-  if (permits_.inside() > permits_.limit() - permits_.limit() / 8) wait_until([] { return false; }, 5ms);
+int accept_thread::accept_in_turn(permit_pool::permit permit) {
+  if (permits_.in_use() > permits_.limit() - permits_.limit() / 8) wait_until([] { return false; }, 5ms);
   // Two locks, or who gives the one back would have it again before the next in line has woken up. That one
   // holds the place in front, and gives it up only when it has the turn.
   if (!set_lock(lock_, place_in_front, F_WRLCK)) return errno;
@@ -179,7 +179,7 @@ int accept_thread::accept_in_turn(gate::pass pass) {
     std::size_t i = next_;
     while (set[i].revents == 0) i = (i + 1) % set.size();
     next_ = (i + 1) % set.size();
-    error = accept_one(std::move(pass), on_[i]);
+    error = accept_one(std::move(permit), on_[i]);
   }
   set_lock(lock_, turn, F_UNLCK);
   return error;
@@ -192,11 +192,11 @@ void accept_thread::run() noexcept {
   while (!stopping_) {
     int error = ENOMEM;
     try {
-      gate::pass pass = wait_for_permit();
+      permit_pool::permit permit = wait_for_permit();
       if (stopping_) break;
-      holds_permit_ = static_cast<bool>(pass);
+      holds_permit_ = static_cast<bool>(permit);
       let_others_come_first();
-      error = lock_ < 0 ? accept_one(std::move(pass), on_[0]) : accept_in_turn(std::move(pass));
+      error = lock_ < 0 ? accept_one(std::move(permit), on_[0]) : accept_in_turn(std::move(permit));
     } catch (const std::exception& e) {
       if (log_limit_.pass()) log::error("a connection is dropped: {}", e.what());
     }

@@ -1,4 +1,4 @@
-#include "weir/accept/acceptor.hpp"
+#include "weir/accept/detail/acceptor.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -21,19 +21,19 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Waits until the gate may have room.
+// Waits until the permit_pool may have room.
 struct room_operation : operation {
-  explicit room_operation(gate& g) noexcept;
+  explicit room_operation(permit_pool& g) noexcept;
   bool await_ready() const noexcept { return false; }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
-    h.promise().line->suspend(*this, h);
+    h.promise().root->suspend(*this, h);
     start();
   }
   void await_resume() const noexcept {}
   void start();
 
-  gate* permits;
+  permit_pool* permits;
   remote_wake* wake = nullptr;
 };
 
@@ -42,12 +42,12 @@ constexpr operation_kind kind_of_room{
     .cancel =
         [](operation& op, int) noexcept {
           auto& self = static_cast<room_operation&>(op);
-          if (self.wake != nullptr) self.wake->line = nullptr;
+          if (self.wake != nullptr) self.wake->root = nullptr;
           return true;
         },
 };
 
-room_operation::room_operation(gate& g) noexcept : operation(kind_of_room), permits(&g) {}
+room_operation::room_operation(permit_pool& g) noexcept : operation(kind_of_room), permits(&g) {}
 
 void room_operation::start() {
   // Delivered by whoever makes room, on whichever thread, or freed with a call that never comes.
@@ -61,27 +61,27 @@ void room_operation::start() {
     }
     remote_wake* wake;
   };
-  wake = remote_wake::make(*line, &wake);
+  wake = remote_wake::make(*root, &wake);
   auto once = std::make_shared<wake_once>(wake);  // std::function wants a copy
-  permits->when_room(
-      [once = std::move(once), &home = line->home()] { home.deliver(std::exchange(once->wake, nullptr)); });
+  permits->when_available(
+      [once = std::move(once), &home = root->home()] { home.deliver(std::exchange(once->wake, nullptr)); });
 }
 
 // The chain of the awaiting coroutine.
 struct this_chain {
-  chain* line = nullptr;
+  chain* root = nullptr;
   bool await_ready() const noexcept { return false; }
   template <task_promise P>
   bool await_suspend(std::coroutine_handle<P> h) noexcept {
-    line = h.promise().line;
+    root = h.promise().root;
     return false;
   }
-  chain* await_resume() const noexcept { return line; }
+  chain* await_resume() const noexcept { return root; }
 };
 
 }  // namespace
 
-acceptor::acceptor(core& home, const bound_socket& listener, gate& permits,
+acceptor::acceptor(core& home, const bound_socket& listener, permit_pool& permits,
                    std::function<void(accepted_socket)> deliver, excess_kind excess)
     : home_(home),
       listener_(home.driver(), listener.get()),
@@ -96,7 +96,7 @@ void acceptor::block(std::chrono::milliseconds slice) {
   if (::setsockopt(listener_.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 || flags < 0 ||
       ::fcntl(listener_.fd, F_SETFL, flags & ~O_NONBLOCK) != 0)
     throw_system_error(errno, "block in accept on " + address_.to_string());
-  listener_.waits = io::manner::blocking;
+  listener_.mode = io::wait_mode::blocking;
   listener_.readable = true;
 }
 
@@ -105,18 +105,18 @@ void acceptor::start() { home_.spawn(run()); }
 void acceptor::stop(std::function<void()> stopped) noexcept {
   stopping_ = true;
   stopped_ = std::move(stopped);
-  if (line_ != nullptr) return line_->cancel();
+  if (root_ != nullptr) return root_->cancel();
   if (stopped_) std::exchange(stopped_, nullptr)();
 }
 
 task<> acceptor::run() {
-  line_ = co_await this_chain();
+  root_ = co_await this_chain();
   try {
     co_await accept_all();
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::operation_canceled) throw;
   }
-  line_ = nullptr;
+  root_ = nullptr;
   home_.driver().forget(listener_);
   if (stopped_) stopped_();
 }
@@ -136,7 +136,7 @@ task<> acceptor::accept_all() {
         continue;
       }
       accepted_.fetch_add(1, std::memory_order_relaxed);
-      deliver_({unique_fd(next.fd), next.peer, gate::adopt(&permits_)});
+      deliver_({unique_fd(next.fd), next.peer, permit_pool::adopt(&permits_)});
     } else if (error == EUSERS) {
       co_await room_operation(permits_);
       listener_.readable = true;  // look at once: somebody may have waited for this

@@ -10,7 +10,7 @@
 
 #include "layers.hpp"
 #include "weir/base/unique_fd.hpp"
-#include "weir/config/command_line.hpp"
+#include "weir/config/detail/command_line.hpp"
 
 namespace weir {
 namespace {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tunable.hpp"
+#include "weir/config/detail/tunable.hpp"
 
 namespace weir {
 

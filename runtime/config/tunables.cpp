@@ -8,8 +8,8 @@
 
 #include "quantity.hpp"
 #include "suggestion.hpp"
-#include "tunable.hpp"
-#include "weir/config/names.hpp"
+#include "weir/config/detail/names.hpp"
+#include "weir/config/detail/tunable.hpp"
 
 namespace weir {
 namespace {
@@ -323,8 +323,9 @@ std::vector<tunable> make_tunables() {
           "loop.inline_budget", "operations", 1, 65536, [](auto& s) -> auto& { return s.loop.inline_budget; },
           "operations that a coroutine completes at once before others get their turn"),
       count(
-          "loop.harvests", "harvests", 1, 1024, [](auto& s) -> auto& { return s.loop.harvests; },
-          "harvests of socket events before timers and posted work get their turn"),
+          "loop.polls_per_turn", "polls_per_turn", 1, 1024,
+          [](auto& s) -> auto& { return s.loop.polls_per_turn; },
+          "polls_per_turn of socket events before timers and posted work get their turn"),
       count(
           "loop.events", "events", 1, 65536, [](auto& s) -> auto& { return s.loop.events; },
           "socket events taken per epoll_wait"),

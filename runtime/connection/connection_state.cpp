@@ -1,5 +1,5 @@
 // Longer than others: each way in which a connection may end looks at what the other ways have left.
-#include "weir/connection/connection_state.hpp"
+#include "weir/connection/detail/connection_state.hpp"
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -11,18 +11,18 @@
 #include <cerrno>
 #include <new>
 
+#include "weir/base/detail/system_call.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
-#include "weir/base/system_call.hpp"
 #include "weir/base/unique_fd.hpp"
-#include "weir/connection/visit.hpp"
+#include "weir/connection/detail/migration.hpp"
 
 namespace weir {
 
 namespace {
 
 // How often it is looked whether a connection is idle whose handler runs on other threads.
-constexpr std::chrono::seconds visitor_check(1);
+constexpr std::chrono::seconds idle_check_interval(1);
 
 // When another process is asked again to take a connection.
 constexpr std::chrono::milliseconds give_again(5);
@@ -40,22 +40,22 @@ connection_state::connection_state(connection_table& table, int socket, const pe
   io::timer::fire = [](io::timer& t) noexcept { static_cast<connection_state&>(t).check_idle(); };
 }
 
-void connection_state::serve(task<> handler, gate::pass pass) noexcept {
-  pass_ = std::move(pass);
+void connection_state::serve(task<> handler, permit_pool::permit permit) noexcept {
+  permit_ = std::move(permit);
   handler_ = handler.release_to(*this);
-  if (visit_ == nullptr) return resume_later(handler_);
+  if (migration_ == nullptr) return resume_later(handler_);
   wait_for_turn(handler_);
-  visit_->hand_over();
+  migration_->hand_over();
 }
 
-void connection_state::go_on() noexcept { visit_->go_on(); }
+void connection_state::go_on() noexcept { migration_->go_on(); }
 
 bool connection_state::is_home() const noexcept { return driver == &table_.home().driver(); }
 
-void connection_state::visit_at(workplace& at) {
-  visit_ = new (block_pool::allocate(sizeof(visit))) visit(*this, at);
-  waits = io::manner::visiting;
-  table_.home().timers().arm(*this, visitor_check);
+void connection_state::run_handler_on(worker_queue& at) {
+  migration_ = at.migrate(*this);
+  mode = io::wait_mode::migrating;
+  table_.home().timers().arm(*this, idle_check_interval);
 }
 
 void connection_state::block(std::chrono::milliseconds slice) {
@@ -72,7 +72,7 @@ void connection_state::set_blocking(bool on) noexcept {
   if (fd < 0) return;
   const int flags = ::fcntl(fd, F_GETFL);
   ::fcntl(fd, F_SETFL, on ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
-  waits = on ? io::manner::blocking : io::manner::loop;
+  mode = on ? io::wait_mode::blocking : io::wait_mode::loop;
   readable = writable = true;
   if (on)
     table_.home().timers().disarm(*this);
@@ -80,15 +80,15 @@ void connection_state::set_blocking(bool on) noexcept {
     table_.home().timers().arm_at(*this, driver->refresh_now() + idle_timeout_);
 }
 
-void connection_state::alone(bool is) noexcept {
+void connection_state::children_changed(bool is) noexcept {
   if (may_block_ && !is_stopping()) set_blocking(is);
-  if (visit_ != nullptr && is) driver->forget(*this);  // it waits at its core again
+  if (migration_ != nullptr && is) driver->forget(*this);  // it waits at its core again
 }
 
 void connection_state::park_elsewhere(io::descriptor& on, bool for_reading) noexcept {
   auto& c = static_cast<connection_state&>(on);
   operation& op = *(for_reading ? c.reading : c.writing);
-  if (c.waits == io::manner::visiting) return c.visit_->park(op, for_reading);
+  if (c.mode == io::wait_mode::migrating) return c.migration_->park(op, for_reading);
   // A slice of a blocking call is over. The thread's timers and posts have their turn, and then the next
   // slice.
   (for_reading ? c.reading : c.writing) = nullptr;
@@ -99,7 +99,7 @@ void connection_state::park_elsewhere(io::descriptor& on, bool for_reading) noex
     else
       c.close_socket(ending::idle);
   }
-  op.line->schedule();
+  op.root->schedule();
 }
 
 bool connection_state::is_idle(std::uint64_t now) const noexcept {
@@ -109,12 +109,12 @@ bool connection_state::is_idle(std::uint64_t now) const noexcept {
 void connection_state::cut() noexcept {
   if (is_lingering()) return end_linger();
   if (unattended_ != nullptr) return wait_no_more(), drop();
-  if (visit_ == nullptr) return cancel();
+  if (migration_ == nullptr) return cancel();
   cancel_at_next_wait();
-  visit_->news();
+  migration_->notify();
 }
 
-void connection_state::look_for_news() noexcept {
+void connection_state::take_pending_events() noexcept {
   if (is_cancelled()) return end_wait(ECANCELED);
   if (is_stopping()) stop_here();
   if ((reading != nullptr || writing != nullptr) && is_idle(driver->refresh_now())) end_idle();
@@ -123,7 +123,7 @@ void connection_state::look_for_news() noexcept {
 void connection_state::end_input(ending why) noexcept {
   if (end == ending::none) end = why;
   readable = true;  // so that the next read looks, and finds the end
-  if (reading != nullptr) reading->line->schedule();
+  if (reading != nullptr) reading->root->schedule();
 }
 
 void connection_state::close_socket(ending why) noexcept {
@@ -134,11 +134,11 @@ void connection_state::close_socket(ending why) noexcept {
 int connection_state::release_socket() noexcept {
   if (fd < 0) return -1;
   driver->forget(*this);  // closing does not, while a forked child or a copy keeps the socket open
-  if (visit_ != nullptr) visit_->end();
+  if (migration_ != nullptr) migration_->end();
   const int socket = std::exchange(fd, -1);
   end_input(ending::closed);
   writable = true;
-  if (writing != nullptr) writing->line->schedule();
+  if (writing != nullptr) writing->root->schedule();
   if (is_home()) table_.home().timers().disarm(*this);
   return socket;
 }
@@ -155,7 +155,7 @@ void connection_state::describe(char* text, std::size_t size) const noexcept { p
 // never resumed.
 struct connection_state::unattended_operation : operation {
   unattended_operation(connection_state& c, const operation_kind& k) noexcept : operation(k), on(&c) {
-    line = &c;
+    root = &c;
   }
   static connection_state& of(operation& op) noexcept {
     connection_state& c = *static_cast<unattended_operation&>(op).on;
@@ -196,10 +196,10 @@ bool connection_state::is_lingering() const noexcept {
 
 void connection_state::stop(std::uint32_t grace) noexcept {
   if (stopping_.exchange(true, std::memory_order_relaxed)) return;
-  if (visit_ != nullptr && handler_) return visit_->news();
+  if (migration_ != nullptr && handler_) return migration_->notify();
   awaits_first_bytes = !heard && static_cast<std::uint32_t>(driver->now()) - active_at < grace;
   if (awaits_first_bytes) return;
-  if (waits == io::manner::blocking) set_blocking(false);
+  if (mode == io::wait_mode::blocking) set_blocking(false);
   stop_here();
 }
 
@@ -211,7 +211,7 @@ void connection_state::end_grace() noexcept {
 void connection_state::stop_here() noexcept {
   hung_up = true;  // a short read does not mean any more that the next one need not be tried
   readable = true;
-  if (reading != nullptr) reading->line->schedule();
+  if (reading != nullptr) reading->root->schedule();
   if (fd < 0) cancel();  // the socket was given away: only its coroutine can be told
 }
 
@@ -227,7 +227,7 @@ void connection_state::close_gracefully(ending why) noexcept {
     ::shutdown(fd, SHUT_WR);
     return;
   }
-  if (waits == io::manner::blocking) set_blocking(false);
+  if (mode == io::wait_mode::blocking) set_blocking(false);
   if (!wait_unattended(unattended_operation::kind_of_linger)) return close_socket(why);
   end_input(why);
   ::shutdown(fd, SHUT_WR);
@@ -275,7 +275,7 @@ bool connection_state::has_unread_input() const noexcept {
 void connection_state::begin_parking() noexcept {
   parked_ = false;
   if (fd < 0 || end != ending::none || is_cancelled()) return drop();
-  if (waits != io::manner::loop || may_block_) return table_.parking_.wake(*this);
+  if (mode != io::wait_mode::loop || may_block_) return table_.parking_.wake(*this);
   if (table_.parking_.at_once || is_stopping() || readable) return end_parking();
   if (!wait_unattended(unattended_operation::kind_of_parking)) return drop();
   active_at = static_cast<std::uint32_t>(driver->now());
@@ -313,7 +313,7 @@ void connection_state::drop() noexcept {
 
 void connection_state::set_idle_timeout(std::chrono::milliseconds t) {
   idle_timeout_ = static_cast<std::uint32_t>(std::clamp<std::int64_t>(t.count(), 0, UINT32_MAX / 2));
-  if (waits != io::manner::loop) return;  // looked at from time to time
+  if (mode != io::wait_mode::loop) return;  // looked at from time to time
   auto& timers = table_.home().timers();
   if (idle_timeout_ == 0) return timers.disarm(*this);
   active_at = static_cast<std::uint32_t>(driver->now());
@@ -324,13 +324,13 @@ void connection_state::check_idle() noexcept {
   if (is_lingering()) return end_linger();
   if (unattended_ != nullptr && is_stopping()) return end_parking();
   const auto now = table_.home().driver().refresh_now();
-  if (waits == io::manner::visiting) {
-    table_.home().timers().arm(*this, visitor_check);
-    if (!visit_->hold_if_here()) return;  // its worker looks
-    if (!is_idle(now)) return visit_->hold_no_more();
+  if (mode == io::wait_mode::migrating) {
+    table_.home().timers().arm(*this, idle_check_interval);
+    if (!migration_->hold_if_here()) return;  // its worker looks
+    if (!is_idle(now)) return migration_->hold_no_more();
     end = ending::idle;
     if (writing != nullptr) close_socket(ending::idle);
-    return visit_->go_on();
+    return migration_->go_on();
   }
   const auto idle = static_cast<std::uint32_t>(now) - active_at;
   const bool waiting = reading != nullptr || writing != nullptr;
@@ -349,7 +349,7 @@ void connection_state::end_idle() noexcept {
 
 void connection_state::finished() noexcept {
   if (&home() == driver && is_home()) return schedule();
-  if (&home() == driver) return visit_->leave();
+  if (&home() == driver) return migration_->leave();
   // The handler ended on another core: what is left is done where it came from.
   move_to(*driver);
   driver->deliver(remote_wake::make(*this));
@@ -357,18 +357,18 @@ void connection_state::finished() noexcept {
 
 void connection_state::turn() {
   if (handler_ && handler_.done()) {
-    if (!is_home()) return visit_->leave();
+    if (!is_home()) return migration_->leave();
     const bool failed = handler_.promise().error != nullptr;
     if (failed) log_failure();
     std::exchange(handler_, nullptr).destroy();  // and with it, most often, the handle
     if (parked_ && !failed) return begin_parking();
-    if (visit_ != nullptr) {
-      visit_->end();
-      waits = io::manner::loop;
+    if (migration_ != nullptr) {
+      migration_->end();
+      mode = io::wait_mode::loop;
     }
     if (parked_) return drop();
   }
-  if (handler_) return visit_ != nullptr && is_home() ? visit_->go_on() : resume();
+  if (handler_) return migration_ != nullptr && is_home() ? migration_->go_on() : resume();
   // Closed on another thread, with input that nobody has read.
   if (!held_ && fd >= 0 && unattended_ == nullptr) return close_gracefully(ending::closed), schedule();
   if (is_lingering()) {
@@ -441,14 +441,13 @@ connection_state& connection_table::open(int fd, const peer_address& peer) {
 }
 
 void connection_table::free(connection_state& c) noexcept {
-  if (freed_ && c.pass_) freed_(c.peer_);
+  if (freed_ && c.permit_) freed_(c.peer_);
   open_.back()->place_ = c.place_;
   open_[c.place_] = open_.back();
   open_.pop_back();
-  if (c.visit_ != nullptr) {
+  if (c.migration_ != nullptr) {
     home_.timers().disarm(c);
-    c.visit_->~visit();
-    block_pool::deallocate(c.visit_, sizeof(visit));
+    delete c.migration_;
   }
   c.~connection_state();
   block_pool::deallocate(&c, sizeof c);

@@ -3,7 +3,7 @@
 
 #include <sys/types.h>
 
-#include "weir/connection/operations.hpp"
+#include "weir/connection/detail/operations.hpp"
 
 namespace weir::detail {
 

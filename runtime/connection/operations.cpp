@@ -1,4 +1,4 @@
-#include "weir/connection/operations.hpp"
+#include "weir/connection/detail/operations.hpp"
 
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -17,7 +17,7 @@ namespace weir::detail {
 [[gnu::noinline]] bool ended(connection_state& c, long n, bool between_messages) noexcept {
   if (n == -EAGAIN || n == -EINTR) {
     if (!c.is_stopping() || !between_messages || c.awaits_first_bytes) {
-      if (c.waits != io::manner::blocking) c.readable = false;
+      if (c.mode != io::wait_mode::blocking) c.readable = false;
       return false;
     }
     c.end = ending::stopping;
@@ -152,7 +152,7 @@ void connection_operation::throw_busy() {
 
 void connection_operation::again() noexcept {
   on->progressed();
-  line->schedule();
+  root->schedule();
 }
 
 bool receive_operation::attempt() noexcept { return try_receive<false>(*this); }
@@ -174,7 +174,7 @@ bool write_operation::give_up(int failure) noexcept {
 }
 
 bool write_operation::not_all_yet() noexcept {
-  if (on->waits != io::manner::blocking) on->writable = false;
+  if (on->mode != io::wait_mode::blocking) on->writable = false;
   return false;
 }
 

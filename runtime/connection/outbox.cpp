@@ -12,12 +12,12 @@
 namespace weir {
 
 outbox::flush_operation::flush_operation(outbox& o) noexcept : operation(outbox::kind), from(&o) {
-  line = &o;
+  root = &o;
 }
 
 outbox::outbox(connection& to, std::size_t limit) noexcept
     : chain(*to.state().driver), state_(&to.state()), limit_(limit), operation_(*this) {
-  state_->company_comes();  // it sends from this thread
+  state_->child_group_added();  // it sends from this thread
   io::timer::fire = [](io::timer& t) noexcept { static_cast<outbox&>(t).schedule(); };
 }
 
@@ -25,7 +25,7 @@ outbox::~outbox() {
   home().unschedule(*this);
   timers().disarm(*this);
   if (state_->writing == &operation_) state_->writing = nullptr;
-  state_->company_goes();
+  state_->child_group_removed();
 }
 
 bool outbox::post(shared_message m) {

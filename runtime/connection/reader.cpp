@@ -73,7 +73,7 @@ bool fill_operation::waits_to_write() const noexcept {
 
 bool fill_operation::attempt_first() noexcept {
   // Answers leave after the batch of events in which they were made.
-  const bool later = waits_to_write() ? on->waits == io::manner::loop || !on->writable : !on->readable;
+  const bool later = waits_to_write() ? on->mode == io::wait_mode::loop || !on->writable : !on->readable;
   if (!later && on->driver->spend()) return attempt();
   in->give_back_if_empty();
   return false;

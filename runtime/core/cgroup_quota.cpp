@@ -1,4 +1,4 @@
-#include "weir/core/cgroup_quota.hpp"
+#include "weir/core/detail/cgroup_quota.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -134,7 +134,7 @@ class core::spawned final : public chain {
 };
 
 core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_pool* shared_with,
-           core_pool* pool)
+           core_pool* pool, core_role role)
     : index_(index),
       cpu_(cpu),
       pool_(pool),
@@ -142,16 +142,16 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
                                           : nullptr),
       offload_(shared_with == nullptr ? own_offload_.get() : shared_with),
       context_(1),
-      chunks_(s.loop.chunk_size, s.loop.idle_chunks, handlers_visit(s.model)),
+      chunks_(s.loop.chunk_size, s.loop.idle_chunks, role.handlers_migrate),
       driver_(context_,
               {.inline_budget = s.loop.inline_budget,
-               .harvests = s.loop.harvests,
+               .polls_per_turn = s.loop.polls_per_turn,
                .events = s.loop.events,
-               .one_turn = io_blocks(s.model)},
+               .one_turn = role.io_blocks},
               chunks_),
       timers_(context_) {
   // Threads that only may come to wait for sockets have no epoll set until they do.
-  if (!io_blocks(s.model) && !handlers_visit(s.model)) driver_.open();
+  if (!role.io_blocks && !role.opens_late) driver_.open();
 }
 
 core::~core() {

@@ -8,12 +8,10 @@
 
 namespace weir {
 
-core_pool::core_pool(const std::vector<std::optional<int>>& cpus, const settings& s)
+core_pool::core_pool(const std::vector<std::optional<int>>& cpus, const settings& s, core_role role)
     : offload_(s.workers.count, s.workers.queue) {
   for (const auto& cpu : cpus)
-    cores_.emplace_back(static_cast<unsigned>(cores_.size()), cpu, s, &offload_, this);
-  if (handlers_visit(s.model))
-    for (core& c : cores_) c.driver().open();
+    cores_.emplace_back(static_cast<unsigned>(cores_.size()), cpu, s, &offload_, this, role);
 }
 
 // What still runs beside the cores may yet wake one.

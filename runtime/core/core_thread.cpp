@@ -1,4 +1,4 @@
-#include "weir/core/core_thread.hpp"
+#include "weir/core/detail/core_thread.hpp"
 
 #include <pthread.h>
 #include <sched.h>
@@ -9,8 +9,9 @@
 
 namespace weir {
 
-core_thread::core_thread(unsigned index, std::vector<int> cpus, const settings& s, offload_pool& offload)
-    : cpus_(std::move(cpus)), core_(index, std::nullopt, s, &offload) {}
+core_thread::core_thread(unsigned index, std::vector<int> cpus, const settings& s, offload_pool& offload,
+                         core_role role)
+    : cpus_(std::move(cpus)), core_(index, std::nullopt, s, &offload, nullptr, role) {}
 
 void core_thread::start(const std::string& name) {
   if (thread_.joinable()) thread_.join();

@@ -1,4 +1,4 @@
-#include "weir/core/cpu_set.hpp"
+#include "weir/core/detail/cpu_set.hpp"
 
 #include <fmt/format.h>
 #include <sched.h>

@@ -15,7 +15,7 @@ bool offload_operation::cancel(operation& op, int) noexcept {
   auto& self = static_cast<offload_operation&>(op);
   offload_ticket& t = **self.ticket;
   // If it has started, the wake-up is delivered all the same, later, and finds nobody.
-  if (t.wake_ != nullptr && !self.pool->withdraw(t)) t.wake_->line = nullptr;
+  if (t.wake_ != nullptr && !self.pool->withdraw(t)) t.wake_->root = nullptr;
   self.cancelled = true;
   return true;
 }

@@ -1,4 +1,4 @@
-#include "weir/core/offload_pool.hpp"
+#include "weir/core/detail/offload_pool.hpp"
 
 #include <algorithm>
 

@@ -3,7 +3,7 @@
 namespace weir::detail {
 namespace {
 
-void expire(io::timer& t) noexcept { static_cast<sleep_operation&>(t).line->schedule(); }
+void expire(io::timer& t) noexcept { static_cast<sleep_operation&>(t).root->schedule(); }
 
 constexpr operation_kind kind_of_sleep{
     .proceed = [](operation& op) noexcept { return !static_cast<sleep_operation&>(op).armed(); },

@@ -1,4 +1,4 @@
-#include "weir/core/stall_detector.hpp"
+#include "weir/core/detail/stall_detector.hpp"
 
 #include <cxxabi.h>
 #include <execinfo.h>
@@ -36,9 +36,9 @@ void note(int) {
   sighting& s = seen_by_handler;
   if (s.asked.exchange(false)) {
     core* const here = core::current();
-    const chain* const line = here == nullptr ? nullptr : here->driver().running();
+    const chain* const root = here == nullptr ? nullptr : here->driver().running();
     s.who[0] = '\0';
-    if (line != nullptr) line->describe(s.who.data(), s.who.size());
+    if (root != nullptr) root->describe(s.who.data(), s.who.size());
     s.depth = ::backtrace(s.stack.data(), static_cast<int>(s.stack.size()));
     s.answered.store(true, std::memory_order_release);
   }

@@ -1,4 +1,4 @@
-#include "weir/distribute/policy.hpp"
+#include "weir/distribute/detail/policy.hpp"
 
 #include <cassert>
 

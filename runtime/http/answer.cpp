@@ -10,7 +10,7 @@
 #include "head_text.hpp"
 #include "message.hpp"
 #include "weir/base/error.hpp"
-#include "weir/http/date.hpp"
+#include "weir/http/detail/date.hpp"
 
 namespace weir::http {
 

@@ -1,9 +1,9 @@
-#include "weir/http/conditions.hpp"
+#include "weir/http/detail/conditions.hpp"
 
 #include <algorithm>
 #include <optional>
 
-#include "weir/http/date.hpp"
+#include "weir/http/detail/date.hpp"
 #include "weir/http/field_text.hpp"
 
 namespace weir::http {

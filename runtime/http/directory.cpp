@@ -8,7 +8,7 @@
 
 #include "file_cache.hpp"
 #include "weir/base/error.hpp"
-#include "weir/http/conditions.hpp"
+#include "weir/http/detail/conditions.hpp"
 #include "weir/http/status.hpp"
 
 namespace weir::http {

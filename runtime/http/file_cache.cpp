@@ -10,9 +10,9 @@
 #include <array>
 #include <cerrno>
 
-#include "weir/http/date.hpp"
+#include "weir/http/detail/date.hpp"
+#include "weir/http/detail/path.hpp"
 #include "weir/http/directory.hpp"
-#include "weir/http/path.hpp"
 
 namespace weir::http {
 

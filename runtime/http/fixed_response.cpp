@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "head_text.hpp"
-#include "weir/http/date.hpp"
+#include "weir/http/detail/date.hpp"
 
 namespace weir::http {
 

@@ -1,7 +1,7 @@
 #include <array>
 
+#include "weir/http/detail/request_parser.hpp"
 #include "weir/http/field_text.hpp"
-#include "weir/http/request_parser.hpp"
 
 namespace weir::http {
 

@@ -10,10 +10,10 @@
 #include "weir/connection/connection.hpp"
 #include "weir/connection/reader.hpp"
 #include "weir/connection/writer.hpp"
-#include "weir/http/chunk_decoder.hpp"
+#include "weir/http/detail/chunk_decoder.hpp"
+#include "weir/http/detail/request_parser.hpp"
 #include "weir/http/fixed_response.hpp"
 #include "weir/http/limits.hpp"
-#include "weir/http/request_parser.hpp"
 
 namespace weir::http {
 

@@ -1,4 +1,4 @@
-#include "weir/http/path.hpp"
+#include "weir/http/detail/path.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,4 @@
-#include "weir/http/request_parser.hpp"
+#include "weir/http/detail/request_parser.hpp"
 
 #include <llhttp/llhttp.h>
 

@@ -1,4 +1,4 @@
-#include "weir/io/readiness_driver.hpp"
+#include "weir/io/detail/readiness_driver.hpp"
 
 #include <cerrno>
 #include <ctime>
@@ -54,7 +54,7 @@ void readiness_driver::close() noexcept {
 }
 
 void readiness_driver::register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept {
-  if (on.waits == manner::loop) return watch(on, what);
+  if (on.mode == wait_mode::loop) return watch(on, what);
   elsewhere_(on, what == descriptor::watch::reads);
 }
 
@@ -75,7 +75,7 @@ void readiness_driver::watch(descriptor& on, descriptor::watch what) noexcept {
   }
   // Without a registration no event would come: go on trying from the run queue, which keeps the loop fair.
   operation*& op = what == descriptor::watch::both ? on.writing : on.reading;
-  schedule(*std::exchange(op, nullptr)->line);
+  schedule(*std::exchange(op, nullptr)->root);
 }
 
 void readiness_driver::forget(descriptor& on) noexcept {
@@ -94,21 +94,21 @@ bool readiness_driver::arm_once(descriptor& on, bool for_reading) noexcept {
   return true;
 }
 
-void readiness_driver::run_now(chain& line) {
+void readiness_driver::run_now(chain& root) {
   refresh_now();
   budget_ = bounds_.inline_budget;
-  now_runs(&line);
-  line.resume();
+  now_runs(&root);
+  root.resume();
   now_runs(nullptr);
 }
 
-void readiness_driver::schedule(chain& line) noexcept {
-  if (!queue_.push(line) || running_) return;
+void readiness_driver::schedule(chain& root) noexcept {
+  if (!queue_.push(root) || running_) return;
   running_ = true;
   asio::post(context_, [this] { on_ready(); });
 }
 
-void readiness_driver::unschedule(chain& line) noexcept { queue_.remove(line); }
+void readiness_driver::unschedule(chain& root) noexcept { queue_.remove(root); }
 
 void readiness_driver::deliver(remote_wake* w) noexcept {
   remote_wake* before = delivered_.load(std::memory_order_relaxed);
@@ -129,7 +129,7 @@ void readiness_driver::take_delivered() {
   }
   while (oldest != nullptr) {
     remote_wake* const w = std::exchange(oldest, oldest->next);
-    if (chain* const line = remote_wake::arrived(w)) queue_.push(*line);
+    if (chain* const root = remote_wake::arrived(w)) queue_.push(*root);
   }
   if (running_ || queue_.empty()) return;
   // Now: a turn of Asio's and a look at the sockets first would each cost a system call.
@@ -153,9 +153,9 @@ void readiness_driver::wait() {
 
 void readiness_driver::on_ready() {
   running_ = true;
-  const std::uint32_t rounds = bounds_.one_turn ? 1 : bounds_.harvests;
+  const std::uint32_t rounds = bounds_.one_turn ? 1 : bounds_.polls_per_turn;
   for (std::uint32_t round = 0; round < rounds; ++round) {
-    const std::size_t n = harvest();
+    const std::size_t n = poll();
     give_turns();
     // One lone event: most likely nobody else is there, and Asio's wait finds out as well.
     if (n < 2 && queue_.empty()) break;
@@ -170,9 +170,9 @@ void readiness_driver::on_ready() {
 
 // Several turns for each epoll_wait: chains that only wait for each other cost no system call per turn.
 void readiness_driver::give_turns() {
-  queue_.run(bounds_.one_turn ? 1 : bounds_.inline_budget, [this](chain& line) {
+  queue_.run(bounds_.one_turn ? 1 : bounds_.inline_budget, [this](chain& root) {
     budget_ = bounds_.inline_budget;
-    now_runs(&line);
+    now_runs(&root);
   });
   now_runs(nullptr);
 }
@@ -182,7 +182,7 @@ void readiness_driver::begin_batch() noexcept {
   batch_.store(batch() + 1, std::memory_order_relaxed);
 }
 
-std::size_t readiness_driver::harvest() {
+std::size_t readiness_driver::poll() {
   const int n = set_ < 0 ? 0 : ::epoll_wait(set_, events_.data(), static_cast<int>(events_.size()), 0);
   begin_batch();
   const epoll_event* const end = events_.data() + (n > 0 ? n : 0);
@@ -214,7 +214,7 @@ void readiness_driver::more_than_input(descriptor& d, std::uint32_t events) {
   if (input && reading == nullptr && d.level) forget(d);
   // Whoever has a turn here may leave for another thread with the descriptor: so one turn, and the last
   // thing.
-  if (reading != nullptr && writing != nullptr && reading != writing) writing->line->schedule();
+  if (reading != nullptr && writing != nullptr && reading != writing) writing->root->schedule();
   if (reading != nullptr)
     give_turn(*reading);
   else if (writing != nullptr)

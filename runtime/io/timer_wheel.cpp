@@ -1,4 +1,4 @@
-#include "weir/io/timer_wheel.hpp"
+#include "weir/io/detail/timer_wheel.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -1,4 +1,4 @@
-#include "weir/listen/bound_socket.hpp"
+#include "weir/listen/detail/bound_socket.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -7,12 +7,8 @@ namespace {
 
 constexpr bool in_order() {
   for (std::size_t i = 0; i < model_table.size(); ++i)
-    if (static_cast<std::size_t>(model_table[i].kind) != i || !row_of(model_table[i].nearest).available)
-      return false;
+    if (static_cast<std::size_t>(model_table[i].kind) != i) return false;
   return model_table.size() == names<model_kind>.size();
-}
-constexpr bool runs_on_cores(model_kind m) {
-  return !handlers_visit(m) && m != model_kind::thread_per_connection;
 }
 
 // Several sockets can be bound to it.
@@ -49,30 +45,25 @@ std::optional<refusal> check_pool(const settings& s) {
   return std::nullopt;
 }
 
-static_assert(in_order(), "one row per model_kind, in its order, and every nearest model runs");
+static_assert(in_order(), "one row per model_kind, in its order");
 
 }  // namespace
 
 std::optional<refusal> check(const settings& s, state_kind keeps) {
   const auto& row = row_of(s.model);
-  if (!row.available)
-    return refusal{"model", fmt::format("model \"{}\" is not built yet; the nearest that runs is \"{}\"",
-                                        row.name(), name_of(row.nearest))};
-
-  if ((keeps == state_kind::per_core || keeps == state_kind::sharded) && !runs_on_cores(s.model))
+  if ((keeps == state_kind::per_core || keeps == state_kind::sharded) && !row.handlers_run_on_loops())
     return refusal{"model",
                    fmt::format("the handler keeps state per core, without locks, and in model \"{}\" {} runs "
                                "it; the nearest that runs is \"{}\"",
                                row.name(), row.runs_handler,
                                name_of(row.one_loop ? model_kind::single_loop : model_kind::loop_per_core))};
-  if ((keeps == state_kind::shared || keeps == state_kind::sharded) && s.model == model_kind::process_pool &&
-      !finds_its_process(s))
+  if ((keeps == state_kind::shared || keeps == state_kind::sharded) && row.processes && !finds_its_process(s))
     return refusal{"model",
                    "the handler keeps state that every client must find again, and in model \"process-pool\" "
                    "another process may serve it; the nearest that runs is \"loop-per-core\""};
 
   if (s.distribute.policy == policy_kind::compete &&
-      (s.model != model_kind::process_pool || s.processes.accept != accept_kind::notify))
+      (!row.processes || s.processes.accept != accept_kind::notify))
     return refusal{
         "distribute.policy",
         "policy \"compete\" tells every worker of a pool of a connection, and the first one takes it; the "
@@ -86,7 +77,7 @@ std::optional<refusal> check(const settings& s, state_kind keeps) {
         fmt::format("policy \"kernel\" spreads connections over several loops and model \"{}\" has one; the "
                     "nearest that runs is policy \"least-connections\", or model \"loop-per-core\"",
                     row.name())};
-  if (by_kernel && s.model == model_kind::process_pool)
+  if (by_kernel && row.processes)
     return refusal{
         "distribute.policy",
         "policy \"kernel\" gives each loop a socket of its own, and the sockets of model "
@@ -99,7 +90,7 @@ std::optional<refusal> check(const settings& s, state_kind keeps) {
             fmt::format("policy \"kernel\" opens several sockets on one TCP address, which \"{}\" is not; "
                         "the nearest that runs is policy \"least-connections\"",
                         address)};
-  if (s.model == model_kind::process_pool)
+  if (row.processes)
     if (const auto refused = check_pool(s)) return refused;
   if (s.distribute.pin_incoming && !by_kernel)
     return refusal{
@@ -119,10 +110,9 @@ std::string list_models() {
   std::string out;
   for (const auto& row : model_table)
     out += fmt::format(
-        "{}{}\n  accepts:      {}\n  does I/O:     {}\n  runs handler: {}\n  in the wild:  {}\n  use it:     "
+        "{}\n  accepts:      {}\n  does I/O:     {}\n  runs handler: {}\n  in the wild:  {}\n  use it:     "
         "  {}\n\n",
-        row.name(), row.available ? "" : fmt::format(" (not built yet; nearest: {})", name_of(row.nearest)),
-        row.accepts, row.does_io, row.runs_handler, row.in_the_wild, row.advice);
+        row.name(), row.accepts, row.does_io, row.runs_handler, row.in_the_wild, row.advice);
   out.pop_back();
   return out;
 }

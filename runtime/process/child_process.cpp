@@ -1,4 +1,4 @@
-#include "weir/process/child_process.hpp"
+#include "weir/process/detail/child_process.hpp"
 
 #include <fmt/format.h>
 #include <sys/prctl.h>

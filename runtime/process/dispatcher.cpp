@@ -1,4 +1,4 @@
-#include "weir/process/dispatcher.hpp"
+#include "weir/process/detail/dispatcher.hpp"
 
 #include <fmt/ranges.h>
 #include <netinet/in.h>
@@ -11,7 +11,7 @@
 #include <system_error>
 #include <utility>
 
-#include "weir/config/names.hpp"
+#include "weir/config/detail/names.hpp"
 
 namespace weir::process {
 namespace {

@@ -1,4 +1,4 @@
-#include "weir/process/parked_connections.hpp"
+#include "weir/process/detail/parked_connections.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "weir/process/signals.hpp"
+#include "weir/process/detail/signals.hpp"
 
 namespace weir::process {
 namespace {

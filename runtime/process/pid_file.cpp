@@ -1,4 +1,4 @@
-#include "weir/process/pid_file.hpp"
+#include "weir/process/detail/pid_file.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "weir/process/privileges.hpp"
+#include "weir/process/detail/privileges.hpp"
 
 #include <fmt/format.h>
 #include <grp.h>

@@ -1,4 +1,4 @@
-#include "weir/process/restart_policy.hpp"
+#include "weir/process/detail/restart_policy.hpp"
 
 #include <algorithm>
 

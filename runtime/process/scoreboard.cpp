@@ -1,4 +1,4 @@
-#include "weir/process/scoreboard.hpp"
+#include "weir/process/detail/scoreboard.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // Longer than others: signals, workers, reloads and upgrades are states of one loop, and read best beside
 // each other.
-#include "weir/process/supervisor.hpp"
+#include "weir/process/detail/supervisor.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -18,8 +18,8 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
-#include "weir/config/names.hpp"
-#include "weir/process/service_manager.hpp"
+#include "weir/config/detail/names.hpp"
+#include "weir/process/detail/service_manager.hpp"
 
 namespace weir::process {
 namespace {
@@ -156,9 +156,9 @@ std::vector<lane*> supervisor::lanes() {
 
 std::vector<int> supervisor::watched() const {
   if (!program_.watched || ending_ != ending::no) return {};
-  std::vector<bool> seated;
-  for (unsigned i = 0; i < wanted_; ++i) seated.push_back(at_seat(i) != nullptr);
-  return program_.watched(seated);
+  std::vector<bool> occupied;
+  for (unsigned i = 0; i < wanted_; ++i) occupied.push_back(at_slot(i) != nullptr);
+  return program_.watched(occupied);
 }
 
 supervisor::clock::time_point supervisor::next_event() const noexcept {
@@ -169,12 +169,12 @@ supervisor::clock::time_point supervisor::next_event() const noexcept {
   for (const auto& m : members_) at = std::min(at, m.kill_at);
   if (ending_ == ending::no && coming_ == 0)
     for (unsigned i = 0; i < wanted_; ++i)
-      if (at_seat(i) == nullptr) at = std::min(at, not_before_[i]);
+      if (at_slot(i) == nullptr) at = std::min(at, not_before_[i]);
   return at;
 }
 
 // Who serves, or is about to, in the present generation.
-const supervisor::member* supervisor::at_seat(unsigned index) const noexcept {
+const supervisor::member* supervisor::at_slot(unsigned index) const noexcept {
   for (const auto& m : members_)
     if (m.index == index && m.generation == generation_ && m.at != stage::leaving) return &m;
   return nullptr;
@@ -417,7 +417,7 @@ void supervisor::fill() {
   if (ending_ != ending::no || coming_ != 0) return;
   const auto now = clock::now();
   for (unsigned i = 0; i < wanted_; ++i)
-    if (at_seat(i) == nullptr && not_before_[i] <= now) start(i, generation_);
+    if (at_slot(i) == nullptr && not_before_[i] <= now) start(i, generation_);
 }
 
 void supervisor::resize(unsigned workers) {

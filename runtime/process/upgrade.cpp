@@ -1,4 +1,4 @@
-#include "weir/process/upgrade.hpp"
+#include "weir/process/detail/upgrade.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "weir/base/unique_fd.hpp"
-#include "weir/process/child_process.hpp"
+#include "weir/process/detail/child_process.hpp"
 
 namespace weir::process {
 

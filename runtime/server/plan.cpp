@@ -1,12 +1,12 @@
-#include "weir/server/plan.hpp"
+#include "weir/server/detail/plan.hpp"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
 
-#include "pool.hpp"
-#include "weir/config/names.hpp"
+#include "weir/config/detail/names.hpp"
 #include "weir/model/model.hpp"
 
 namespace weir {
@@ -18,7 +18,7 @@ void add(std::string& out, std::string_view label, std::string_view text) {
 }
 
 std::string accepted_by(const settings& s, std::size_t listener, std::size_t loops) {
-  if (io_blocks(s.model))
+  if (row_of(s.model).io_blocks)
     return s.listen.size() == 1 ? "the main thread blocks in accept"
                                 : "the main thread waits for all listeners and accepts";
   if (loops == 1) return "accepted by loop 0";
@@ -41,14 +41,15 @@ std::string_view explained(accept_kind mode) {
 
 // Those beside the loops; empty if there are none.
 std::string further_threads(const settings& s) {
-  switch (s.model) {
-    case model_kind::thread_per_connection:
+  switch (row_of(s.model).threads) {
+    case handler_threads::per_connection:
       return fmt::format("a thread for each connection, at most {},", s.workers.most);
-    case model_kind::loop_with_workers: return fmt::format("{} workers", s.workers.count);
-    case model_kind::thread_per_event:
+    case handler_threads::fixed: return fmt::format("{} workers", s.workers.count);
+    case handler_threads::per_event:
       return fmt::format("a thread for each event, at most {},", s.workers.most);
-    default: return {};
+    case handler_threads::none: break;
   }
+  return {};
 }
 
 void add_workers(std::string& out, const pool_plan& p) {
@@ -67,6 +68,20 @@ std::string timeout(std::chrono::milliseconds d) {
 
 }  // namespace
 
+pool_plan plan_pool(const settings& s, const core_choice& cores) {
+  pool_plan out{s, cores.cpus};
+  auto& p = out.settings.processes;
+  if (p.count == 0) p.count = std::max(1U, static_cast<std::uint32_t>(cores.cpus.size()) / p.loops);
+  return out;
+}
+
+std::vector<int> cpus_of_worker(const pool_plan& p, unsigned index) {
+  std::vector<int> out;
+  for (std::uint32_t i = 0; i < p.settings.processes.loops; ++i)
+    out.push_back(p.cpus[(index * p.settings.processes.loops + i) % p.cpus.size()]);
+  return out;
+}
+
 std::string describe_plan(const settings& s, const cpu_set& allowed, const std::optional<cgroup_quota>& quota,
                           const core_choice& cores) {
   const auto& row = row_of(s.model);
@@ -79,9 +94,9 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
   add(out, "allowed CPUs", allowed.to_string());
   add(out, "cgroup quota", quota ? fmt::format("{:.2f} CPUs ({})", quota->cpus, quota->file) : "none");
   add(out, "cores", fmt::format("{} ({})", cores.cpus.size(), cores.why));
-  const bool is_pool = s.model == model_kind::process_pool;
+  const bool is_pool = row.processes;
   const std::size_t loops = is_pool ? s.processes.loops : row.one_loop ? 1 : cores.cpus.size();
-  const std::string_view loop = io_blocks(s.model) ? "main thread" : "loop";
+  const std::string_view loop = row_of(s.model).io_blocks ? "main thread" : "loop";
   if (is_pool)
     add_workers(out, plan_pool(s, cores));
   else
@@ -119,7 +134,8 @@ std::string describe_threads(const settings& s, const core_choice& cores) {
                      cpu_set({cores.cpus.begin(), cores.cpus.begin() + static_cast<long>(count)}).to_string()
                : std::string();
   };
-  std::string out = io_blocks(s.model) ? "1 thread" : fmt::format("{} loop{}", loops, loops == 1 ? "" : "s");
+  std::string out =
+      row_of(s.model).io_blocks ? "1 thread" : fmt::format("{} loop{}", loops, loops == 1 ? "" : "s");
   out += on(loops);
   if (const auto more = further_threads(s); !more.empty()) out += " and " + more + on(cores.cpus.size());
   return out;

@@ -10,17 +10,16 @@
 #include <functional>
 #include <string>
 
-#include "pool.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
-#include "weir/config/names.hpp"
+#include "weir/config/detail/names.hpp"
 #include "weir/model/model.hpp"
-#include "weir/process/privileges.hpp"
-#include "weir/process/service_manager.hpp"
-#include "weir/process/signals.hpp"
-#include "weir/server/plan.hpp"
-#include "weir/server/status.hpp"
-#include "worker_process.hpp"
+#include "weir/process/detail/privileges.hpp"
+#include "weir/process/detail/service_manager.hpp"
+#include "weir/process/detail/signals.hpp"
+#include "weir/server/detail/log_file.hpp"
+#include "weir/server/detail/plan.hpp"
+#include "weir/server/detail/process_pool.hpp"
 
 namespace weir {
 namespace {
@@ -124,15 +123,6 @@ int serve(const settings& s, const core_choice& cores, service_form form) {
   return ok;
 }
 
-// Of the pool that runs with these settings, wherever this is asked.
-int print_status(const settings& s) {
-  if (s.processes.pid_file.empty())
-    throw config_error({"--status: the pool is found by processes.pid_file, which is not set"});
-  process::scoreboard board(process::pid_file::read(s.processes.pid_file));
-  say(stdout, describe_pool(board));
-  return ok;
-}
-
 }  // namespace
 
 int run(int argc, char** argv, service_form form, const program& what) {
@@ -153,23 +143,19 @@ int run(int argc, char** argv, service_form form, const program& what) {
         return say(stdout, describe_plan(asked.settings, allowed_cpus(), read_cgroup_quota(),
                                          validate(asked, form.keeps))),
                ok;
-      case action::status: return print_status(asked.settings);
+      case action::status: return say(stdout, process_pool_status(asked.settings)), ok;
       case action::run: break;
     }
     const core_choice cores = validate(asked, form.keeps);
     prepare_process(asked.settings);
-    if (asked.settings.model == model_kind::process_pool) {
+    if (row_of(asked.settings.model).processes) {
       const auto read_again = [&, keeps = form.keeps] {
         const command_line again = parse_command_line(argc, argv, ::environ, named);
         return plan_pool(again.settings, validate(again, keeps));
       };
-      return pool(plan_pool(asked.settings, cores), read_again, std::move(form),
-                  process::invocation::of_this_process(argc, argv))
-          .run();
+      return run_process_pool(plan_pool(asked.settings, cores), read_again, std::move(form), argc, argv);
     }
-    if (process::heritage::take())
-      throw_system_error(EINVAL, fmt::format("model = \"{}\": a process pool is taken over by a process pool",
-                                             name_of(asked.settings.model)));
+    refuse_upgrade_to(asked.settings);
     return serve(asked.settings, cores, std::move(form));
   } catch (const config_error& e) {
     for (const std::string& message : e.messages()) say(stderr, fmt::format("{}: {}", named.name, message));

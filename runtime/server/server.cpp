@@ -11,16 +11,17 @@
 
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
-#include "weir/connection/connection_state.hpp"
+#include "weir/connection/detail/connection_state.hpp"
+#include "weir/core/detail/stall_detector.hpp"
 #include "weir/core/sleep.hpp"
-#include "weir/core/stall_detector.hpp"
-#include "weir/distribute/policy.hpp"
+#include "weir/distribute/detail/policy.hpp"
 #include "weir/model/model.hpp"
 
 namespace weir {
 
 core_choice choose_cores(const settings& s, std::string_view origin) {
-  const bool one = s.model == model_kind::single_loop || s.model == model_kind::serial;
+  const auto& row = row_of(s.model);
+  const bool one = row.one_loop && row.threads == handler_threads::none;
   const std::size_t most = one ? 1 : std::numeric_limits<std::size_t>::max();
   return choose_cores(s.cores.use, allowed_cpus(), read_cgroup_quota(), physical_cores_first(), most, origin);
 }
@@ -29,8 +30,9 @@ namespace {
 
 // As many connections as the model can have at once.
 std::uint32_t most_connections(const settings& s) {
-  if (s.model == model_kind::serial) return 1;
-  if (s.model == model_kind::thread_per_connection) return std::min(s.limits.connections, s.workers.most);
+  const auto& row = row_of(s.model);
+  if (row.one_at_a_time) return 1;
+  if (row.threads == handler_threads::per_connection) return std::min(s.limits.connections, s.workers.most);
   return s.limits.connections;
 }
 
@@ -82,7 +84,7 @@ server::server(const settings& s, service_form form, inheritance from_master)
       when_serving_(std::move(from_master.serving)),
       first_bytes_grace_(std::chrono::seconds(1)) {
   build(from_master.cpus, from_master.cpus.size());
-  for (reception& r : receptions_)
+  for (connection_starter& r : starters_)
     r.give_parked_to(from_master.give_parked, from_master.accept == accept_kind::dispatch);
   deliver_ = delivery_from(0, seed_);
   std::vector<accept_thread::listening> sockets;
@@ -112,24 +114,27 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   std::vector<std::optional<int>> pins;
   for (std::size_t i = 0; i < loops; ++i)
     pins.push_back(settings_.cores.pin ? std::optional(cpus[i]) : std::nullopt);
-  cores_ = std::make_unique<core_pool>(pins, settings_);
+  const auto& row = row_of(settings_.model);
+  cores_ = std::make_unique<core_pool>(
+      pins, settings_, core_role{.io_blocks = row.io_blocks, .handlers_migrate = row.handlers_migrate()});
   for (core& c : *cores_)
-    receptions_.emplace_back(c, settings_, form_.handler, permits_,
-                             per_address_.is_on() ? &per_address_ : nullptr);
+    starters_.emplace_back(c, settings_, form_.handler, permits_,
+                           per_address_.is_on() ? &per_address_ : nullptr);
   const std::vector<int> threads_on = settings_.cores.pin ? cpus : std::vector<int>{};
-  if (handlers_visit(settings_.model)) {
-    workers_ = std::make_unique<worker_pool>(settings_, threads_on, *cores_);
-    for (reception& r : receptions_) r.send_handlers_to(*workers_);
+  if (row.handlers_migrate()) {
+    workers_ =
+        std::make_unique<worker_pool>(settings_, row.threads == handler_threads::fixed, threads_on, *cores_);
+    for (connection_starter& r : starters_) r.run_handlers_on(*workers_);
   }
-  if (settings_.model == model_kind::thread_per_connection)
+  if (row.threads == handler_threads::per_connection)
     threads_ = std::make_unique<connection_threads>(settings_, threads_on, form_.handler, permits_,
                                                     per_address_.is_on() ? &per_address_ : nullptr,
                                                     cores_->offload_threads());
-  if (settings_.model == model_kind::serial) receptions_[0].block(slice);
+  if (row.one_at_a_time) starters_[0].block(slice);
   acceptors_of_.resize(cores_->size());
-  const bool stays = receptions_.size() == 1 || settings_.distribute.policy == policy_kind::kernel;
-  for (unsigned i = 0; !stays && i < receptions_.size(); ++i)
-    receptions_[i].place_parked_by(placement_from(i, seed_ + parked_seeds + i, true));
+  const bool stays = starters_.size() == 1 || settings_.distribute.policy == policy_kind::kernel;
+  for (unsigned i = 0; !stays && i < starters_.size(); ++i)
+    starters_[i].place_parked_by(placement_from(i, seed_ + parked_seeds + i, true));
 }
 
 server::~server() {
@@ -139,21 +144,21 @@ server::~server() {
 
 void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   // Serially there is no second client to refuse: whoever comes waits.
-  const excess_kind excess =
-      settings_.model == model_kind::serial ? excess_kind::wait : settings_.limits.excess;
+  const auto& row = row_of(settings_.model);
+  const excess_kind excess = row.one_at_a_time ? excess_kind::wait : settings_.limits.excess;
   acceptor& made = acceptors_.emplace_back((*cores_)[at_core], listener, permits_,
                                            delivery_from(at_core, seed_ + acceptors_.size()), excess);
-  if (io_blocks(settings_.model)) made.accept_blocking_sockets();
+  if (row.io_blocks) made.accept_blocking_sockets();
   // One blocking call can wait for one listener only.
-  if (io_blocks(settings_.model) && listeners_.size() == 1) made.block(slice);
+  if (row.io_blocks && listeners_.size() == 1) made.block(slice);
   acceptors_of_[at_core].push_back(&made);
 }
 
 // Where what was accepted beside core `at_core` goes.
 std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std::uint64_t seed) {
   if (threads_) return [this](accepted_socket s) { threads_->deliver(std::move(s)); };
-  if (settings_.distribute.policy == policy_kind::kernel || receptions_.size() == 1)
-    return [&here = receptions_[at_core]](accepted_socket s) { here.deliver(std::move(s)); };
+  if (settings_.distribute.policy == policy_kind::kernel || starters_.size() == 1)
+    return [&here = starters_[at_core]](accepted_socket s) { here.deliver(std::move(s)); };
   return [place = placement_from(at_core, seed, false)](accepted_socket s) {
     place(s.peer).deliver(std::move(s));
   };
@@ -161,15 +166,16 @@ std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std
 
 // Who is to serve the next client of that address. A parked connection counts where it is, but not for the
 // choice of where it goes.
-std::function<reception&(const peer_address&)> server::placement_from(unsigned at_core, std::uint64_t seed,
-                                                                      bool for_parked) {
+std::function<connection_starter&(const peer_address&)> server::placement_from(unsigned at_core,
+                                                                               std::uint64_t seed,
+                                                                               bool for_parked) {
   return
-      [this, at_core, for_parked, decide = distributor(settings_.distribute.policy, receptions_.size(), seed),
-       loads =
-           std::vector<std::uint32_t>(receptions_.size())](const peer_address& peer) mutable -> reception& {
-        for (std::size_t i = 0; i < loads.size(); ++i) loads[i] = receptions_[i].load();
+      [this, at_core, for_parked, decide = distributor(settings_.distribute.policy, starters_.size(), seed),
+       loads = std::vector<std::uint32_t>(starters_.size())](
+          const peer_address& peer) mutable -> connection_starter& {
+        for (std::size_t i = 0; i < loads.size(); ++i) loads[i] = starters_[i].load();
         if (for_parked) --loads[at_core];
-        return receptions_[decide.choose(loads, {.hash = peer.hash(), .has_address = peer.is_ip()})];
+        return starters_[decide.choose(loads, {.hash = peer.hash(), .has_address = peer.is_ip()})];
       };
 }
 
@@ -190,7 +196,7 @@ void server::run() {
   for (accept_thread& a : accept_threads_) a.stop();
   if (workers_) workers_->stop();
   if (threads_) threads_->stop();
-  if (const auto left = permits_.inside(); left != 0) log::warning("stopped; {} connections were cut", left);
+  if (const auto left = permits_.in_use(); left != 0) log::warning("stopped; {} connections were cut", left);
 }
 
 // On core 0, when all of them are ready.
@@ -208,8 +214,8 @@ void server::stop() noexcept {
 }
 
 void server::adopt(unique_fd connection) {
-  gate::pass pass = permits_.try_enter();
-  if (!pass) {
+  permit_pool::permit permit = permits_.try_acquire();
+  if (!permit) {
     ++refused_here_;
     return;
   }
@@ -219,7 +225,7 @@ void server::adopt(unique_fd connection) {
     return;  // it has gone
   ++handed_over_;
   deliver_({std::move(connection), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
-            std::move(pass)});
+            std::move(permit)});
 }
 
 void server::accept_from(std::size_t i) {
@@ -247,10 +253,10 @@ void server::begin_stop() noexcept {
 
 void server::tell_handlers() noexcept {
   listeners_.clear();  // a client that comes now is refused at once
-  for (reception& r : receptions_) r.home().post([this, &r] { r.stop(first_bytes_grace_); });
+  for (connection_starter& r : starters_) r.home().post([this, &r] { r.stop(first_bytes_grace_); });
   if (workers_) workers_->tell();
   if (threads_) (*cores_)[0].spawn(tell_threads_again());
-  permits_.when_empty([this] { end_services(); });
+  permits_.when_unused([this] { end_services(); });
 }
 
 void server::end_services() noexcept {
@@ -274,8 +280,8 @@ task<> server::tell_threads_again() {
 
 task<> server::limit_drain() {
   co_await sleep_for(settings_.limits.drain_timeout);
-  log::warning("drain_timeout has passed; {} connections are cut", permits_.inside());
-  for (reception& r : receptions_) r.home().post([&r] { r.cancel(); });
+  log::warning("drain_timeout has passed; {} connections are cut", permits_.in_use());
+  for (connection_starter& r : starters_) r.home().post([&r] { r.cancel(); });
   if (threads_) threads_->cancel();
   co_await sleep_for(std::chrono::milliseconds(200));  // for handlers that end by the cancellation
   cores_->stop();
@@ -290,7 +296,7 @@ std::vector<endpoint> server::addresses() const {
 
 std::vector<std::uint32_t> server::connections_per_core() const {
   std::vector<std::uint32_t> out;
-  for (const auto& r : receptions_) out.push_back(r.load());
+  for (const auto& r : starters_) out.push_back(r.load());
   return out;
 }
 
@@ -305,7 +311,7 @@ std::uint64_t server::refused() const noexcept {
   std::uint64_t sum = refused_here_;
   for (const auto& a : acceptors_) sum += a.refused();
   for (const auto& a : accept_threads_) sum += a.refused();
-  for (const auto& r : receptions_) sum += r.refused();
+  for (const auto& r : starters_) sum += r.refused();
   if (threads_) sum += threads_->refused();
   return sum;
 }
@@ -326,7 +332,7 @@ std::uint64_t server::fruitless_accepts() const noexcept {
 std::uint32_t server::connections() const noexcept {
   std::uint32_t waiting = 0;  // permits without a connection
   for (const auto& a : accept_threads_) waiting += a.holds_permit() ? 1 : 0;
-  const auto inside = permits_.inside();
+  const auto inside = permits_.in_use();
   return inside - std::min(inside, waiting);
 }
 

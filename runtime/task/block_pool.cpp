@@ -1,4 +1,4 @@
-#include "weir/task/block_pool.hpp"
+#include "weir/task/detail/block_pool.hpp"
 
 #include <array>
 #include <atomic>
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "weir/base/build.hpp"
+#include "weir/base/detail/build.hpp"
 
 namespace weir {
 namespace {

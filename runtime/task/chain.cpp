@@ -1,4 +1,4 @@
-#include "weir/task/chain.hpp"
+#include "weir/task/detail/chain.hpp"
 
 #include <cstring>
 

@@ -1,4 +1,4 @@
-#include "weir/task/children.hpp"
+#include "weir/task/detail/children.hpp"
 
 #include <cerrno>
 
@@ -55,7 +55,7 @@ void child::turn() {
 
 void child::describe(char* text, std::size_t size) const noexcept {
   if (const auto* const waiting = owner_->waiting_)
-    waiting->line->describe(text, size);
+    waiting->root->describe(text, size);
   else
     chain::describe(text, size);
 }
@@ -67,13 +67,13 @@ void children::add(child& c) noexcept {
   first_ = &c;
   if (running_++ != 0 || parent_ != nullptr) return;
   if (const run_queue* const here = run_queue::current(); here != nullptr) parent_ = here->running();
-  if (parent_ != nullptr) parent_->company_comes();
+  if (parent_ != nullptr) parent_->child_group_added();
 }
 
 void children::leave(chain& parent) noexcept {
   if (parent_ != &parent) return;
   parent_ = nullptr;
-  parent.company_goes();
+  parent.child_group_removed();
 }
 
 void children::forget(child& c) noexcept {
@@ -98,8 +98,8 @@ void children::child_ended(child& c) noexcept {
   reap(c);
   if (waiting == nullptr) return;
   // Now, not from the run queue: this is a turn.
-  run_queue& here = waiting->line->home();
-  chain* const before = here.now_runs(waiting->line);
+  run_queue& here = waiting->root->home();
+  chain* const before = here.now_runs(waiting->root);
   chain::proceed(*waiting);
   here.now_runs(before);
 }
@@ -108,7 +108,7 @@ bool children::wait_operation::proceed(operation& op) noexcept {
   auto& self = static_cast<wait_operation&>(op);
   if (self.of->running_ != 0) return false;
   self.of->waiting_ = nullptr;
-  self.of->leave(*op.line);
+  self.of->leave(*op.root);
   return true;
 }
 

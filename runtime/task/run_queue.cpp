@@ -1,11 +1,11 @@
-#include "weir/task/run_queue.hpp"
+#include "weir/task/detail/run_queue.hpp"
 
 #include <new>
 #include <system_error>
 #include <utility>
 
 #include "weir/base/error.hpp"
-#include "weir/task/block_pool.hpp"
+#include "weir/task/detail/block_pool.hpp"
 
 namespace weir {
 namespace {
@@ -14,15 +14,15 @@ constinit thread_local run_queue* queue_here = nullptr;
 
 }  // namespace
 
-remote_wake* remote_wake::make(chain& line, remote_wake** kept_in) {
-  return new (block_pool::allocate(sizeof(remote_wake))) remote_wake{nullptr, &line, kept_in};
+remote_wake* remote_wake::make(chain& root, remote_wake** kept_in) {
+  return new (block_pool::allocate(sizeof(remote_wake))) remote_wake{nullptr, &root, kept_in};
 }
 
 chain* remote_wake::arrived(remote_wake* w) noexcept {
-  chain* const line = w->line;
-  if (line != nullptr && w->kept_in != nullptr) *w->kept_in = nullptr;
+  chain* const root = w->root;
+  if (root != nullptr && w->kept_in != nullptr) *w->kept_in = nullptr;
   free(w);
-  return line;
+  return root;
 }
 
 void remote_wake::free(remote_wake* w) noexcept { block_pool::deallocate(w, sizeof *w); }

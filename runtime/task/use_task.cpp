@@ -17,8 +17,8 @@ std::exception_ptr comparable(const std::exception_ptr& error) noexcept {
   }
 }
 
-void asio_run_queue::schedule(chain& line) noexcept {
-  if (queue_.push(line) && !std::exchange(posted_, true)) post();
+void asio_run_queue::schedule(chain& root) noexcept {
+  if (queue_.push(root) && !std::exchange(posted_, true)) post();
 }
 
 void asio_run_queue::post() {
@@ -32,7 +32,7 @@ void asio_run_queue::post() {
 
 void asio_run_queue::deliver(remote_wake* w) noexcept {
   asio::post(executor_, [self = shared_from_this(), w] {
-    if (chain* const line = remote_wake::arrived(w)) self->schedule(*line);
+    if (chain* const root = remote_wake::arrived(w)) self->schedule(*root);
   });
 }
 

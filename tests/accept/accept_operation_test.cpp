@@ -1,4 +1,4 @@
-#include "weir/accept/accept_operation.hpp"
+#include "weir/accept/detail/accept_operation.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "loop.hpp"
-#include "weir/listen/bound_socket.hpp"
+#include "weir/listen/detail/bound_socket.hpp"
 
 using namespace weir;
 
@@ -21,7 +21,7 @@ struct outcomes {
 };
 
 // Accepts until an outcome is no connection, or that many have come.
-task<> accept(listening_descriptor* on, gate* permits, std::size_t count, outcomes* out) {
+task<> accept(listening_descriptor* on, permit_pool* permits, std::size_t count, outcomes* out) {
   for (std::size_t i = 0; i < count; ++i) {
     detail::accept_operation op(*on, *permits);
     const detail::accept_outcome one = co_await op;
@@ -34,7 +34,7 @@ struct fixture {
   test::loop l;
   bound_socket listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
   listening_descriptor on{l.core().driver(), listener.get()};
-  gate permits{100};
+  permit_pool permits{100};
   outcomes got;
   ~fixture() { l.core().driver().forget(on); }
 };
@@ -56,7 +56,7 @@ TEST_CASE("an accepted socket does not block, is close-on-exec, knows its peer a
   socklen_t size = sizeof address;
   ::getsockname(c.get(), reinterpret_cast<sockaddr*>(&address), &size);
   CHECK(one.peer == peer_address::from(reinterpret_cast<const sockaddr*>(&address), size));
-  CHECK(f.permits.inside() == 1);
+  CHECK(f.permits.in_use() == 1);
 }
 
 TEST_CASE("an accept waits for the connection that is not there yet, and a burst is taken whole") {
@@ -68,12 +68,12 @@ TEST_CASE("an accept waits for the connection that is not there yet, and a burst
   };
   f.l.run(accept(&f.on, &f.permits, 50, &f.got), come(&f.listener, &clients));
   CHECK(f.got.all.size() == 50);
-  CHECK(f.permits.inside() == 50);
+  CHECK(f.permits.in_use() == 50);
 }
 
 TEST_CASE("without a permit nothing is accepted: the outcome says so, and the client stays in the queue") {
   fixture f;
-  gate none(0);
+  permit_pool none(0);
   const test::client c(f.listener.local());
   f.l.run(accept(&f.on, &none, 1, &f.got));
   REQUIRE(f.got.all.size() == 1);
@@ -94,7 +94,7 @@ TEST_CASE("without a descriptor the outcome is the errno, and the permit is free
   }
   REQUIRE(f.got.all.size() == 1);
   CHECK(f.got.all[0].error == EMFILE);
-  CHECK(f.permits.inside() == 0);
+  CHECK(f.permits.in_use() == 0);
 }
 
 TEST_CASE("a cancelled accept ends with ECANCELED as a value and loses no connection") {
@@ -107,7 +107,7 @@ TEST_CASE("a cancelled accept ends with ECANCELED as a value and loses no connec
   f.l.run(test::until([&] { return r.has_ended(); }));
   REQUIRE(f.got.all.size() == 1);
   CHECK(f.got.all[0].error == ECANCELED);
-  CHECK(f.permits.inside() == 0);
+  CHECK(f.permits.in_use() == 0);
   f.l.run(accept(&f.on, &f.permits, 1, &f.got));
   CHECK(f.got.all[1].error == 0);
 }

@@ -1,4 +1,4 @@
-#include "weir/accept/accept_thread.hpp"
+#include "weir/accept/detail/accept_thread.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -13,7 +13,7 @@
 
 #include "output.hpp"
 #include "sockets.hpp"
-#include "weir/listen/bound_socket.hpp"
+#include "weir/listen/detail/bound_socket.hpp"
 
 using namespace weir;
 
@@ -41,7 +41,7 @@ struct fixture {
   }
 
   bound_socket listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), socket_settings());
-  gate permits;
+  permit_pool permits;
   std::mutex mutex;
   std::vector<accepted_socket> arrived;
   std::function<void(accepted_socket)> deliver = [this](accepted_socket s) { add(std::move(s)); };
@@ -58,8 +58,8 @@ TEST_CASE("an accept thread takes all who come, each with a permit") {
     REQUIRE(f.accepts(20));
     f.a.stop();
     CHECK(f.a.accepted() == 20);
-    CHECK(f.permits.inside() == 20);
-    for (const auto& s : f.arrived) CHECK((s.fd && s.pass && s.peer.is_ip()));
+    CHECK(f.permits.in_use() == 20);
+    for (const auto& s : f.arrived) CHECK((s.fd && s.permit && s.peer.is_ip()));
   }
 }
 
@@ -68,7 +68,7 @@ TEST_CASE("the permit of the wait is told, and given back at the end") {
   REQUIRE(test::eventually([&] { return f.a.holds_permit(); }));
   f.a.stop();
   CHECK_FALSE(f.a.holds_permit());
-  CHECK(f.permits.inside() == 0);
+  CHECK(f.permits.in_use() == 0);
 }
 
 TEST_CASE("without a permit an accept thread waits until one is given back") {
@@ -79,7 +79,7 @@ TEST_CASE("without a permit an accept thread waits until one is given back") {
   CHECK(f.count() == 1);
   {
     const std::lock_guard lock(f.mutex);
-    f.arrived[0].pass = {};
+    f.arrived[0].permit = {};
   }
   CHECK(f.accepts(2));
 }
@@ -126,8 +126,8 @@ TEST_CASE("who is ahead of others waits for them, but seldom in vain, and takes 
   constexpr int many = 66;
   fixture f(200);
   f.a.stop();
-  std::vector<gate::pass> served;
-  for (int i = 0; i < 10; ++i) served.push_back(f.permits.try_enter());
+  std::vector<permit_pool::permit> served;
+  for (int i = 0; i < 10; ++i) served.push_back(f.permits.try_acquire());
   std::vector<test::client> clients;
   for (int i = 0; i < many; ++i) clients.emplace_back(f.listener.local());
   std::atomic<int> looks = 0;
@@ -160,7 +160,7 @@ TEST_CASE("with a lock, one accept thread takes from all of its listeners") {
   const unique_fd lock(::memfd_create("lock", MFD_CLOEXEC));
   const auto one = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
   const auto other = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
-  gate permits(100);
+  permit_pool permits(100);
   std::mutex mutex;
   std::vector<accepted_socket> arrived;
   accept_thread a({{one.get(), one.local()}, {other.get(), other.local()}}, lock.get(), permits,
@@ -201,7 +201,7 @@ TEST_CASE("the lock of a process that is killed goes to the next one") {
   REQUIRE(::read(reader.get(), &locked, 1) == 1);
   REQUIRE(locked == 'y');
 
-  gate permits(100);
+  permit_pool permits(100);
   accept_thread a({{listener.get(), listener.local()}}, lock.get(), permits, [](accepted_socket) {});
   a.start();
   const test::client waiting(listener.local());

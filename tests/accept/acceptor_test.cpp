@@ -1,4 +1,4 @@
-#include "weir/accept/acceptor.hpp"
+#include "weir/accept/detail/acceptor.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -30,7 +30,7 @@ struct fixture {
   }
 
   bound_socket listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
-  gate permits;
+  permit_pool permits;
   std::vector<accepted_socket> arrived;
   test::loop l;
   acceptor a{l.core(), listener, permits, [this](accepted_socket s) { arrived.push_back(std::move(s)); }};
@@ -47,9 +47,9 @@ TEST_CASE("an acceptor accepts nothing before it is started, and then all who wa
   f.a.start();
   f.run_until_accepted(20);
   CHECK(f.a.accepted() == 20);
-  CHECK(f.permits.inside() == 20);
+  CHECK(f.permits.in_use() == 20);
   CHECK(std::ranges::all_of(f.arrived,
-                            [](const accepted_socket& s) { return s.fd && s.pass && s.peer.is_ip(); }));
+                            [](const accepted_socket& s) { return s.fd && s.permit && s.peer.is_ip(); }));
 }
 
 TEST_CASE("an acceptor pauses when no permit is free, and takes the next client as soon as one is") {
@@ -60,7 +60,7 @@ TEST_CASE("an acceptor pauses when no permit is free, and takes the next client 
   f.run_until_accepted(2);
   f.l.run(test::rounds(32));
   CHECK(f.arrived.size() == 2);
-  CHECK(f.permits.inside() == 2);
+  CHECK(f.permits.in_use() == 2);
 
   // The loop sleeps meanwhile: the listener is not watched.
   const auto before = f.l.core().driver().batch();
@@ -69,9 +69,9 @@ TEST_CASE("an acceptor pauses when no permit is free, and takes the next client 
   CHECK(f.l.core().driver().batch() - before < 20);
 
   for (std::size_t served = 2; served < 4; ++served) {
-    f.arrived[served - 2].pass = {};
+    f.arrived[served - 2].permit = {};
     f.run_until_accepted(served + 1);
-    CHECK(f.permits.inside() == 2);
+    CHECK(f.permits.in_use() == 2);
     f.l.run(test::rounds(32));
     CHECK(f.arrived.size() == served + 1);
   }
@@ -85,12 +85,12 @@ TEST_CASE("a permit that another thread gives back wakes the acceptor") {
   const test::client second(f.listener.local());
   f.run_until_accepted(1);
   f.l.run(test::rounds());
-  std::jthread other([pass = std::move(f.arrived[0].pass)]() mutable { pass = {}; });
+  std::jthread other([permit = std::move(f.arrived[0].permit)]() mutable { permit = {}; });
   f.run_until_accepted(2);
   CHECK(f.a.accepted() == 2);
 }
 
-TEST_CASE("two acceptors that share a gate both go on when there is room") {
+TEST_CASE("two acceptors that share a permit_pool both go on when there is room") {
   fixture f(1);
   auto second_listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
   acceptor second(f.l.core(), second_listener, f.permits,
@@ -106,7 +106,7 @@ TEST_CASE("two acceptors that share a gate both go on when there is room") {
     f.run_until_accepted(i + 1);
     f.l.run(test::rounds());
     CHECK(f.arrived.size() == i + 1);
-    f.arrived[i].pass = {};
+    f.arrived[i].permit = {};
   }
   CHECK(f.a.accepted() == 3);
   CHECK(second.accepted() == 3);
@@ -127,7 +127,7 @@ TEST_CASE("an acceptor without descriptors pauses, says so once, and recovers by
     f.l.run(test::until([&] { return f.a.pauses() == 2; }));
     CHECK(std::chrono::steady_clock::now() - before >= 90ms);
     CHECK(f.arrived.empty());
-    CHECK(f.permits.inside() == 0);
+    CHECK(f.permits.in_use() == 0);
   }
   f.run_until_accepted(3);
   CHECK(f.a.accepted() == 3);
@@ -179,7 +179,7 @@ TEST_CASE("an acceptor that waits for a permit or pauses may be stopped") {
   f.run_until_accepted(1);
   f.l.core().post([&] { f.a.stop(); });
   f.l.run(test::rounds());
-  f.arrived[0].pass = {};
+  f.arrived[0].permit = {};
   f.l.run(test::rounds(32));
   CHECK(f.a.accepted() == 1);
 }

@@ -1,4 +1,4 @@
-#include "weir/base/build.hpp"
+#include "weir/base/detail/build.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "weir/base/system_call.hpp"
+#include "weir/base/detail/system_call.hpp"
 
 #include <catch2/catch.hpp>
 

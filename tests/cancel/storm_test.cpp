@@ -39,7 +39,7 @@ TEST_CASE("ten thousand coroutines that wait in every way are destroyed at once 
     n.release.set_value();
   }
   CHECK(n.living == 0);
-  CHECK(n.gate.inside() == 0);
+  CHECK(n.permit_pool.in_use() == 0);
 }
 
 TEST_CASE("ten thousand coroutines that wait in every way are cancelled at once, and each says so") {
@@ -63,10 +63,10 @@ TEST_CASE("ten thousand coroutines that wait in every way are cancelled at once,
   CHECK(error == std::errc::operation_canceled);
   CHECK(cancelled == most);
   CHECK(n.living == 0);
-  CHECK(n.gate.inside() == 0);
+  CHECK(n.permit_pool.in_use() == 0);
 }
 
-TEST_CASE("ten thousand deadlines pass at once, and the core is as it was") {
+TEST_CASE("ten thousand deadlines permit at once, and the core is as it was") {
   test::nothing n;
   int timed_out = 0;
   const auto limited = [](task<> t, int* count) -> task<> {

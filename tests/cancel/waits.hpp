@@ -13,7 +13,7 @@
 
 #include "alive.hpp"
 #include "sockets.hpp"
-#include "weir/accept/accept_operation.hpp"
+#include "weir/accept/detail/accept_operation.hpp"
 #include "weir/connection/connect.hpp"
 #include "weir/connection/connection_pair.hpp"
 #include "weir/connection/reader.hpp"
@@ -21,7 +21,7 @@
 #include "weir/core/cross_channel.hpp"
 #include "weir/core/offload.hpp"
 #include "weir/core/within.hpp"
-#include "weir/listen/bound_socket.hpp"
+#include "weir/listen/detail/bound_socket.hpp"
 #include "weir/task/channel.hpp"
 #include "weir/task/scope.hpp"
 #include "weir/task/semaphore.hpp"
@@ -57,7 +57,7 @@ struct nothing {
   weir::bound_socket lonely = weir::bound_socket::bind(weir::endpoint::parse("127.0.0.1:0"), {});
   weir::bound_socket crowded = weir::bound_socket::bind(weir::endpoint::parse("127.0.0.1:0"), {});
   std::array<client, 1> crowd;
-  weir::gate gate{1'000'000};
+  weir::permit_pool permit_pool{1'000'000};
   std::promise<void> release;  // of the threads that work beside the core
   std::shared_future<void> released = release.get_future();
 };
@@ -163,7 +163,7 @@ inline const std::vector<wait> waits = {
        weir::io::readiness_driver& driver = weir::core::here().driver();
        weir::listening_descriptor listener(driver, copy.get());
        const weir::detail::accept_outcome outcome =
-           co_await weir::detail::accept_operation(listener, n->gate);
+           co_await weir::detail::accept_operation(listener, n->permit_pool);
        driver.forget(listener);
        if (outcome.error == ECANCELED) throw std::system_error(cancelled());
      }},

@@ -1,4 +1,4 @@
-#include "weir/config/command_line.hpp"
+#include "weir/config/detail/command_line.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "weir/config/names.hpp"
+#include "weir/config/detail/names.hpp"
 
 #include <catch2/catch.hpp>
 

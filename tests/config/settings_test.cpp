@@ -13,6 +13,6 @@ TEST_CASE("settings compare by value, down to the sections") {
   settings a;
   settings b;
   CHECK(a == b);
-  b.loop.harvests = 1;
+  b.loop.polls_per_turn = 1;
   CHECK(a != b);
 }

@@ -11,7 +11,7 @@
 
 #include "loop.hpp"
 #include "weir/base/error.hpp"
-#include "weir/listen/bound_socket.hpp"
+#include "weir/listen/detail/bound_socket.hpp"
 
 using namespace weir;
 using Catch::Matchers::Contains;

@@ -1,4 +1,4 @@
-#include "weir/connection/connection_state.hpp"
+#include "weir/connection/detail/connection_state.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -48,26 +48,26 @@ TEST_CASE("the table knows the connections of its core, and forgets those that a
   CHECK(l.table().all().empty());
 }
 
-TEST_CASE("a handler starts from the run queue, and its end closes the connection and returns the pass") {
-  gate g(1);
+TEST_CASE("a handler starts from the run queue, and its end closes the connection and returns the permit") {
+  permit_pool g(1);
   test::loop l;
   test::half h(l);
   const auto alive = std::make_shared<int>();
   auto& state = h.here.state();
-  state.serve(hold(std::move(h.here), alive), g.try_enter());
-  CHECK(g.inside() == 1);
+  state.serve(hold(std::move(h.here), alive), g.try_acquire());
+  CHECK(g.in_use() == 1);
   l.run(test::rounds());
-  CHECK(g.inside() == 1);
+  CHECK(g.in_use() == 1);
   CHECK(alive.use_count() == 2);
   ::shutdown(h.there.get(), SHUT_WR);
-  l.run(test::until([&] { return g.inside() == 0; }));
+  l.run(test::until([&] { return g.in_use() == 0; }));
   CHECK(alive.use_count() == 1);
   CHECK(is_closed(h.there.get()));
   CHECK(l.table().all().empty());
 }
 
-TEST_CASE("a handle that outlives the handler keeps the connection and its pass") {
-  gate g(1);
+TEST_CASE("a handle that outlives the handler keeps the connection and its permit") {
+  permit_pool g(1);
   test::loop l;
   test::half h(l);
   connection kept;
@@ -76,9 +76,9 @@ TEST_CASE("a handle that outlives the handler keeps the connection and its pass"
     co_return;
   };
   auto& state = h.here.state();
-  state.serve(giver(std::move(h.here), &kept), g.try_enter());
+  state.serve(giver(std::move(h.here), &kept), g.try_acquire());
   l.run(test::rounds());
-  CHECK(g.inside() == 1);
+  CHECK(g.in_use() == 1);
   CHECK(kept.is_open());
   const auto use = [](connection* c) -> task<> {
     const bool sent = co_await c->send("later");
@@ -88,12 +88,12 @@ TEST_CASE("a handle that outlives the handler keeps the connection and its pass"
   CHECK(test::drained(h.there.get()) == "later");
   kept = connection();
   l.run(test::rounds());
-  CHECK(g.inside() == 0);
+  CHECK(g.in_use() == 0);
   CHECK(is_closed(h.there.get()));
 }
 
 TEST_CASE("a handler that outlives its handle goes on") {
-  gate g(1);
+  permit_pool g(1);
   test::loop l;
   test::half h(l);
   bool released = false;
@@ -106,17 +106,17 @@ TEST_CASE("a handler that outlives its handle goes on") {
     *flag = true;
   };
   auto& state = h.here.state();
-  state.serve(dropper(std::move(h.here), &released, &ended), g.try_enter());
+  state.serve(dropper(std::move(h.here), &released, &ended), g.try_acquire());
   l.run(test::until([&] { return is_closed(h.there.get()); }));
   CHECK_FALSE(ended);
-  CHECK(g.inside() == 1);
+  CHECK(g.in_use() == 1);
   released = true;
-  l.run(test::until([&] { return g.inside() == 0; }));
+  l.run(test::until([&] { return g.in_use() == 0; }));
   CHECK(ended);
 }
 
 TEST_CASE("an exception that leaves a handler closes its connection and is logged with the peer") {
-  gate g(2);
+  permit_pool g(2);
   test::loop l;
   test::half good(l);
   test::half bad(l, test::tcp_pair());
@@ -127,14 +127,14 @@ TEST_CASE("an exception that leaves a handler closes its connection and is logge
   };
   auto& bad_state = bad.here.state();
   auto& good_state = good.here.state();
-  bad_state.serve(thrower(std::move(bad.here)), g.try_enter());
-  good_state.serve(hold(std::move(good.here), nullptr), g.try_enter());
+  bad_state.serve(thrower(std::move(bad.here)), g.try_acquire());
+  good_state.serve(hold(std::move(good.here), nullptr), g.try_acquire());
   test::put(bad.there.get(), "x");
   const test::output log(2);
   l.run(test::until([&] { return is_closed(bad.there.get()); }));
   CHECK_THAT(log.text(), Contains("connection from " + name + " closed: its handler threw: no such thing"));
   l.run(test::rounds());
-  CHECK(g.inside() == 1);
+  CHECK(g.in_use() == 1);
   CHECK_FALSE(is_closed(good.there.get()));
 }
 
@@ -159,14 +159,14 @@ TEST_CASE("an ended input wakes the reader with the reason and lets it reply") {
 
 TEST_CASE("what still waits is destroyed with the core: receiving, sending, sleeping and not yet started") {
   const auto alive = std::make_shared<int>();
-  gate g(100);
+  permit_pool g(100);
   test::loop l;
   std::vector<unique_fd> peers;
   const auto serve = [&](task<> (*handler)(connection, std::shared_ptr<int>)) {
     test::half h(l, test::tcp_pair(8192));
     auto& state = h.here.state();
     h.here.set_idle_timeout(1h);
-    state.serve(handler(std::move(h.here), alive), g.try_enter());
+    state.serve(handler(std::move(h.here), alive), g.try_acquire());
     peers.push_back(std::move(h.there));
   };
   struct handlers {
@@ -194,10 +194,10 @@ TEST_CASE("what still waits is destroyed with the core: receiving, sending, slee
   }
   l.run(test::rounds());
   serve(handlers::receive);
-  CHECK(g.inside() == 26);
+  CHECK(g.in_use() == 26);
   CHECK(alive.use_count() > 26);
   l.destroy();
-  CHECK(g.inside() == 0);
+  CHECK(g.in_use() == 0);
   CHECK(alive.use_count() == 1);
   for (const auto& p : peers) {
     static_cast<void>(test::drained(p.get()));
@@ -207,7 +207,7 @@ TEST_CASE("what still waits is destroyed with the core: receiving, sending, slee
 
 TEST_CASE("a handler that holds a second connection is destroyed with the core") {
   // As a proxy does: the connection behind was opened later, and it is the one that is waited for.
-  gate g(1);
+  permit_pool g(1);
   test::loop l;
   test::half front(l);
   test::half behind(l);
@@ -216,10 +216,10 @@ TEST_CASE("a handler that holds a second connection is destroyed with the core")
     }
   };
   auto& state = front.here.state();
-  state.serve(proxy(std::move(front.here), std::move(behind.here)), g.try_enter());
+  state.serve(proxy(std::move(front.here), std::move(behind.here)), g.try_acquire());
   l.run(test::rounds());
   l.destroy();
-  CHECK(g.inside() == 0);
+  CHECK(g.in_use() == 0);
   CHECK(is_closed(front.there.get()));
   CHECK(is_closed(behind.there.get()));
 }

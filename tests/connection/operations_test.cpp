@@ -1,4 +1,4 @@
-#include "weir/connection/operations.hpp"
+#include "weir/connection/detail/operations.hpp"
 
 #include <sys/mman.h>
 

@@ -1,4 +1,4 @@
-#include "weir/core/core_choice.hpp"
+#include "weir/core/detail/core_choice.hpp"
 
 #include <catch2/catch.hpp>
 

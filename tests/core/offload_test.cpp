@@ -220,7 +220,7 @@ TEST_CASE("a frame that is cancelled or destroyed after its wake-up has come hom
     test::stray s;
     for (int i = 0; i < 100; ++i) wakes.push_back(remote_wake::make(s));
     bool whole = true;
-    for (const auto* w : wakes) whole = whole && w->line == &s;
+    for (const auto* w : wakes) whole = whole && w->root == &s;
     CHECK(whole);
     for (auto* w : wakes) remote_wake::free(w);
   }

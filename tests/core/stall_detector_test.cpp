@@ -1,4 +1,4 @@
-#include "weir/core/stall_detector.hpp"
+#include "weir/core/detail/stall_detector.hpp"
 
 #include <catch2/catch.hpp>
 

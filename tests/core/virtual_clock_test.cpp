@@ -1,4 +1,4 @@
-#include "weir/core/virtual_clock.hpp"
+#include "weir/core/detail/virtual_clock.hpp"
 
 #include <catch2/catch.hpp>
 

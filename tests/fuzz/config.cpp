@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "weir/config/command_line.hpp"
+#include "weir/config/detail/command_line.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {

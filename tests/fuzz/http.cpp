@@ -8,10 +8,10 @@
 
 #include "weir/connection/connection_pair.hpp"
 #include "weir/core/test_core.hpp"
-#include "weir/http/chunk_decoder.hpp"
-#include "weir/http/conditions.hpp"
-#include "weir/http/path.hpp"
-#include "weir/http/request_parser.hpp"
+#include "weir/http/detail/chunk_decoder.hpp"
+#include "weir/http/detail/conditions.hpp"
+#include "weir/http/detail/path.hpp"
+#include "weir/http/detail/request_parser.hpp"
 #include "weir/http/site.hpp"
 
 namespace {

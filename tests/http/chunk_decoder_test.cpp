@@ -1,4 +1,4 @@
-#include "weir/http/chunk_decoder.hpp"
+#include "weir/http/detail/chunk_decoder.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,10 +1,10 @@
-#include "weir/http/conditions.hpp"
+#include "weir/http/detail/conditions.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <string>
 
-#include "weir/http/request_parser.hpp"
+#include "weir/http/detail/request_parser.hpp"
 
 using namespace weir::http;
 using kind = range_kind;

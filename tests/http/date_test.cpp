@@ -1,4 +1,4 @@
-#include "weir/http/date.hpp"
+#include "weir/http/detail/date.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "weir/http/head_scanner.hpp"
+#include "weir/http/detail/head_scanner.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "weir/http/request_parser.hpp"
+#include "weir/http/detail/request_parser.hpp"
 
 using namespace weir::http;
 using state = request_parser::state;

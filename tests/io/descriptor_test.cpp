@@ -1,4 +1,4 @@
-#include "weir/io/descriptor.hpp"
+#include "weir/io/detail/descriptor.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -14,7 +14,7 @@ struct readable_operation : operation {
   bool await_ready() const noexcept { return on->readable; }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) noexcept {
-    h.promise().line->suspend(*this, h);
+    h.promise().root->suspend(*this, h);
     on->driver->park_reading(*on, *this);
   }
   void await_resume() const noexcept {}

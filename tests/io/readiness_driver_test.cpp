@@ -1,4 +1,4 @@
-#include "weir/io/readiness_driver.hpp"
+#include "weir/io/detail/readiness_driver.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -25,7 +25,7 @@ struct ready_operation : operation {
   bool await_ready() const noexcept { return false; }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) noexcept {
-    h.promise().line->suspend(*this, h);
+    h.promise().root->suspend(*this, h);
     if (way == direction::reading)
       on->driver->park_reading(*on, *this);
     else
@@ -333,7 +333,7 @@ TEST_CASE("posts get their turn while a coroutine always yields") {
 TEST_CASE("many sockets that are ready at once are all served, in batches") {
   settings s;
   s.loop.events = 4;
-  s.loop.harvests = 2;
+  s.loop.polls_per_turn = 2;
   test::loop l(s);
   std::vector<test::sockets> pairs;
   std::vector<open_descriptor> all;

@@ -1,4 +1,4 @@
-#include "weir/io/timer_queue.hpp"
+#include "weir/io/detail/timer_queue.hpp"
 
 #include <catch2/catch.hpp>
 

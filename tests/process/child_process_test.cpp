@@ -1,4 +1,4 @@
-#include "weir/process/child_process.hpp"
+#include "weir/process/detail/child_process.hpp"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-#include "weir/process/descriptor_channel.hpp"
+#include "weir/process/detail/descriptor_channel.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>

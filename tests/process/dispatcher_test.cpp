@@ -1,4 +1,4 @@
-#include "weir/process/dispatcher.hpp"
+#include "weir/process/detail/dispatcher.hpp"
 
 #include <netinet/in.h>
 
@@ -8,7 +8,7 @@
 
 #include "output.hpp"
 #include "sockets.hpp"
-#include "weir/process/signals.hpp"
+#include "weir/process/detail/signals.hpp"
 
 using namespace weir;
 using namespace weir::process;

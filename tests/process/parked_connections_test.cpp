@@ -1,4 +1,4 @@
-#include "weir/process/parked_connections.hpp"
+#include "weir/process/detail/parked_connections.hpp"
 
 #include <fcntl.h>
 
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "sockets.hpp"
-#include "weir/process/signals.hpp"
+#include "weir/process/detail/signals.hpp"
 
 using namespace weir;
 using namespace weir::process;

@@ -1,4 +1,4 @@
-#include "weir/process/privileges.hpp"
+#include "weir/process/detail/privileges.hpp"
 
 #include <grp.h>
 #include <poll.h>
@@ -12,7 +12,7 @@
 #include <string>
 #include <system_error>
 
-#include "weir/process/child_process.hpp"
+#include "weir/process/detail/child_process.hpp"
 
 using namespace weir;
 using namespace weir::process;

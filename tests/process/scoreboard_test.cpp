@@ -1,10 +1,10 @@
-#include "weir/process/scoreboard.hpp"
+#include "weir/process/detail/scoreboard.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <memory>
 
-#include "weir/process/child_process.hpp"
+#include "weir/process/detail/child_process.hpp"
 
 using namespace weir::process;
 

@@ -1,4 +1,4 @@
-#include "weir/process/service_manager.hpp"
+#include "weir/process/detail/service_manager.hpp"
 
 #include <fmt/format.h>
 #include <sys/socket.h>

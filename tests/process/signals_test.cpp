@@ -1,4 +1,4 @@
-#include "weir/process/signals.hpp"
+#include "weir/process/detail/signals.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>

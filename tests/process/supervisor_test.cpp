@@ -1,4 +1,4 @@
-#include "weir/process/supervisor.hpp"
+#include "weir/process/detail/supervisor.hpp"
 
 #include <poll.h>
 #include <unistd.h>
@@ -24,8 +24,8 @@ settings two_workers() {
 }
 
 // Serves nobody until a signal or a word from the master ends it.
-int serve_nobody(worker_seat seat) {
-  seat.to_master.send({message::kind::serving, 0});
+int serve_nobody(worker_slot slot) {
+  slot.to_master.send({message::kind::serving, 0});
   sigset_t ends;
   ::sigemptyset(&ends);
   ::sigaddset(&ends, SIGTERM);
@@ -33,7 +33,7 @@ int serve_nobody(worker_seat seat) {
   const timespec a_moment{.tv_sec = 0, .tv_nsec = 5'000'000};
   for (;;) {
     if (::sigtimedwait(&ends, nullptr, &a_moment) > 0) return 0;
-    pollfd word{seat.to_master.get(), POLLIN, 0};
+    pollfd word{slot.to_master.get(), POLLIN, 0};
     if (::poll(&word, 1, 0) > 0) return 0;
   }
 }
@@ -42,7 +42,7 @@ int serve_nobody(worker_seat seat) {
 
 TEST_CASE("a worker that says that it cannot start ends the pool") {
   const test::output error(2);
-  supervisor master(two_workers(), {.work = [](worker_seat) { return 3; }});
+  supervisor master(two_workers(), {.work = [](worker_slot) { return 3; }});
   CHECK_FALSE(master.run());
   CHECK_THAT(error.text(), Contains("exit code 3") && Contains("no worker has ever served"));
 }
@@ -51,26 +51,26 @@ TEST_CASE("the pool is filled, and ends when a signal says so") {
   scoreboard counted;
   worker_score& seen = *counted.take();
   const test::output error(2);
-  supervisor master(two_workers(), {.work = [&](worker_seat seat) {
+  supervisor master(two_workers(), {.work = [&](worker_slot slot) {
                       if (seen.accepted.fetch_add(1) == 1) ::kill(::getppid(), SIGQUIT);
-                      return serve_nobody(seat);
+                      return serve_nobody(slot);
                     }});
   CHECK(master.run());
   CHECK(seen.accepted == 2);
   for (const auto& row : master.scores().workers()) REQUIRE(row.now == worker_score::state::free);
 }
 
-TEST_CASE("a worker that ends is replaced on the same seat") {
+TEST_CASE("a worker that ends is replaced on the same slot") {
   scoreboard counted;
   worker_score& seen = *counted.take();
   const test::output error(2);
-  supervisor master(two_workers(), {.work = [&](worker_seat seat) {
-                      if (seat.index == 1 && seen.accepted.fetch_add(1) == 0) {
-                        seat.to_master.send({message::kind::serving, 0});
+  supervisor master(two_workers(), {.work = [&](worker_slot slot) {
+                      if (slot.index == 1 && seen.accepted.fetch_add(1) == 0) {
+                        slot.to_master.send({message::kind::serving, 0});
                         ::raise(SIGKILL);
                       }
-                      if (seat.index == 1) ::kill(::getppid(), SIGTERM);
-                      return serve_nobody(seat);
+                      if (slot.index == 1) ::kill(::getppid(), SIGTERM);
+                      return serve_nobody(slot);
                     }});
   CHECK(master.run());
   CHECK(seen.accepted == 2);
@@ -93,10 +93,10 @@ TEST_CASE("a reload whose workers do not start leaves the present ones") {
   int taken = 0;
   int refused = 0;
   supervisor master(two_workers(), {.work =
-                                        [&](worker_seat seat) {
-                                          if (seat.generation == 2) return 1;
+                                        [&](worker_slot slot) {
+                                          if (slot.generation == 2) return 1;
                                           if (seen.accepted.fetch_add(1) == 1) ::kill(::getppid(), SIGHUP);
-                                          return serve_nobody(seat);
+                                          return serve_nobody(slot);
                                         },
                                     .reload = [] { return two_workers(); },
                                     .reloaded =

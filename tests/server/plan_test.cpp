@@ -1,4 +1,4 @@
-#include "weir/server/plan.hpp"
+#include "weir/server/detail/plan.hpp"
 
 #include <catch2/catch.hpp>
 

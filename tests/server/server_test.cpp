@@ -15,9 +15,9 @@
 #include "output.hpp"
 #include "serving.hpp"
 #include "sockets.hpp"
-#include "weir/config/names.hpp"
+#include "weir/config/detail/names.hpp"
+#include "weir/core/detail/virtual_clock.hpp"
 #include "weir/core/sleep.hpp"
-#include "weir/core/virtual_clock.hpp"
 
 using namespace weir;
 using namespace std::chrono_literals;

@@ -8,28 +8,33 @@ import re
 import sys
 from pathlib import Path
 
-AFTER_FORK = {"task", "io", "core", "connection", "close"}
+LOOP = {"base", "config", "task", "io", "core"}
+BELOW_SERVER = {"base", "task", "config", "listen", "distribute", "model", "process", "io", "core", "admission", "connection",
+                "workers", "accept"}
 
-# Folder -> folders that it may include, besides itself. None: all of them.
+# Folder -> folders that it may include, besides itself.
 MAY_INCLUDE = {
     "base": set(),
     "task": {"base"},
     "config": {"base"},
     "listen": {"base", "config"},
+    "distribute": {"base", "config"},
+    "model": {"base", "config"},
     "process": {"base", "config", "distribute"},
     "io": {"base", "task"},
     "core": {"base", "config", "task", "io"},
-    "connection": {"base", "config", "task", "io", "core", "close"},
-    "close": {"base", "task"},
-    "distribute": {"base", "config"},
-    "accept": {"base", "config", "listen", "distribute"} | AFTER_FORK,
-    "model": {"base", "config"},
-    "server": None,
-    "http": {"base", "task", "io", "core", "connection", "close"},
+    "admission": {"base"},
+    "connection": LOOP | {"admission"},
+    "workers": LOOP | {"admission", "connection"},
+    "accept": BELOW_SERVER - {"process", "workers", "accept"},
+    "server": BELOW_SERVER,
+    "pool": BELOW_SERVER | {"server"},
+    "http": BELOW_SERVER | {"server", "pool"},
 }
 
 # Folder -> single headers of other folders that it may include.
-MAY_INCLUDE_HEADER = {"connection": {"weir/listen/endpoint.hpp", "weir/listen/peer_address.hpp"}}
+ADDRESSES = {"weir/listen/endpoint.hpp", "weir/listen/peer_address.hpp"}
+MAY_INCLUDE_HEADER = {"connection": ADDRESSES, "workers": ADDRESSES}
 
 # These run before a fork.
 NO_LOOP_NO_THREAD = {"listen", "process"}
@@ -134,8 +139,13 @@ def breaches_of(tree, path):
             continue
         if public and to_name.startswith("runtime/"):
             yield line, f"a public header includes the private '{spelled}'"
+        elif to_name.startswith("runtime/") and to != folder:
+            yield line, f"'{spelled}' is private to {to}"
+            continue
         allowed = MAY_INCLUDE.get(folder)
-        if folder is None or to == folder or allowed is None or to in allowed:
+        if folder is None and "/detail/" in to_name:
+            yield line, f"'{spelled}' is a detail and not for users"
+        if folder is None or to == folder or to in allowed:
             continue
         if to_name not in MAY_INCLUDE_HEADER.get(folder, ()):
             yield line, f"{folder} may not include {to} ('{spelled}')"

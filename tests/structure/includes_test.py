@@ -50,7 +50,7 @@ class Includes(unittest.TestCase):
 
     def test_a_relative_path_does_not_hide_it(self):
         self.breach("runtime/config/toml.cpp", '#include "../task/frame.hpp"\n',
-                    "1: config may not include task ('../task/frame.hpp')",
+                    "1: '../task/frame.hpp' is private to task",
                     files={"runtime/task/frame.hpp": ONCE})
 
     def test_a_comment_is_no_include(self):
@@ -72,6 +72,25 @@ class Includes(unittest.TestCase):
         self.breach("include/weir/task/scope.hpp", ONCE + '#include "task/frame.hpp"\n',
                     "2: a public header includes the private 'task/frame.hpp'",
                     files={"runtime/task/frame.hpp": ONCE})
+
+    def test_a_private_header_is_for_its_own_folder(self):
+        self.breach("runtime/server/run.cpp", '#include "../task/frame.hpp"\n',
+                    "1: '../task/frame.hpp' is private to task", files={"runtime/task/frame.hpp": ONCE})
+
+    def test_the_umbrella_promises_no_detail(self):
+        self.breach("include/weir/weir.hpp", ONCE + '#include "weir/task/detail/chain.hpp"\n',
+                    "2: 'weir/task/detail/chain.hpp' is a detail and not for users",
+                    files={"include/weir/task/detail/chain.hpp": ONCE})
+
+    def test_server_does_not_know_the_pool(self):
+        self.breach("runtime/server/run.cpp", '#include "weir/pool/detail/status.hpp"\n',
+                    "1: server may not include pool ('weir/pool/detail/status.hpp')",
+                    files={"include/weir/pool/detail/status.hpp": ONCE})
+
+    def test_connection_does_not_know_workers(self):
+        self.breach("runtime/connection/connection_state.cpp", '#include "weir/workers/detail/worker_pool.hpp"\n',
+                    "1: connection may not include workers ('weir/workers/detail/worker_pool.hpp')",
+                    files={"include/weir/workers/detail/worker_pool.hpp": ONCE})
 
     def test_the_umbrella_is_for_users(self):
         self.breach("runtime/server/run.cpp", '#include "weir/weir.hpp"\n',

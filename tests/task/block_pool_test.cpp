@@ -1,4 +1,4 @@
-#include "weir/task/block_pool.hpp"
+#include "weir/task/detail/block_pool.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "weir/base/build.hpp"
+#include "weir/base/detail/build.hpp"
 
 using namespace weir;
 

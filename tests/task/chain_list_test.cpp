@@ -1,4 +1,4 @@
-#include "weir/task/chain_list.hpp"
+#include "weir/task/detail/chain_list.hpp"
 
 #include <catch2/catch.hpp>
 

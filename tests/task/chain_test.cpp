@@ -1,4 +1,4 @@
-#include "weir/task/chain.hpp"
+#include "weir/task/detail/chain.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -19,7 +19,7 @@ struct waits : operation {
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) noexcept {
     *place = this;
-    h.promise().line->suspend(*this, h);
+    h.promise().root->suspend(*this, h);
   }
   int await_resume() const noexcept { return error; }
 
@@ -80,7 +80,7 @@ TEST_CASE("a chain knows the operation that it waits for, and goes on when that 
   int result = -1;
   line l(wait(&op, &result));
   REQUIRE(op != nullptr);
-  CHECK(op->line == &l);
+  CHECK(op->root == &l);
   CHECK(l.is_suspended());
   chain::proceed(*op);
   CHECK_FALSE(l.ended);

@@ -1,4 +1,4 @@
-#include "weir/task/run_queue.hpp"
+#include "weir/task/detail/run_queue.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -49,7 +49,7 @@ TEST_CASE("a wake-up that was disowned finds nobody and touches nothing") {
   remote_wake* kept = nullptr;
   kept = remote_wake::make(line, &kept);
   remote_wake* const in_flight = kept;
-  kept->line = nullptr;
+  kept->root = nullptr;
   CHECK(remote_wake::arrived(in_flight) == nullptr);
   CHECK(kept == in_flight);
 }

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "loop.hpp"
-#include "weir/base/build.hpp"
+#include "weir/base/detail/build.hpp"
 
 using namespace weir;
 using namespace std::chrono_literals;

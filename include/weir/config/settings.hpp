@@ -22,15 +22,6 @@ enum class model_kind : std::uint8_t {
   thread_per_event
 };
 
-// The I/O of these happens in system calls that block.
-[[nodiscard]] constexpr bool io_blocks(model_kind m) noexcept {
-  return m == model_kind::serial || m == model_kind::thread_per_connection;
-}
-// In these a handler runs on other threads than its connection's core.
-[[nodiscard]] constexpr bool handlers_visit(model_kind m) noexcept {
-  return m == model_kind::loop_with_workers || m == model_kind::thread_per_event;
-}
-
 // How a loop does I/O.
 enum class io_kind : std::uint8_t { epoll };
 
@@ -79,11 +70,11 @@ struct socket_settings {
 };
 
 struct loop_settings {
-  std::uint32_t chunk_size = 16384;  // bytes of a receive buffer
-  std::uint32_t idle_chunks = 512;   // free buffers that a core keeps: as many as one batch may need
-  std::uint32_t inline_budget = 64;  // operations that a coroutine completes before others get their turn
-  std::uint32_t harvests = 16;       // epoll_wait calls before timers and posts get theirs
-  std::uint32_t events = 512;        // per epoll_wait
+  std::uint32_t chunk_size = 16384;   // bytes of a receive buffer
+  std::uint32_t idle_chunks = 512;    // free buffers that a core keeps: as many as one batch may need
+  std::uint32_t inline_budget = 64;   // operations that a coroutine completes before others get their turn
+  std::uint32_t polls_per_turn = 16;  // epoll_wait calls before timers and posts get theirs
+  std::uint32_t events = 512;         // per epoll_wait
   bool operator==(const loop_settings&) const = default;
 };
 

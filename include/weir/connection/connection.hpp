@@ -1,5 +1,5 @@
 #pragma once
-// listen > accept > distribute > core > [connection] > close
+// listen > accept > distribute > core > [connection]
 // connection: the handle that a handler owns.
 
 #include <chrono>
@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "weir/connection/operations.hpp"
+#include "weir/connection/detail/operations.hpp"
 
 namespace weir {
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "weir/io/chunk.hpp"
-#include "weir/io/descriptor.hpp"
+#include "weir/io/detail/descriptor.hpp"
 
 namespace weir {
 

@@ -12,15 +12,23 @@
 
 #include "weir/base/asio.hpp"
 #include "weir/config/settings.hpp"
-#include "weir/core/offload_pool.hpp"
+#include "weir/core/detail/offload_pool.hpp"
 #include "weir/io/chunk.hpp"
-#include "weir/io/readiness_driver.hpp"
-#include "weir/io/timer_queue.hpp"
+#include "weir/io/detail/readiness_driver.hpp"
+#include "weir/io/detail/timer_queue.hpp"
 #include "weir/task/task.hpp"
 
 namespace weir {
 
 class core_pool;
+
+// What the concurrency model makes of a core.
+struct core_role {
+  bool io_blocks = false;  // its I/O happens in system calls: Asio gets a turn after each chain's
+  bool handlers_migrate =
+      false;                // handlers run on other threads than their connection's: chunks may die there
+  bool opens_late = false;  // no epoll set until something waits for a socket
+};
 
 // Problem: state that several threads touch needs locks, and a thread that wanders between CPUs loses its
 // caches. A core is a thread that stays on one CPU and shares nothing: an io_context, the driver nested in
@@ -34,7 +42,7 @@ class core {
   // `shared_with`: the threads for offload(); none for its own.
   // `pool`: the pool that it is part of.
   core(unsigned index, std::optional<int> cpu, const settings& s, offload_pool* shared_with = nullptr,
-       core_pool* pool = nullptr);
+       core_pool* pool = nullptr, core_role role = {});
   core(const core&) = delete;
   core& operator=(const core&) = delete;
   ~core();

@@ -15,7 +15,7 @@ namespace weir {
 class core_pool {
  public:
   // One core per entry of `cpus`; an empty entry is a core that is not pinned.
-  core_pool(const std::vector<std::optional<int>>& cpus, const settings& s);
+  core_pool(const std::vector<std::optional<int>>& cpus, const settings& s, core_role role = {});
   core_pool(const core_pool&) = delete;
   core_pool& operator=(const core_pool&) = delete;
   ~core_pool();

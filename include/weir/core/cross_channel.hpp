@@ -70,7 +70,7 @@ class cross_channel {
     bool promised = false;  // a receiver that was granted a value
     bool cancelled = false;
   };
-  struct line {
+  struct wait_queue {
     waiter* first = nullptr;
     waiter** last = &first;
   };
@@ -88,7 +88,7 @@ class cross_channel {
         sent = true;
         return false;
       }
-      this->of->join(this->of->senders_, *this, *h.promise().line, h);
+      this->of->join(this->of->senders_, *this, *h.promise().root, h);
       return true;
     }
     bool await_resume() const {
@@ -115,7 +115,7 @@ class cross_channel {
     bool await_suspend(std::coroutine_handle<P> h) {
       const std::lock_guard lock(this->of->mutex_);
       if (this->of->closed_ || this->of->values_.size() > this->of->promised_) return false;
-      this->of->join(this->of->receivers_, *this, *h.promise().line, h);
+      this->of->join(this->of->receivers_, *this, *h.promise().root, h);
       return true;
     }
     std::optional<T> await_resume() const {
@@ -143,23 +143,23 @@ class cross_channel {
 
  private:
   // All below: under the mutex.
-  void join(line& l, waiter& w, chain& waiting, std::coroutine_handle<> h) {
+  void join(wait_queue& l, waiter& w, chain& waiting, std::coroutine_handle<> h) {
     w.wake = remote_wake::make(waiting, &w.wake);
     *l.last = &w;
     l.last = &w.next;
     waiting.suspend(w, h);
   }
-  waiter& grant(line& l) noexcept {
+  waiter& grant(wait_queue& l) noexcept {
     waiter& w = *l.first;
     l.first = w.next;
     if (l.first == nullptr) l.last = &l.first;
     w.granted = true;
-    w.line->home().deliver(w.wake);
+    w.root->home().deliver(w.wake);
     return w;
   }
-  bool leave(line& l, waiter& w, int error) noexcept {
+  bool leave(wait_queue& l, waiter& w, int error) noexcept {
     if (w.granted) {
-      if (error == 0 && w.wake != nullptr) w.wake->line = nullptr;
+      if (error == 0 && w.wake != nullptr) w.wake->root = nullptr;
       return error == 0;  // it has what it waited for, and the wake-up has come or is on its way
     }
     for (waiter** at = &l.first; *at != nullptr; at = &(*at)->next) {
@@ -200,8 +200,8 @@ class cross_channel {
   std::deque<T> values_;
   std::size_t promised_ = 0;
   bool closed_ = false;
-  line senders_;
-  line receivers_;
+  wait_queue senders_;
+  wait_queue receivers_;
 };
 
 }  // namespace weir

@@ -13,7 +13,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/core/core.hpp"
-#include "weir/core/offload_pool.hpp"
+#include "weir/core/detail/offload_pool.hpp"
 
 namespace weir {
 namespace detail {
@@ -48,8 +48,8 @@ struct offload_operation : operation {
   bool await_ready() const noexcept { return false; }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
-    start(*h.promise().line);
-    h.promise().line->suspend(*this, h);
+    start(*h.promise().root);
+    h.promise().root->suspend(*this, h);
   }
   void await_resume() const {
     if (cancelled) throw std::system_error(std::make_error_code(std::errc::operation_canceled), "offload");

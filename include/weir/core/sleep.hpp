@@ -17,7 +17,7 @@ struct sleep_operation : operation, io::timer {
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
     start();
-    h.promise().line->suspend(*this, h);
+    h.promise().root->suspend(*this, h);
   }
   void await_resume() const {
     if (error != 0) throw std::system_error(error, std::generic_category(), "sleep_for");
@@ -34,7 +34,7 @@ struct yield_operation {
   bool await_ready() const noexcept { return false; }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) const noexcept {
-    h.promise().line->resume_later(h);
+    h.promise().root->resume_later(h);
   }
   void await_resume() const noexcept {}
 };

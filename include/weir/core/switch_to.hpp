@@ -15,10 +15,10 @@ struct switch_operation {
   bool await_ready() const noexcept { return core::current() == target; }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
-    chain& line = *h.promise().line;
-    remote_wake* const w = remote_wake::make(line);
-    line.wait_for_turn(h);
-    line.move_to(target->driver());
+    chain& root = *h.promise().root;
+    remote_wake* const w = remote_wake::make(root);
+    root.wait_for_turn(h);
+    root.move_to(target->driver());
     target->driver().deliver(w);  // from here on the chain, and this awaiter, belong to the other thread
   }
   void await_resume() const noexcept {}

@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include "weir/core/virtual_clock.hpp"
+#include "weir/core/detail/virtual_clock.hpp"
 
 namespace weir {
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "weir/core/core.hpp"
-#include "weir/task/children.hpp"
+#include "weir/task/detail/children.hpp"
 
 namespace weir {
 namespace detail {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "weir/base/build.hpp"
+#include "weir/base/detail/build.hpp"
 
 namespace weir {
 namespace io {

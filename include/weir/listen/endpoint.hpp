@@ -1,5 +1,5 @@
 #pragma once
-// [listen] > accept > distribute > core > connection > close
+// [listen] > accept > distribute > core > connection
 // listen: an address as people write it, before it is a socket.
 
 #include <sys/socket.h>

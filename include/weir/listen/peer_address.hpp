@@ -1,5 +1,5 @@
 #pragma once
-// [listen] > accept > distribute > core > connection > close
+// [listen] > accept > distribute > core > connection
 // listen: who is at the other end, small enough for every connection to carry.
 
 #include <sys/socket.h>

@@ -7,10 +7,18 @@
 #include <string>
 #include <string_view>
 
-#include "weir/config/names.hpp"
+#include "weir/config/detail/names.hpp"
 #include "weir/config/settings.hpp"
 
 namespace weir {
+
+// The threads beside the loops that run handlers.
+enum class handler_threads : std::uint8_t {
+  none,            // the loop runs them
+  per_connection,  // one for each connection, which also does its I/O
+  fixed,           // settings.workers.count of them take ready connections from one queue
+  per_event        // one for each ready connection, up to settings.workers.most
+};
 
 struct model_row {
   model_kind kind;
@@ -19,35 +27,76 @@ struct model_row {
   std::string_view runs_handler;
   std::string_view in_the_wild;
   std::string_view advice;
-  bool one_loop;       // or one for each CPU
-  bool available;      // this release runs it
-  model_kind nearest;  // what to take instead while it does not
+  bool one_loop = true;        // or one for each CPU
+  bool one_at_a_time = false;  // the next connection is accepted when the present one has ended
+  bool io_blocks = false;      // I/O happens in system calls that block the thread
+  handler_threads threads = handler_threads::none;
+  bool processes = false;  // a master and its worker processes
 
   [[nodiscard]] constexpr std::string_view name() const noexcept { return name_of(kind); }
+  // A handler runs on other threads than its connection's core, one after the other.
+  [[nodiscard]] constexpr bool handlers_migrate() const noexcept {
+    return threads == handler_threads::fixed || threads == handler_threads::per_event;
+  }
+  [[nodiscard]] constexpr bool handlers_run_on_loops() const noexcept {
+    return threads == handler_threads::none;
+  }
 };
 
 // In the order of model_kind.
 inline constexpr auto model_table = std::to_array<model_row>({
-    {model_kind::serial, "the one thread, blocking", "the same thread, blocking",
-     "the same thread, one connection at a time", "teaching",
-     "to see a protocol work; the second client waits for the first", true, true, model_kind::serial},
-    {model_kind::thread_per_connection, "the main thread, blocking", "the connection's own thread, blocking",
-     "the connection's own thread", "classic Java, Apache worker",
-     "for a few hundred connections whose handlers block", true, true, model_kind::thread_per_connection},
-    {model_kind::single_loop, "the loop", "the loop", "the loop", "Redis",
-     "when one CPU is enough: handlers share state without a lock", true, true, model_kind::single_loop},
-    {model_kind::loop_with_workers, "the loop",
-     "the loop, before and after (workers.io = \"loop\"), or the worker (\"worker\")",
-     "a worker thread from one queue of ready connections", "TinyWebServer",
-     "for handlers that compute or block behind cheap I/O", true, true, model_kind::loop_with_workers},
-    {model_kind::loop_per_core, "an acceptor loop that distributes, or the kernel", "the connection's core",
-     "the connection's core", "Netty, memcached, Seastar",
-     "the default: many connections, handlers that never block", false, true, model_kind::loop_per_core},
-    {model_kind::process_pool, "the workers, or the master", "the worker process", "the worker process",
-     "nginx", "when a crash may cost one process, and for reload and upgrade without a refused connection",
-     false, true, model_kind::process_pool},
-    {model_kind::thread_per_event, "an acceptor loop", "a short-lived thread per ready event", "that thread",
-     "teaching", "to measure what a thread per event costs", false, true, model_kind::thread_per_event},
+    {.kind = model_kind::serial,
+     .accepts = "the one thread, blocking",
+     .does_io = "the same thread, blocking",
+     .runs_handler = "the same thread, one connection at a time",
+     .in_the_wild = "teaching",
+     .advice = "to see a protocol work; the second client waits for the first",
+     .one_at_a_time = true,
+     .io_blocks = true},
+    {.kind = model_kind::thread_per_connection,
+     .accepts = "the main thread, blocking",
+     .does_io = "the connection's own thread, blocking",
+     .runs_handler = "the connection's own thread",
+     .in_the_wild = "classic Java, Apache worker",
+     .advice = "for a few hundred connections whose handlers block",
+     .io_blocks = true,
+     .threads = handler_threads::per_connection},
+    {.kind = model_kind::single_loop,
+     .accepts = "the loop",
+     .does_io = "the loop",
+     .runs_handler = "the loop",
+     .in_the_wild = "Redis",
+     .advice = "when one CPU is enough: handlers share state without a lock"},
+    {.kind = model_kind::loop_with_workers,
+     .accepts = "the loop",
+     .does_io = "the loop, before and after (workers.io = \"loop\"), or the worker (\"worker\")",
+     .runs_handler = "a worker thread from one queue of ready connections",
+     .in_the_wild = "TinyWebServer",
+     .advice = "for handlers that compute or block behind cheap I/O",
+     .threads = handler_threads::fixed},
+    {.kind = model_kind::loop_per_core,
+     .accepts = "an acceptor loop that distributes, or the kernel",
+     .does_io = "the connection's core",
+     .runs_handler = "the connection's core",
+     .in_the_wild = "Netty, memcached, Seastar",
+     .advice = "the default: many connections, handlers that never block",
+     .one_loop = false},
+    {.kind = model_kind::process_pool,
+     .accepts = "the workers, or the master",
+     .does_io = "the worker process",
+     .runs_handler = "the worker process",
+     .in_the_wild = "nginx",
+     .advice = "when a crash may cost one process, and for reload and upgrade without a refused connection",
+     .one_loop = false,
+     .processes = true},
+    {.kind = model_kind::thread_per_event,
+     .accepts = "an acceptor loop",
+     .does_io = "a short-lived thread per ready event",
+     .runs_handler = "that thread",
+     .in_the_wild = "teaching",
+     .advice = "to measure what a thread per event costs",
+     .one_loop = false,
+     .threads = handler_threads::per_event},
 });
 
 [[nodiscard]] constexpr const model_row& row_of(model_kind kind) noexcept {

@@ -7,17 +7,17 @@
 #include <memory>
 #include <vector>
 
-#include "weir/accept/accept_thread.hpp"
-#include "weir/accept/acceptor.hpp"
-#include "weir/accept/reception.hpp"
-#include "weir/close/gate.hpp"
+#include "weir/accept/detail/accept_thread.hpp"
+#include "weir/accept/detail/acceptor.hpp"
+#include "weir/admission/detail/permit_pool.hpp"
 #include "weir/config/settings.hpp"
-#include "weir/core/core_choice.hpp"
+#include "weir/connection/detail/connection_starter.hpp"
 #include "weir/core/core_pool.hpp"
-#include "weir/listen/bound_socket.hpp"
-#include "weir/server/connection_threads.hpp"
+#include "weir/core/detail/core_choice.hpp"
+#include "weir/listen/detail/bound_socket.hpp"
 #include "weir/server/service.hpp"
-#include "weir/server/worker_pool.hpp"
+#include "weir/workers/detail/connection_threads.hpp"
+#include "weir/workers/detail/worker_pool.hpp"
 
 namespace weir {
 
@@ -95,8 +95,8 @@ class server {
   void build(const std::vector<int>& cpus, std::size_t loops);
   void add_acceptor(const bound_socket& listener, unsigned at_core);
   std::function<void(accepted_socket)> delivery_from(unsigned at_core, std::uint64_t seed);
-  std::function<reception&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
-                                                                bool for_parked);
+  std::function<connection_starter&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
+                                                                         bool for_parked);
   void begin_accepting();
   void begin_stop() noexcept;
   void tell_handlers() noexcept;
@@ -108,9 +108,9 @@ class server {
   service_form form_;
   std::vector<bound_socket> listeners_;
   std::uint64_t seed_;  // of the first acceptor's policy; each further one takes the next
-  gate permits_;
+  permit_pool permits_;
   address_limit<peer_address> per_address_;
-  std::deque<reception> receptions_;  // one for each core, in their order
+  std::deque<connection_starter> starters_;  // one for each core, in their order
   std::deque<acceptor> acceptors_;
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
   std::vector<std::vector<acceptor*>> acceptors_of_;  // by core

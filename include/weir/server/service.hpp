@@ -6,8 +6,8 @@
 #include <memory>
 #include <utility>
 
-#include "weir/accept/reception.hpp"
 #include "weir/base/asio.hpp"
+#include "weir/connection/connection_handler.hpp"
 #include "weir/core/core.hpp"
 #include "weir/model/model.hpp"
 #include "weir/task/use_task.hpp"

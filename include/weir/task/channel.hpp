@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "weir/task/wait_list.hpp"
+#include "weir/task/detail/wait_list.hpp"
 
 namespace weir {
 

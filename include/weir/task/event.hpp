@@ -1,7 +1,7 @@
 #pragma once
 // task: a flag that coroutines wait for.
 
-#include "weir/task/wait_list.hpp"
+#include "weir/task/detail/wait_list.hpp"
 
 namespace weir {
 

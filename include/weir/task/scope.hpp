@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <exception>
 
-#include "weir/task/children.hpp"
+#include "weir/task/detail/children.hpp"
 
 namespace weir {
 

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "weir/task/wait_list.hpp"
+#include "weir/task/detail/wait_list.hpp"
 
 namespace weir {
 

@@ -7,9 +7,9 @@
 #include <optional>
 #include <utility>
 
-#include "weir/base/build.hpp"
-#include "weir/task/block_pool.hpp"
-#include "weir/task/chain.hpp"
+#include "weir/base/detail/build.hpp"
+#include "weir/task/detail/block_pool.hpp"
+#include "weir/task/detail/chain.hpp"
 
 namespace weir {
 
@@ -29,12 +29,12 @@ struct promise_base {
       promise_base& ended = h.promise();
       const std::coroutine_handle<> parent = ended.continuation;
       if (!parent) {
-        ended.line->finished();
+        ended.root->finished();
         return std::noop_coroutine();
       }
       if constexpr (!build::tail_calls) {
-        if (ended.line->should_unwind()) {
-          ended.line->resume_later(parent);
+        if (ended.root->should_unwind()) {
+          ended.root->resume_later(parent);
           return std::noop_coroutine();
         }
       }
@@ -48,7 +48,7 @@ struct promise_base {
   void unhandled_exception() noexcept { error = std::current_exception(); }
 
   std::coroutine_handle<> continuation;  // empty in a root task
-  chain* line = nullptr;
+  chain* root = nullptr;
   std::exception_ptr error;
 };
 
@@ -114,7 +114,7 @@ class [[nodiscard]] task {
     template <task_promise P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> parent) const noexcept {
       child.promise().continuation = parent;
-      child.promise().line = parent.promise().line;
+      child.promise().root = parent.promise().root;
       return child;
     }
     T await_resume() const { return child.promise().take(); }
@@ -122,8 +122,8 @@ class [[nodiscard]] task {
   awaiter operator co_await() const& noexcept { return {frame_}; }
 
   // For those who own a root task: makes it part of `line`; the caller resumes and destroys it.
-  [[nodiscard]] std::coroutine_handle<promise_type> release_to(chain& line) noexcept {
-    frame_.promise().line = &line;
+  [[nodiscard]] std::coroutine_handle<promise_type> release_to(chain& root) noexcept {
+    frame_.promise().root = &root;
     return std::exchange(frame_, nullptr);
   }
 

@@ -13,7 +13,7 @@
 
 #include "weir/base/asio.hpp"
 #include "weir/base/error.hpp"
-#include "weir/task/chain_list.hpp"
+#include "weir/task/detail/chain_list.hpp"
 #include "weir/task/task.hpp"
 
 namespace weir {
@@ -31,9 +31,9 @@ struct asio_answer {
 
   void arrived() {
     if (waiting == nullptr) return;
-    run_queue& home = waiting->line->home();
+    run_queue& home = waiting->root->home();
     const run_queue::entered here(home);
-    chain* const before = home.now_runs(waiting->line);
+    chain* const before = home.now_runs(waiting->root);
     chain::proceed(*waiting);
     home.now_runs(before);
   }
@@ -47,7 +47,7 @@ struct asio_operation : operation {
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) noexcept {
     answer->waiting = this;
-    h.promise().line->suspend(*this, h);
+    h.promise().root->suspend(*this, h);
   }
   void await_resume() const {
     if (answer->error) std::rethrow_exception(answer->error);
@@ -201,8 +201,8 @@ namespace detail {
 class asio_run_queue final : public run_queue, public std::enable_shared_from_this<asio_run_queue> {
  public:
   explicit asio_run_queue(asio::any_io_executor e) noexcept : executor_(std::move(e)) {}
-  void schedule(chain& line) noexcept override;
-  void unschedule(chain& line) noexcept override { queue_.remove(line); }
+  void schedule(chain& root) noexcept override;
+  void unschedule(chain& root) noexcept override { queue_.remove(root); }
   void deliver(remote_wake* w) noexcept override;
   [[nodiscard]] asio::any_io_executor executor() const override { return executor_; }
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <variant>
 
-#include "weir/task/children.hpp"
+#include "weir/task/detail/children.hpp"
 
 namespace weir {
 namespace detail {

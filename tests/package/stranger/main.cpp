@@ -2,7 +2,7 @@
 #include <weir/base/error.hpp>
 #include <weir/base/log.hpp>
 #include <weir/base/unique_fd.hpp>
-#include <weir/http/request_parser.hpp>
+#include <weir/http/detail/request_parser.hpp>
 
 // llhttp comes along, in the library, and is nobody's concern.
 bool reads_a_request() {

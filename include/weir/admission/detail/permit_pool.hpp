@@ -1,0 +1,106 @@
+#pragma once
+// admission: how many may be inside, how many are, and when there is room again.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace weir {
+
+// Problem: do not accept what you cannot serve, and know how many are being served. A permit_pool counts
+// those inside, up to a limit; each holds a permit, and the permit's destruction makes room, so the count
+// cannot leak. It is taken before the connection is accepted and travels with it. A permit_pool may lie
+// within another: who goes on into the inner one is inside both, and the count of the inner one is the load
+// that balancing reads. Thread: any. Lifetime: outlives its permits.
+class permit_pool {
+ public:
+  // `counted_in`: where those inside are counted, for others to read; none for within the permit_pool itself.
+  explicit permit_pool(std::uint32_t limit, permit_pool* outer = nullptr,
+                       std::atomic<std::uint32_t>* counted_in = nullptr) noexcept
+      : limit_(limit), outer_(outer), in_use_(counted_in == nullptr ? own_count_ : *counted_in) {}
+  permit_pool(const permit_pool&) = delete;
+  permit_pool& operator=(const permit_pool&) = delete;
+
+  class permit {
+   public:
+    permit() = default;
+    permit(permit&& other) noexcept : in_use_(std::exchange(other.in_use_, nullptr)) {}
+    permit& operator=(permit&& other) noexcept {
+      std::swap(in_use_, other.in_use_);
+      return *this;
+    }
+    ~permit() {
+      if (in_use_ != nullptr) in_use_->leave();
+    }
+    explicit operator bool() const noexcept { return in_use_ != nullptr; }
+
+    // For awaiters, which own nothing: the way out of the permit and, with permit_pool::adopt, back into one.
+    [[nodiscard]] permit_pool* release() noexcept { return std::exchange(in_use_, nullptr); }
+
+   private:
+    friend permit_pool;
+    explicit permit(permit_pool* g) noexcept : in_use_(g) {}
+    permit_pool* in_use_ = nullptr;
+  };
+
+  // An empty permit if the permit_pool is full.
+  [[nodiscard]] permit try_acquire() noexcept {
+    if (in_use_.fetch_add(1) < limit_) return permit(this);
+    in_use_.fetch_sub(1);
+    if (waited_for_.load()) tell();
+    return {};
+  }
+
+  [[nodiscard]] static permit adopt(permit_pool* g) noexcept { return permit(g); }
+
+  // From the outer permit_pool on into this one, whatever its limit.
+  [[nodiscard]] permit acquire_from(permit outer) noexcept {
+    in_use_.fetch_add(1, std::memory_order_relaxed);
+    static_cast<void>(outer.release());
+    return permit(this);
+  }
+
+  // The other way. Nobody may wait for this permit_pool meanwhile.
+  [[nodiscard]] permit return_to_outer(permit inner) noexcept {
+    in_use_.fetch_sub(1, std::memory_order_relaxed);
+    static_cast<void>(inner.release());
+    return permit(outer_);
+  }
+
+  // Calls `f` once when somebody has left since the permit_pool was full; at once, on this thread, if there
+  // is room already. Otherwise on the thread of the one who leaves.
+  void when_available(std::function<void()> f);
+
+  // Calls `f` once when nobody is inside any more; at once, on this thread, if so already. One waits at a
+  // time.
+  void when_unused(std::function<void()> f);
+
+  // Forgets those who wait; their calls do not come any more.
+  void forget_waiting() noexcept;
+
+  [[nodiscard]] std::uint32_t in_use() const noexcept { return in_use_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint32_t limit() const noexcept { return limit_; }
+
+ private:
+  void leave() noexcept {
+    in_use_.fetch_sub(1);
+    if (waited_for_.load()) [[unlikely]]
+      tell();
+    if (outer_ != nullptr) outer_->leave();
+  }
+  void tell() noexcept;
+
+  std::uint32_t limit_;
+  permit_pool* outer_;
+  std::atomic<std::uint32_t> own_count_{0};
+  std::atomic<std::uint32_t>& in_use_;
+  std::atomic<bool> waited_for_{false};
+  std::mutex mutex_;
+  std::vector<std::function<void()>> waiting_;  // for room
+  std::function<void()> empty_;
+};
+
+}  // namespace weir

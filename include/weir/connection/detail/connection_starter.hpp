@@ -1,0 +1,96 @@
+#pragma once
+// accept > distribute > [core] > connection
+// connection: where an accepted socket arrives on its core and becomes a connection with a handler.
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "weir/admission/detail/address_limit.hpp"
+#include "weir/connection/connection.hpp"
+#include "weir/connection/connection_handler.hpp"
+#include "weir/connection/detail/accepted_socket.hpp"
+#include "weir/connection/detail/connection_state.hpp"
+#include "weir/connection/detail/migration.hpp"
+#include "weir/core/core.hpp"
+
+namespace weir {
+
+// Thread: its core's, unless said otherwise. Lifetime: outlives its core's run.
+class connection_starter {
+ public:
+  connection_starter(core& home, const settings& s, const connection_handler& handler, permit_pool& all,
+                     address_limit<peer_address>* per_address = nullptr)
+      : home_(home),
+        table_(home.local<connection_table>()),
+        handler_(handler),
+        idle_timeout_(s.limits.idle_timeout),
+        here_(UINT32_MAX, &all),
+        per_address_(per_address) {
+    if (per_address_ != nullptr)
+      table_.when_freed([this](const peer_address& a) { per_address_->release(a); });
+    give_parked_to({}, false);
+  }
+
+  // Before the first connection. Where the handlers run, if not here; how long a call may block, if it may.
+  void run_handlers_on(worker_queue& at) noexcept { worker_queue_ = &at; }
+  void block(std::chrono::milliseconds slice) noexcept { slice_ = slice; }
+  connection_starter(const connection_starter&) = delete;
+  connection_starter& operator=(const connection_starter&) = delete;
+
+  // Before the first connection. `f` is called on the core's thread for each that is gone.
+  void when_left(std::function<void()> f);
+
+  // Before the first connection. Who serves a connection that its handler has parked, when bytes have come;
+  // called on this core's thread. Default: this one.
+  void place_parked_by(std::function<connection_starter&(const peer_address&)> f) { place_ = std::move(f); }
+  // Before the first connection. Another process that takes parked connections: when this one stops, and with
+  // `at_once` always.
+  void give_parked_to(std::function<parking::given(int fd)> f, bool at_once);
+
+  // Any thread. The socket counts for this core from now on, and its handler starts on the core's thread:
+  // from the run queue if the caller is on it, else through a mailbox that wakes the core once per batch.
+  // False: its address has as many as it may, and it was closed.
+  bool deliver(accepted_socket s);
+
+  // Tells every handler that the server stops, those that arrive later too. Those that came less than
+  // `grace` ago and whose first bytes have not come yet get that long.
+  void stop(std::chrono::milliseconds grace = {});
+
+  // Cancels what the handlers still wait for.
+  void cancel() noexcept;
+
+  // Any thread. Those that were closed at once because their address had as many as it may.
+  [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
+
+  // Any thread: connections that are, or are about to be, on this core.
+  [[nodiscard]] std::uint32_t load() const noexcept { return here_.in_use(); }
+
+  [[nodiscard]] core& home() const noexcept { return home_; }
+
+ private:
+  void start(accepted_socket s) noexcept;
+  void enter(accepted_socket s);
+  void wake(connection_state& parked) noexcept;
+  void empty_mailbox() noexcept;
+  task<> limit_grace();
+
+  core& home_;
+  connection_table& table_;
+  const connection_handler& handler_;
+  std::chrono::milliseconds idle_timeout_;
+  permit_pool here_;
+  address_limit<peer_address>* per_address_;
+  worker_queue* worker_queue_ = nullptr;
+  std::chrono::milliseconds slice_{0};
+  std::function<void()> left_;
+  std::function<connection_starter&(const peer_address&)> place_;
+  std::atomic<std::uint64_t> refused_{0};
+  bool stopping_ = false;
+  std::chrono::milliseconds grace_{0};
+  std::mutex mutex_;
+  std::vector<accepted_socket> mailbox_;
+};
+
+}  // namespace weir

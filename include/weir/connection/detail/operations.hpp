@@ -1,0 +1,173 @@
+#pragma once
+// connection: the awaiters behind connection's verbs. Each tries its system call first and parks on EAGAIN.
+
+#include <sys/types.h>
+
+#include <coroutine>
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "weir/base/detail/system_call.hpp"
+#include "weir/connection/detail/connection_state.hpp"
+#include "weir/io/chunk.hpp"
+#include "weir/task/task.hpp"
+
+namespace weir::detail {
+
+extern const operation_kind kind_of_receive;
+extern const operation_kind kind_of_read;
+extern const operation_kind kind_of_send;
+extern const operation_kind kind_of_gather;
+extern const operation_kind kind_of_send_file;
+
+// What parks on a connection. Trivially destructible; must not be moved once it is suspended.
+struct connection_operation : operation {
+  connection_operation(const operation_kind& k, connection_state& c) noexcept : operation(k), on(&c) {}
+
+  // Puts `h` to wait for the direction, or at the end of the run queue if only the inline budget is spent.
+  // Errors: std::system_error with operation_in_progress if another coroutine waits for that direction.
+  template <task_promise P>
+  void wait_to_read(std::coroutine_handle<P> h) {
+    if (on->reading != nullptr) throw_busy();
+    h.promise().root->suspend(*this, h);
+    if (on->readable) return again();
+    park_reading();
+  }
+  template <task_promise P>
+  void wait_to_write(std::coroutine_handle<P> h) {
+    if (on->writing != nullptr) throw_busy();
+    h.promise().root->suspend(*this, h);
+    if (on->writable) return again();
+    park_writing();
+  }
+  // Not now, but from the run queue: the inline budget is spent, or a slice of a blocking call is over.
+  void again() noexcept;
+  void park_reading() noexcept {
+    on->active_at = static_cast<std::uint32_t>(on->driver->now());
+    on->driver->park_reading(*on, *this);
+  }
+  void park_writing() noexcept {
+    on->active_at = static_cast<std::uint32_t>(on->driver->now());
+    on->driver->park_writing(*on, *this);
+  }
+  [[noreturn]] void throw_failed(int error, const char* what) const;
+  [[noreturn]] static void throw_busy();
+
+  connection_state* on;
+};
+
+struct receive_operation : connection_operation {
+  explicit receive_operation(connection_state& c) noexcept : connection_operation(kind_of_receive, c) {}
+  bool await_ready() noexcept { return on->readable && on->driver->spend() && attempt(); }
+  template <task_promise P>
+  void await_suspend(std::coroutine_handle<P> h) {
+    wait_to_read(h);
+  }
+  chunk await_resume() const {
+    if (size == 0 && error != 0) [[unlikely]]
+      throw_failed(error, "receive");
+    return {data, size};
+  }
+  bool attempt() noexcept;
+
+  // Set when the operation ends; an empty result with an error is the error.
+  int error;
+  std::uint32_t size;
+  std::byte* data;
+};
+
+// Reads into the caller's memory until at least `least` bytes are there.
+struct read_operation : connection_operation {
+  read_operation(connection_state& c, std::span<std::byte> b, std::size_t enough) noexcept
+      : connection_operation(kind_of_read, c), into(b.data()), size(b.size()), least(enough) {}
+  // No bytes are there already: the empty body of a message must not wait for the next one.
+  bool await_ready() noexcept { return least == 0 || (on->readable && on->driver->spend() && attempt()); }
+  template <task_promise P>
+  void await_suspend(std::coroutine_handle<P> h) {
+    wait_to_read(h);
+  }
+  bool attempt() noexcept;
+
+  int error = 0;
+  std::byte* into;
+  std::size_t size;
+  std::size_t least;
+  std::size_t done = 0;
+};
+
+struct read_some_operation : read_operation {
+  read_some_operation(connection_state& c, std::span<std::byte> b) noexcept
+      : read_operation(c, b, b.empty() ? 0 : 1) {}
+  std::size_t await_resume() const {
+    if (error != 0) throw_failed(error, "read_some");
+    return done;
+  }
+};
+
+struct read_exactly_operation : read_operation {
+  read_exactly_operation(connection_state& c, std::span<std::byte> b) noexcept
+      : read_operation(c, b, b.size()) {}
+  bool await_resume() const;
+};
+
+// Base of what waits to write.
+struct write_operation : connection_operation {
+  using connection_operation::connection_operation;
+  template <task_promise P>
+  void await_suspend(std::coroutine_handle<P> h) {
+    wait_to_write(h);
+  }
+  bool await_resume() const {
+    if (outcome > 0) [[unlikely]]
+      throw_failed(outcome, "send");
+    return outcome == all_sent;
+  }
+  // After a failed system call: true if it is final.
+  bool give_up(int failure) noexcept;
+  // The send buffer is full, or took only a part. False.
+  bool not_all_yet() noexcept;
+
+  static constexpr int all_sent = 0;
+  static constexpr int peer_gone = -1;
+  int outcome = all_sent;  // or the errno of a failure
+};
+
+struct send_operation : write_operation {
+  send_operation(connection_state& c, const void* bytes, std::size_t count) noexcept
+      : write_operation(kind_of_send, c), data(static_cast<const char*>(bytes)), size(count) {}
+  bool await_ready() noexcept { return on->writable && on->driver->spend() && attempt(); }
+  bool attempt() noexcept {
+    const long n = system_call::send(on->fd, data, size);
+    if (n == static_cast<long>(size)) [[likely]]
+      return true;
+    return attempted(n);
+  }
+  bool attempted(long n) noexcept;
+
+  const char* data;
+  std::size_t size;
+};
+
+struct gather_operation : write_operation {
+  gather_operation(connection_state& c, std::span<const std::string_view> list) noexcept
+      : write_operation(kind_of_gather, c), pieces(list) {}
+  bool await_ready() noexcept { return on->writable && on->driver->spend() && attempt(); }
+  bool attempt() noexcept;
+
+  std::span<const std::string_view> pieces;
+  std::size_t skip = 0;  // bytes of the first piece that are sent already
+};
+
+struct send_file_operation : write_operation {
+  send_file_operation(connection_state& c, int from, off_t start, std::size_t count) noexcept
+      : write_operation(kind_of_send_file, c), file(from), offset(start), left(count) {}
+  bool await_ready() noexcept { return on->writable && on->driver->spend() && attempt(); }
+  bool attempt() noexcept;
+
+  int file;
+  off_t offset;
+  std::size_t left;
+};
+
+}  // namespace weir::detail

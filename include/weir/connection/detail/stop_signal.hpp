@@ -1,0 +1,16 @@
+#pragma once
+// connection: the news that the server stops, for handlers that wait for something else than their peer.
+
+#include "weir/task/event.hpp"
+
+namespace weir {
+
+// One for each core: core.local<stop_signal>(), or connection::stopping(). Sticky: who asks late knows at
+// once. Thread: the core's.
+class stop_signal : public event {
+ public:
+  template <class Core>
+  explicit stop_signal(Core&) noexcept {}
+};
+
+}  // namespace weir

@@ -1,0 +1,140 @@
+#pragma once
+// io: the Reactor: an epoll set of weir's own, nested in the core's io_context.
+
+#include <sys/epoll.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "weir/base/asio.hpp"
+#include "weir/base/unique_fd.hpp"
+#include "weir/io/chunk.hpp"
+#include "weir/io/detail/descriptor.hpp"
+#include "weir/task/detail/chain_list.hpp"
+
+namespace weir::io {
+
+// Problem: an io_context costs a thousand instructions per operation in type erasure, locks and memory.
+// Here it waits on one descriptor, the epoll set of this driver, and wakes once per batch; the driver then
+// polls_per_turn the set and resumes coroutines directly.
+//
+// Operations try their system call first and park on EAGAIN. A descriptor is registered at its first park,
+// edge-triggered and for reading; for writing too from the first time that a send buffer was full.
+//
+// Thread: the core's. Lifetime: outlives its descriptors.
+class readiness_driver final : public run_queue {
+ public:
+  // `inline_budget`: operations that may complete inline per resumption, and turns of the run queue for each
+  // epoll batch. `polls_per_turn`: epoll batches before Asio's timers and posts get a turn. `events`: size of
+  // a batch. `one_turn`: Asio gets a turn after each of ours, because each may block.
+  struct bounds {
+    std::uint32_t inline_budget = 64;
+    std::uint32_t polls_per_turn = 16;
+    std::uint32_t events = 512;
+    bool one_turn = false;
+  };
+
+  // `chunks`: where operations take their receive buffers.
+  readiness_driver(asio::io_context& context, bounds limits, chunk_pool& chunks);
+  readiness_driver(const readiness_driver&) = delete;
+  readiness_driver& operator=(const readiness_driver&) = delete;
+  ~readiness_driver();
+
+  // Makes the epoll set and waits for it; until then, or the first wait for readiness, there is none.
+  // Errors: std::system_error.
+  void open();
+
+  // True if one more operation may complete inline; false sends the caller to the back of the run queue.
+  bool spend() noexcept { return --budget_ > 0; }
+
+  // Waits for readiness. The operation proceeds when its direction may be ready.
+  // Errors: an operation that cannot wait (ENOMEM, ENOSPC) is left to proceed at once.
+  void park_reading(descriptor& on, operation& op) noexcept {
+    on.reading = &op;
+    if (on.watched == descriptor::watch::none) register_or_send_elsewhere(on, descriptor::watch::reads);
+  }
+  void park_writing(descriptor& on, operation& op) noexcept {
+    on.writing = &op;
+    if (on.watched != descriptor::watch::both) register_or_send_elsewhere(on, descriptor::watch::both);
+  }
+
+  // Called for an operation of a descriptor that does not wait for the loop, instead of registering it.
+  using elsewhere = void (*)(descriptor& on, bool for_reading) noexcept;
+  void when_elsewhere(elsewhere f) noexcept { elsewhere_ = f; }
+
+  // Registers a descriptor, whatever wait_mode it has.
+  void watch(descriptor& on, descriptor::watch what) noexcept;
+
+  // Takes a descriptor that stays open out of the epoll set. Any thread that owns the descriptor.
+  void forget(descriptor& on) noexcept;
+
+  // Reports one event of `on`, to `on.reading` or `on.writing`, and then no more until it is armed again. Any
+  // thread that owns `on.fd` and `on.watched`; the rest of it stays the driver's. False: it cannot.
+  [[nodiscard]] bool arm_once(descriptor& on, bool for_reading) noexcept;
+
+  // Resumes a chain now, for who is called by Asio: this is a turn.
+  void run_now(chain& root);
+
+  [[nodiscard]] chunk_pool& chunks() const noexcept { return chunks_; }
+
+  // How many batches there were: tells an operation whether it was parked a moment ago. Any thread.
+  [[nodiscard]] std::uint64_t batch() const noexcept { return batch_.load(std::memory_order_relaxed); }
+
+  // The run queue runs after each batch of events: what is in a batch never refers to something that the
+  // queue has destroyed.
+  void schedule(chain& root) noexcept override;
+  void unschedule(chain& root) noexcept override;
+  void deliver(remote_wake* w) noexcept override;
+  [[nodiscard]] asio::any_io_executor executor() const override { return context_.get_executor(); }
+
+  // Milliseconds on a coarse monotonic clock, read once per batch.
+  [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
+
+  // Reads that clock. For what a timer wakes: a loop without socket events has no batches.
+  std::uint64_t refresh_now() noexcept;
+
+  // From now on the clock stands at `now` until it is set again. For tests: see core/virtual_clock.hpp.
+  void hold_now(std::uint64_t now) noexcept {
+    now_ = now;
+    held_ = true;
+  }
+
+  // Stops waiting, so that the io_context can run out of work.
+  void close() noexcept;
+
+ private:
+  void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
+  void wait();
+  void on_ready();
+  std::size_t poll();
+  void begin_batch() noexcept;
+  void give_turns();
+  void more_than_input(descriptor& d, std::uint32_t events);
+  void take_delivered();
+  void give_turn(operation& op) {
+    budget_ = bounds_.inline_budget;
+    now_runs(op.root);
+    chain::proceed(op);
+  }
+
+  asio::io_context& context_;
+  bounds bounds_;
+  chunk_pool& chunks_;
+  elsewhere elsewhere_ = nullptr;
+  int set_ = -1;
+  std::optional<asio::posix::stream_descriptor> in_asio_;  // owns the set
+  std::vector<epoll_event> events_;
+  chain_list queue_;
+  std::int64_t budget_ = 0;
+  std::uint64_t now_ = 0;
+  std::atomic<std::uint64_t> batch_{0};
+  std::atomic<remote_wake*> delivered_{nullptr};
+  bool running_ = false;  // inside on_ready, or it is already posted
+  bool waiting_ = false;
+  bool held_ = false;  // somebody else sets now_
+};
+
+}  // namespace weir::io

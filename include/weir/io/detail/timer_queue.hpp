@@ -1,0 +1,58 @@
+#pragma once
+// io: the deadlines of one core: a timing wheel behind one Asio timer.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "weir/base/asio.hpp"
+#include "weir/io/detail/timer_wheel.hpp"
+
+namespace weir::io {
+
+// Ticks are milliseconds of the steady clock. A deadline never fires early and at most a tick plus the
+// loop's own delay late.
+// Thread: the core's. Lifetime: outlives the timers armed in it.
+class timer_queue {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  explicit timer_queue(asio::io_context& context);
+  timer_queue(const timer_queue&) = delete;
+  timer_queue& operator=(const timer_queue&) = delete;
+
+  // Fires `t` after `wait` from now; a wait of zero or less fires at the loop's next turn.
+  void arm(timer& t, clock::duration wait) { arm_at(t, tick_after(wait)); }
+
+  // Fires `t` when tick `expiry` is reached. For owners that keep ticks: readiness_driver::now() counts the
+  // same.
+  void arm_at(timer& t, std::uint64_t expiry);
+
+  void disarm(timer& t) noexcept { wheel_.disarm(t); }
+
+  // From now on time stands still: it moves, and timers fire, when advance_to() says so.
+  void hold() noexcept;
+  void advance_to(std::uint64_t tick) noexcept { wheel_.advance(tick); }
+  [[nodiscard]] std::uint64_t now() const noexcept { return held_ ? wheel_.now() : current_tick(); }
+
+  // A tick not later than the next expiry; nothing if no timer is armed.
+  [[nodiscard]] std::optional<std::uint64_t> next() const noexcept { return wheel_.next(); }
+
+  // Stops waiting, so that the io_context can run out of work. Armed timers do not fire any more.
+  void close();
+
+ private:
+  static std::uint64_t current_tick() noexcept;
+  [[nodiscard]] std::uint64_t tick_after(clock::duration wait) const noexcept;
+  void wait_for(std::uint64_t tick);
+  void on_time();
+
+  asio::io_context& context_;
+  timer_wheel wheel_;
+  std::optional<asio::steady_timer> in_asio_;  // made when first armed
+  std::uint64_t waiting_for_ = UINT64_MAX;
+  bool closed_ = false;
+  bool held_ = false;
+};
+
+}  // namespace weir::io

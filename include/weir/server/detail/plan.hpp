@@ -1,0 +1,33 @@
+#pragma once
+// server: what would run where, told before anything runs.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "weir/config/settings.hpp"
+#include "weir/core/detail/cgroup_quota.hpp"
+#include "weir/core/detail/core_choice.hpp"
+#include "weir/core/detail/cpu_set.hpp"
+
+namespace weir {
+
+// Settings that were found valid, with the CPUs that they mean.
+struct pool_plan {
+  weir::settings settings;  // processes.count is a number
+  std::vector<int> cpus;
+};
+
+[[nodiscard]] pool_plan plan_pool(const settings& s, const core_choice& cores);
+
+// The CPUs of a worker's loops. Those of different workers differ as long as there are enough.
+[[nodiscard]] std::vector<int> cpus_of_worker(const pool_plan& p, unsigned index);
+
+// The text of --plan for settings that were found valid (model/model.hpp: check). Opens and starts nothing.
+[[nodiscard]] std::string describe_plan(const settings& s, const cpu_set& allowed,
+                                        const std::optional<cgroup_quota>& quota, const core_choice& cores);
+
+// The threads of a server, in a few words: "2 loops on CPU 0-1".
+[[nodiscard]] std::string describe_threads(const settings& s, const core_choice& cores);
+
+}  // namespace weir

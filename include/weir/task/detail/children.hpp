@@ -1,0 +1,147 @@
+#pragma once
+// task: child chains and the one who waits for them: what scope, when_all, when_any and within share.
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <utility>
+
+#include "weir/task/task.hpp"
+
+namespace weir::detail {
+
+class children;
+
+// A task that runs beside its parent. Lives where its owner puts it; destroying one that has not ended
+// detaches it from what it waits for and destroys its frames. One that visits another core then ends the
+// program: join before you go.
+class child : public chain {
+ public:
+  child(children& owner, run_queue& home) noexcept : chain(home), owner_(&owner), origin_(&home) {}
+
+  // Runs until its first suspension, which may be its end.
+  void start();
+  [[nodiscard]] bool ended() const noexcept { return ended_; }
+
+  // What an exception left behind; null if there was none.
+  [[nodiscard]] virtual const std::exception_ptr& error() const noexcept = 0;
+
+ protected:
+  ~child();
+  void adopt(std::coroutine_handle<> frame) noexcept {
+    frame_ = frame;
+    wait_for_turn(frame);
+  }
+
+ private:
+  friend children;
+  void finished() noexcept override;
+  void turn() override;
+  void leaving() noexcept override;
+  void home_again() noexcept;
+  void describe(char* text, std::size_t size) const noexcept override;
+
+  children* owner_;
+  run_queue* origin_;
+  std::coroutine_handle<> frame_;
+  child* next_ = nullptr;  // the owner's list
+  child** link_ = nullptr;
+  bool* starting_ = nullptr;  // on the stack of start(), while it runs and the child is here
+  bool ended_ = false;
+};
+
+template <class T>
+class child_of : public child {
+ public:
+  child_of(children& owner, run_queue& home, task<T> t) noexcept
+      : child(owner, home), frame_(t.release_to(*this)) {
+    adopt(frame_);
+  }
+
+  // Of one that has ended.
+  T take() { return frame_.promise().take(); }
+  [[nodiscard]] const std::exception_ptr& error() const noexcept override { return frame_.promise().error; }
+
+ private:
+  std::coroutine_handle<promise<T>> frame_;
+};
+
+// Children that are waited for together.
+// Thread: the home's.
+class children {
+ public:
+  // What the end of one means for the others.
+  enum class policy : std::uint8_t { cancel_on_error, cancel_on_first };
+
+  explicit children(policy p) noexcept : policy_(p) {}
+  children(const children&) = delete;
+  children& operator=(const children&) = delete;
+
+  void add(child& c) noexcept;
+  void cancel_all() noexcept;
+
+  [[nodiscard]] std::size_t running() const noexcept { return running_; }
+  // The first that ended, with an error or at all, as the policy says; null while there is none.
+  [[nodiscard]] child* decisive() const noexcept { return decisive_; }
+
+  // Waits until all have ended; starts nothing.
+  // Cancel: the children are cancelled and waited for, then it throws operation_canceled.
+  struct wait_operation : operation {
+    explicit wait_operation(children& c) noexcept : operation(kind), of(&c) {}
+    bool await_ready() const noexcept { return of->running_ == 0 && of->parent_ == nullptr; }
+    template <task_promise P>
+    bool await_suspend(std::coroutine_handle<P> h) noexcept {
+      if (of->running_ == 0) {
+        of->leave(*h.promise().root);
+        return false;
+      }
+      of->waiting_ = this;
+      h.promise().root->suspend(*this, h);
+      return true;
+    }
+    // True if the wait was cancelled.
+    bool await_resume() const noexcept { return cancelled; }
+
+    static bool proceed(operation& op) noexcept;
+    static bool cancel(operation& op, int error) noexcept;
+    static constexpr operation_kind kind{&proceed, &cancel};
+
+    children* of;
+    bool cancelled = false;
+  };
+  [[nodiscard]] wait_operation wait() noexcept { return wait_operation(*this); }
+
+ protected:
+  // All that have not ended, and in a scope those that have.
+  [[nodiscard]] child* first() const noexcept { return first_; }
+  void forget(child& c) noexcept;
+
+  // The next that ends with an error is the first again.
+  void forget_decisive() noexcept { decisive_ = nullptr; }
+
+  // Called at the turn of a child that has ended; may destroy it.
+  virtual void reap(child&) {}
+  ~children() = default;
+
+ private:
+  friend child;
+  void child_ended(child& c) noexcept;
+  // Nobody is left beside `parent`, which is on this thread and waits, or is running.
+  void leave(chain& parent) noexcept;
+
+  child* first_ = nullptr;
+  chain* parent_ = nullptr;  // the line that is not alone for these children's sake
+  std::size_t running_ = 0;
+  child* decisive_ = nullptr;
+  wait_operation* waiting_ = nullptr;
+  policy policy_;
+};
+
+// For those whose children live in the same frame.
+class local_children final : public children {
+ public:
+  using children::children;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,76 @@
+#pragma once
+// task: where chains wait for their turn: a core, or an executor of Asio.
+
+#include <atomic>
+
+#include "weir/base/asio.hpp"
+
+namespace weir {
+
+class chain;
+
+// A wake-up that may come from another thread. Made by the operation that waits, delivered once by whoever
+// wakes it, freed by the home of the chain: the waiting frame may be gone by then, and has set `line` to
+// null.
+struct remote_wake {
+  remote_wake* next = nullptr;
+  chain* root = nullptr;  // the home thread's alone
+  remote_wake** kept_in = nullptr;
+
+  // `kept_in`: where the waiting frame keeps it, to disown it; null from its arrival on.
+  [[nodiscard]] static remote_wake* make(chain& root, remote_wake** kept_in = nullptr);
+  static void free(remote_wake* w) noexcept;
+
+  // Frees one that has been delivered, on its home thread, and tells whom it wakes: null if it was disowned.
+  [[nodiscard]] static chain* arrived(remote_wake* w) noexcept;
+};
+
+// Thread: the home's, unless said otherwise. Lifetime: outlives its chains.
+class run_queue {
+ public:
+  // The queue of the thread that is running: a core's, or of the Asio code that spawned the running task;
+  // null elsewhere. here() throws std::system_error with errc::not_on_a_core instead.
+  [[nodiscard]] static run_queue* current() noexcept;
+  [[nodiscard]] static run_queue& here();
+
+  // Puts a chain at the end, once.
+  virtual void schedule(chain& root) noexcept = 0;
+  virtual void unschedule(chain& root) noexcept = 0;
+
+  // Any thread. Resumes the chain of `w` on the home thread. One wake-up of the thread serves a whole batch.
+  virtual void deliver(remote_wake* w) noexcept = 0;
+
+  // Any thread.
+  [[nodiscard]] virtual asio::any_io_executor executor() const = 0;
+
+  // The chain that is running; null while the home itself is. Any thread, but only the home's own, and a
+  // signal handler on it, may look at the chain.
+  [[nodiscard]] chain* running() const noexcept { return running_.load(std::memory_order_relaxed); }
+
+  // Says so; returns the one before.
+  chain* now_runs(chain* root) noexcept {
+    chain* const before = running();
+    running_.store(root, std::memory_order_relaxed);
+    return before;
+  }
+
+  // Makes `q` current on this thread while it lives.
+  class entered {
+   public:
+    explicit entered(run_queue& q) noexcept;
+    entered(const entered&) = delete;
+    entered& operator=(const entered&) = delete;
+    ~entered();
+
+   private:
+    run_queue* before_;
+  };
+
+ protected:
+  ~run_queue() = default;
+
+ private:
+  std::atomic<chain*> running_{nullptr};
+};
+
+}  // namespace weir

@@ -1,0 +1,86 @@
+#pragma once
+// task: operations of one core that wait in line for something that another coroutine gives.
+
+#include <cerrno>
+#include <coroutine>
+#include <system_error>
+
+#include "weir/task/task.hpp"
+
+namespace weir::detail {
+
+class wait_list;
+
+// Base of the awaiters of event, semaphore and channel.
+struct list_operation : operation {
+  list_operation(const operation_kind& k, wait_list& l) noexcept : operation(k), list(&l) {}
+  template <task_promise P>
+  void await_suspend(std::coroutine_handle<P> h) noexcept;
+  void throw_if_cancelled(const char* what) const {
+    if (cancelled) throw std::system_error(std::make_error_code(std::errc::operation_canceled), what);
+  }
+
+  static bool proceed(operation& op) noexcept { return static_cast<list_operation&>(op).granted; }
+  static bool cancel(operation& op, int error) noexcept;
+
+  wait_list* list;
+  list_operation* next = nullptr;
+  list_operation** link = nullptr;  // null while it is not in line
+  bool granted = false;
+  bool cancelled = false;
+};
+
+// First in, first out. Thread: one.
+class wait_list {
+ public:
+  wait_list() = default;
+  wait_list(const wait_list&) = delete;
+  wait_list& operator=(const wait_list&) = delete;
+
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+
+  void push(list_operation& op) noexcept {
+    op.link = last_;
+    *last_ = &op;
+    last_ = &op.next;
+  }
+  void remove(list_operation& op) noexcept {
+    *op.link = op.next;
+    if (op.next != nullptr)
+      op.next->link = op.link;
+    else
+      last_ = op.link;
+    op.next = nullptr;
+    op.link = nullptr;
+  }
+
+  // Takes the first out of line and resumes it from its run queue; null if nobody waits.
+  list_operation* grant_one() noexcept {
+    list_operation* const op = first_;
+    if (op == nullptr) return nullptr;
+    remove(*op);
+    op->granted = true;
+    op->root->schedule();
+    return op;
+  }
+
+ private:
+  list_operation* first_ = nullptr;
+  list_operation** last_ = &first_;
+};
+
+template <task_promise P>
+void list_operation::await_suspend(std::coroutine_handle<P> h) noexcept {
+  list->push(*this);
+  h.promise().root->suspend(*this, h);
+}
+
+inline bool list_operation::cancel(operation& op, int error) noexcept {
+  auto& self = static_cast<list_operation&>(op);
+  if (self.granted && error != 0) return false;  // it has what it waited for, and is about to go on
+  if (self.link != nullptr) self.list->remove(self);
+  self.cancelled = true;
+  return true;
+}
+
+}  // namespace weir::detail

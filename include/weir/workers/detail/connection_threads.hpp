@@ -1,0 +1,70 @@
+#pragma once
+// workers: a thread for each connection.
+
+#include <csignal>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "weir/connection/detail/connection_starter.hpp"
+#include "weir/core/core_pool.hpp"
+#include "weir/core/detail/core_thread.hpp"
+
+namespace weir {
+
+// Each connection is read, written and handled by a thread that has nothing else to do and waits in the
+// system call. The thread's core gets an event loop only when its handler waits for something else, or has
+// children. A few threads stay for the next connections.
+// Thread: the acceptor's, unless said otherwise.
+class connection_threads {
+ public:
+  // Sent to a thread to end a call that blocks it; while this object lives it has a handler that does
+  // nothing.
+  static constexpr int wake_up = SIGURG;
+
+  connection_threads(const settings& s, std::vector<int> cpus, const connection_handler& handler,
+                     permit_pool& all, address_limit<peer_address>* per_address, offload_pool& offload);
+  connection_threads(const connection_threads&) = delete;
+  connection_threads& operator=(const connection_threads&) = delete;
+  ~connection_threads();
+
+  // Errors: none; without a thread the connection is closed and that is logged.
+  void deliver(accepted_socket s) noexcept;
+
+  // Tells every handler that the server stops; cancels what they wait for. Again if one has not heard it.
+  void tell() noexcept;
+  void cancel() noexcept;
+
+  // Ends the threads, with what is left.
+  void stop() noexcept;
+
+  // Any thread.
+  [[nodiscard]] std::uint64_t refused() const noexcept;
+  [[nodiscard]] std::size_t threads() const noexcept;
+
+ private:
+  struct slot {
+    slot(unsigned index, connection_threads& of);
+    std::optional<connection_starter> at;  // outlives the core, whose connections refer to it
+    core_thread thread;
+  };
+
+  slot& free_slot();
+  void left(slot& s);
+  void each(void (*f)(connection_starter&)) noexcept;
+
+  settings settings_;
+  std::vector<int> cpus_;
+  const connection_handler& handler_;
+  permit_pool& all_;
+  address_limit<peer_address>* per_address_;
+  offload_pool& offload_;
+  struct sigaction before_{};
+  mutable std::mutex mutex_;
+  std::deque<slot> slots_;
+  std::vector<slot*> idle_;
+  std::vector<slot*> resting_;  // without a thread
+};
+
+}  // namespace weir

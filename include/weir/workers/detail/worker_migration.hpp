@@ -1,0 +1,106 @@
+#pragma once
+// workers: a handler that runs on other threads than its connection's core.
+
+#include <atomic>
+#include <cstddef>
+
+#include "weir/connection/detail/connection_state.hpp"
+#include "weir/connection/detail/migration.hpp"
+
+namespace weir {
+
+class worker_migration;
+
+// A thread on which handlers run: a core, and the connections whose handlers are there now.
+// Thread: the core's, unless said otherwise. Lifetime: outlives the connections that visit it.
+class worker : private io::timer {
+ public:
+  explicit worker(core& c);
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+  ~worker();
+
+  // Goes on with the handler of `c`, until it waits.
+  void take_in(connection_state& c);
+
+  // Tells those whose handlers are here what their own cores could not.
+  void take_pending_events() noexcept;
+
+  [[nodiscard]] core& home() const noexcept { return core_; }
+
+  // Any thread. Handlers that are here: they run, or wait for something else than their connection's core.
+  [[nodiscard]] std::size_t residents() const noexcept { return count_.load(std::memory_order_relaxed); }
+
+ private:
+  friend worker_migration;
+  void look_later();
+
+  core& core_;
+  connection_table& connected_;  // the connections that handlers have made here: what holds one stays
+  worker_migration* first_ = nullptr;
+  std::atomic<std::size_t> count_{0};
+  bool will_look_ = false;
+};
+
+// Problem: a connection whose handler may run on any of several threads must be in one of them at a time.
+// While it waits for its socket the connection's core holds it, and one event is armed; the event gives it to
+// a worker, which holds it until the handler waits for the socket again. News in between (a stop, a cut) is
+// left for the holder to find. A handler that has children, or whose worker has connections of its own
+// making, waits on its worker.
+class worker_migration final : public migration {
+ public:
+  worker_migration(connection_state& c, worker_queue& at) noexcept;
+  worker_migration(const worker_migration&) = delete;
+  worker_migration& operator=(const worker_migration&) = delete;
+
+  static void* operator new(std::size_t size) { return block_pool::allocate(size); }
+  static void operator delete(void* p, std::size_t size) noexcept { block_pool::deallocate(p, size); }
+
+  // Thread: who holds the connection.
+  void park(operation& op, bool for_reading) noexcept override;
+  void hand_over() noexcept override;
+  // A handler has ended: the connection goes to its core, from where it is.
+  void leave() noexcept override;
+  void end() noexcept override;
+
+  // Thread: the core's. It holds the connection: the handler's operation, or the handler, goes on.
+  void go_on() noexcept override;
+
+  // Thread: the core's. There is news for the handler.
+  void notify() noexcept override;
+
+  // Thread: the core's. Takes hold of the connection if it is here.
+  [[nodiscard]] bool hold_if_here() noexcept override;
+  void hold_no_more() noexcept override { holder_.store(holder::core, std::memory_order_release); }
+
+ private:
+  friend worker;
+  enum class holder : std::uint8_t { core, worker, worker_notified };
+
+  struct handoff_operation : operation {
+    explicit handoff_operation(worker_migration& v) noexcept;
+    static bool proceed(operation& op) noexcept;
+    static bool cancel(operation&, int) noexcept { return true; }
+    static constexpr operation_kind kind_of_handoff{&proceed, &cancel};
+    worker_migration* of;
+  };
+
+  [[nodiscard]] bool claim() noexcept;
+  void do_io() noexcept;
+  void wait_at_worker(operation& op, bool for_reading) noexcept;
+  void wait_at_core(operation& op, bool for_reading) noexcept;
+  void settle_at(worker& w) noexcept;
+  void depart() noexcept;
+  [[nodiscard]] core& home() const noexcept;
+
+  connection_state& of_;
+  worker_queue& work_;
+  io::descriptor registration_;  // what the core's epoll set knows of the socket
+  handoff_operation handoff_;
+  std::atomic<holder> holder_{holder::worker};  // as long as it is not armed, nobody else looks
+  std::atomic<worker*> at_{nullptr};
+  worker_migration* next_ = nullptr;  // the worker's list
+  worker_migration** link_ = nullptr;
+};
+
+}  // namespace weir

@@ -1,0 +1,45 @@
+#include "weir/admission/detail/permit_pool.hpp"
+
+namespace weir {
+
+// In both: either the caller sees the state that it waits for, or the one who leaves sees that it is waited
+// for.
+
+void permit_pool::when_available(std::function<void()> f) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(f));
+    waited_for_ = true;
+  }
+  tell();
+}
+
+void permit_pool::when_unused(std::function<void()> f) {
+  {
+    const std::lock_guard lock(mutex_);
+    empty_ = std::move(f);
+    waited_for_ = true;
+  }
+  tell();
+}
+
+void permit_pool::forget_waiting() noexcept {
+  const std::lock_guard lock(mutex_);
+  waiting_.clear();
+  empty_ = nullptr;
+  waited_for_ = false;
+}
+
+void permit_pool::tell() noexcept {
+  std::vector<std::function<void()>> ready;
+  {
+    const std::lock_guard lock(mutex_);
+    const std::uint32_t inside = in_use_.load();
+    if (inside < limit_) ready.swap(waiting_);
+    if (inside == 0 && empty_) ready.push_back(std::exchange(empty_, nullptr));
+    waited_for_ = !waiting_.empty() || empty_;
+  }
+  for (auto& f : ready) f();
+}
+
+}  // namespace weir

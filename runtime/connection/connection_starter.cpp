@@ -1,0 +1,106 @@
+#include "weir/connection/detail/connection_starter.hpp"
+
+#include <exception>
+#include <utility>
+
+#include "weir/base/log.hpp"
+#include "weir/core/sleep.hpp"
+
+namespace weir {
+
+void connection_starter::when_left(std::function<void()> f) {
+  left_ = std::move(f);
+  table_.when_freed([this](const peer_address& a) {
+    if (per_address_ != nullptr) per_address_->release(a);
+    left_();
+  });
+}
+
+bool connection_starter::deliver(accepted_socket s) {
+  if (per_address_ != nullptr && s.peer.is_ip() && !per_address_->try_acquire(s.peer)) {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    return false;  // and with it go the socket and its permit
+  }
+  enter(std::move(s));
+  return true;
+}
+
+void connection_starter::enter(accepted_socket s) {
+  s.permit = here_.acquire_from(std::move(s.permit));
+  if (core::current() == &home_) return start(std::move(s));
+  bool first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    first = mailbox_.empty();
+    mailbox_.push_back(std::move(s));
+  }
+  if (first) home_.post([this] { empty_mailbox(); });
+}
+
+void connection_starter::give_parked_to(std::function<parking::given(int fd)> f, bool at_once) {
+  table_.when_parked({std::move(f), at_once, [this](connection_state& c) { wake(c); }});
+}
+
+void connection_starter::wake(connection_state& parked) noexcept {
+  try {
+    connection_starter& next = place_ ? place_(parked.peer()) : *this;
+    if (&next == this) {
+      task<> handler = handler_(connection(parked));
+      return parked.serve(std::move(handler), parked.take_permit());
+    }
+    accepted_socket s{unique_fd(parked.release_socket()), parked.peer(),
+                      here_.return_to_outer(parked.take_permit())};
+    parked.drop();
+    next.enter(std::move(s));
+  } catch (const std::exception& e) {
+    static log::limiter limit;
+    if (limit.pass()) log::error("connection from {} dropped: {}", parked.peer().to_string(), e.what());
+  }
+}
+
+void connection_starter::empty_mailbox() noexcept {
+  std::vector<accepted_socket> arrived;
+  {
+    const std::lock_guard lock(mutex_);
+    arrived.swap(mailbox_);
+  }
+  for (auto& s : arrived) start(std::move(s));
+}
+
+void connection_starter::start(accepted_socket s) noexcept {
+  try {
+    connection_state& state = table_.open(s.fd.release(), s.peer);
+    connection client(state);
+    if (worker_queue_ != nullptr) state.run_handler_on(*worker_queue_);
+    if (slice_.count() > 0) state.block(slice_);
+    if (idle_timeout_.count() > 0) client.set_idle_timeout(idle_timeout_);
+    task<> handler = handler_(std::move(client));
+    state.serve(std::move(handler), std::move(s.permit));
+    if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
+  } catch (const std::exception& e) {
+    if (per_address_ != nullptr && s.permit) per_address_->release(s.peer);  // nobody else will
+    if (left_ && s.permit) left_();
+    static log::limiter limit;
+    if (limit.pass()) log::error("connection from {} dropped: {}", s.peer.to_string(), e.what());
+  }
+}
+
+void connection_starter::stop(std::chrono::milliseconds grace) {
+  stopping_ = true;
+  grace_ = grace;
+  home_.local<stop_signal>().set();
+  home_.driver().refresh_now();
+  for (connection_state* c : table_.all()) c->stop(static_cast<std::uint32_t>(grace.count()));
+  if (grace.count() != 0) home_.spawn(limit_grace());
+}
+
+task<> connection_starter::limit_grace() {
+  co_await sleep_for(grace_);
+  grace_ = {};
+  for (connection_state* c : table_.all())
+    if (c->awaits_first_bytes) c->end_grace();
+}
+
+void connection_starter::cancel() noexcept { table_.cut(); }
+
+}  // namespace weir

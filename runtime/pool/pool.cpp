@@ -1,0 +1,305 @@
+#include "pool.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <exception>
+#include <utility>
+
+#include "weir/base/error.hpp"
+#include "weir/base/log.hpp"
+#include "weir/config/config_error.hpp"
+#include "weir/config/detail/names.hpp"
+#include "weir/config/detail/tunable.hpp"
+#include "weir/core/detail/cpu_set.hpp"
+#include "weir/pool/detail/status.hpp"
+#include "weir/process/detail/privileges.hpp"
+#include "weir/process/detail/scoreboard.hpp"
+#include "weir/server/detail/log_file.hpp"
+#include "weir/server/detail/process_pool.hpp"
+#include "weir/server/server.hpp"
+#include "worker_process.hpp"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Of an open socket, or of the master: a reload leaves them as they are.
+constexpr auto fixed_keys =
+    std::to_array<std::string_view>({"model", "processes.accept", "processes.pid_file", "socket.backlog",
+                                     "socket.nodelay", "socket.unix_mode"});
+
+void keep_fixed_keys(const settings& present, settings& fresh) {
+  for (const auto key : fixed_keys) {
+    const tunable& what = *find_tunable(key);
+    if (what.print(present) != what.print(fresh))
+      log::warning("{} = {} needs a restart; it stays {}", key, what.print(fresh), what.print(present));
+  }
+  fresh.model = present.model;
+  fresh.processes.accept = present.processes.accept;
+  fresh.processes.pid_file = present.processes.pid_file;
+  fresh.socket = present.socket;
+}
+
+// A non-blocking accept4 would have all workers woken for each connection.
+void make_blocking(const bound_socket& s) {
+  const int flags = ::fcntl(s.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(s.get(), F_SETFL, flags & ~O_NONBLOCK) != 0)
+    throw_system_error(errno, "listen on " + s.local().to_string());
+}
+
+}  // namespace
+
+pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form,
+           process::invocation itself)
+    : plan_(std::move(plan)),
+      read_again_(std::move(read_again)),
+      form_(std::move(form)),
+      slots_(plan_.settings.processes.count),
+      itself_(std::move(itself)),
+      from_(process::heritage::take()) {
+  const std::string_view accept = name_of(plan_.settings.processes.accept);
+  if (from_ && from_->accept != accept)
+    throw_system_error(EINVAL, fmt::format("processes.accept = \"{}\": the sockets of the pool that runs are "
+                                           "set up for \"{}\", so an upgrade cannot change it",
+                                           accept, from_->accept));
+  open_sockets(plan_.settings, slots_);
+  if (from_)  // an address that is served no longer
+    for (const auto& each : from_->sockets) unique_fd(each.fd).reset();
+  pid_file_.emplace(plan_.settings.processes.pid_file);
+  if (plan_.settings.processes.accept != accept_kind::mutex) return;
+  accept_lock_ = unique_fd(::memfd_create("weir accept lock", MFD_CLOEXEC));
+  if (!accept_lock_) throw_system_error(errno, "memfd_create");
+}
+
+int pool::run() {
+  process::pool_program program;
+  program.work = [this](process::worker_slot slot) { return work(slot); };
+  program.reload = [this] { return reload(); };
+  program.reloaded = [this](bool taken) { reloaded(taken); };
+  program.resized = [this](unsigned workers) {
+    open_sockets(plan_.settings, workers);
+    steer(workers);
+  };
+  program.watched = [this](const std::vector<bool>& occupied) { return watched(occupied); };
+  program.reopen_log = [this] { open_log(plan_.settings); };
+  program.itself = itself_;
+  program.sockets = [this] { return named_sockets(); };
+  program.handing_over = [this] {
+    unlink_files(false);
+    pid_file_->step_aside();
+  };
+  program.alone = [this] {
+    unlink_files(true);
+    pid_file_->step_back();
+  };
+  program.from = std::move(from_);
+  program.ending = [this] { sockets_.clear(); };
+  process::supervisor master(plan_.settings, std::move(program));
+  tell_where();
+  return master.run() ? 0 : 1;
+}
+
+std::vector<endpoint> pool::addresses() const {
+  std::vector<endpoint> out;
+  for (const std::size_t i : sockets_of(plan_.settings)) out.push_back(sockets_[i].group.front().local());
+  return out;
+}
+
+void pool::tell_where() const {
+  std::string where;
+  for (const endpoint& at : addresses()) where += (where.empty() ? "" : ", ") + at.to_string();
+  const auto& p = plan_.settings.processes;
+  log::info("listening on {}; {}, {} workers of {} loop{}, {}{}", where, name_of(plan_.settings.model),
+            p.count, p.loops, p.loops == 1 ? "" : "s", name_of(p.accept),
+            plan_.settings.cores.pin ? ", on CPU " + cpu_set(plan_.cpus).to_string() : "");
+}
+
+// The sockets of each address of `s`, in order; those that are not open are left out.
+std::vector<std::size_t> pool::sockets_of(const settings& s) const {
+  std::vector<std::size_t> out;
+  for (const auto& address : s.listen)
+    for (std::size_t i = 0; i < sockets_.size(); ++i)
+      if (sockets_[i].address == address && std::find(out.begin(), out.end(), i) == out.end()) {
+        out.push_back(i);
+        break;
+      }
+  return out;
+}
+
+void pool::open_sockets(const settings& s, unsigned slots) {
+  const bool grouped = s.processes.accept == accept_kind::reuseport;
+  for (const auto& address : s.listen) {
+    const auto asked = std::count(s.listen.begin(), s.listen.end(), address);
+    const auto open = std::count_if(sockets_.begin(), sockets_.end(),
+                                    [&](const named_socket& n) { return n.address == address; });
+    if (open >= asked) continue;
+    named_socket made{address, inherited(address, s)};
+    const auto at = endpoint::parse(address);
+    if (!made.group.empty())
+      ;
+    else if (grouped)
+      made.group = bind_group(at, std::max(slots, 1U), s.socket);
+    else
+      made.group.push_back(bound_socket::bind(at, s.socket));
+    if (s.processes.accept == accept_kind::shared) make_blocking(made.group.front());
+    sockets_.push_back(std::move(made));
+  }
+  for (auto& each : sockets_)
+    while (grouped && each.group.size() < slots)
+      each.group.push_back(std::move(bind_group(each.group.front().local(), 1, s.socket).front()));
+}
+
+// Those that the pool before this one had open under that address; each is taken once.
+std::vector<bound_socket> pool::inherited(const std::string& address, const settings& s) {
+  std::vector<bound_socket> out;
+  if (!from_) return out;
+  auto& given = from_->sockets;
+  for (auto each = given.begin(); each != given.end();) {
+    const bool is_it =
+        each->address == address && (out.empty() || s.processes.accept == accept_kind::reuseport);
+    if (is_it) out.push_back(bound_socket::take_over(each->fd, s.socket));
+    each = is_it ? given.erase(each) : std::next(each);
+  }
+  return out;
+}
+
+std::vector<process::named_descriptor> pool::named_sockets() const {
+  std::vector<process::named_descriptor> out;
+  for (const auto& each : sockets_)
+    for (const auto& socket : each.group) out.push_back({socket.get(), each.address});
+  return out;
+}
+
+// With two masters the files of unix sockets are the last one's to remove.
+void pool::unlink_files(bool yes) {
+  for (auto& each : sockets_)
+    for (auto& socket : each.group) socket.unlink_on_close(yes);
+}
+
+// New connections go to sockets with a slot only; the others are emptied by the master, and then closed.
+void pool::steer(unsigned slots) {
+  slots_ = slots;
+  if (plan_.settings.processes.accept != accept_kind::reuseport) return;
+  for (auto& each : sockets_) {
+    steer_to_first(each.group.front(), slots < each.group.size() ? slots : 0);
+    each.steered = std::chrono::steady_clock::now();
+  }
+}
+
+// The listeners from which the master takes connections itself.
+std::vector<int> pool::watched(const std::vector<bool>& occupied) {
+  std::vector<int> out;
+  const auto mode = plan_.settings.processes.accept;
+  if (mode == accept_kind::notify || mode == accept_kind::dispatch)
+    for (const std::size_t i : sockets_of(plan_.settings)) out.push_back(sockets_[i].group.front().get());
+  if (mode != accept_kind::reuseport || slots_ == 0) return out;
+  const auto long_ago = std::chrono::steady_clock::now() - 1s;
+  for (auto& each : sockets_) {
+    // A handshake that began before the steering has ended by then.
+    if (each.steered < long_ago)
+      while (each.group.size() > slots_) each.group.pop_back();
+    for (std::size_t i = 0; i < each.group.size(); ++i)
+      if (i >= occupied.size() || !occupied[i]) out.push_back(each.group[i].get());
+  }
+  return out;
+}
+
+// Closes those that `s` does not name.
+void pool::keep_sockets(const settings& s) {
+  std::vector<named_socket> kept;
+  for (const std::size_t i : sockets_of(s)) kept.push_back(std::move(sockets_[i]));
+  sockets_ = std::move(kept);
+}
+
+std::optional<settings> pool::reload() {
+  try {
+    pool_plan fresh = read_again_();
+    keep_fixed_keys(plan_.settings, fresh.settings);
+    open_sockets(fresh.settings, fresh.settings.processes.count);
+    coming_ = std::move(fresh);
+    return coming_->settings;
+  } catch (const config_error& e) {
+    for (const std::string& message : e.messages()) log::error("{}", message);
+  } catch (const std::exception& e) {
+    log::error("{}", e.what());
+  }
+  log::error("the configuration is not taken; the present one serves on");
+  keep_sockets(plan_.settings);
+  return std::nullopt;
+}
+
+void pool::reloaded(bool taken) {
+  if (taken) plan_ = std::move(*coming_);
+  coming_.reset();
+  keep_sockets(plan_.settings);
+  if (!taken) return;
+  steer(plan_.settings.processes.count);
+  log::set_level(plan_.settings.log.level);
+  open_log(plan_.settings);
+  tell_where();
+}
+
+int pool::work(process::worker_slot slot) {
+  const pool_plan mine = coming_ ? std::move(*coming_) : std::move(plan_);
+  const settings& s = mine.settings;
+  log::set_level(s.log.level);
+  process::drop_privileges(s.privileges);
+
+  inheritance from_master;
+  from_master.cpus = cpus_of_worker(mine, slot.index);
+  from_master.accept = s.processes.accept;
+  from_master.lock = accept_lock_.get();
+  if (s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch)
+    from_master.connections = &slot.score.connections;  // what the master chooses by
+  else
+    from_master.connections = &slot.score.load;  // what the other workers stand back by
+  from_master.least_load_beside = [&] { return slot.board.least_load_beside(slot.score); };
+  from_master.serving = [&] {
+    slot.to_master.send({process::message::kind::serving, slot.index});
+    log::debug("worker {} of generation {} serves", slot.index, slot.generation);
+  };
+  from_master.give_parked = [&](int fd) {
+    // What has not been read there counts already.
+    if (slot.board.pool().parked.fetch_add(1) >= slot.board.pool().parked_most) return parking::given::never;
+    using sent = process::descriptor_channel::sent;
+    const sent how = slot.to_master.send({process::message::kind::parked, 0}, fd);
+    return how == sent::yes    ? parking::given::yes
+           : how == sent::full ? parking::given::not_now
+                               : parking::given::never;
+  };
+  keep_sockets(s);
+  for (auto& each : sockets_)
+    from_master.listeners.push_back(
+        std::move(each.group[std::min<std::size_t>(slot.index, each.group.size() - 1)]));
+  sockets_.clear();
+  server serving(s, std::move(form_), std::move(from_master));
+  return run_worker(s, slot, serving);
+}
+
+int run_process_pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form, int argc,
+                     char** argv) {
+  return pool(std::move(plan), std::move(read_again), std::move(form),
+              process::invocation::of_this_process(argc, argv))
+      .run();
+}
+
+std::string process_pool_status(const settings& s) {
+  if (s.processes.pid_file.empty())
+    throw config_error({"--status: the pool is found by processes.pid_file, which is not set"});
+  process::scoreboard board(process::pid_file::read(s.processes.pid_file));
+  return describe_pool(board);
+}
+
+void refuse_upgrade_to(const settings& s) {
+  if (process::heritage::take())
+    throw_system_error(EINVAL, fmt::format("model = \"{}\": a process pool is taken over by a process pool",
+                                           name_of(s.model)));
+}
+
+}  // namespace weir

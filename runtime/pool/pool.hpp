@@ -1,0 +1,67 @@
+#pragma once
+// pool: model process-pool: a master that opens the sockets, and servers in forked workers.
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "weir/base/unique_fd.hpp"
+#include "weir/config/settings.hpp"
+#include "weir/listen/detail/bound_socket.hpp"
+#include "weir/process/detail/pid_file.hpp"
+#include "weir/process/detail/supervisor.hpp"
+#include "weir/process/detail/upgrade.hpp"
+#include "weir/server/detail/plan.hpp"
+#include "weir/server/service.hpp"
+
+namespace weir {
+
+// Thread: the only one of its process, and there is none beside it before run() either.
+class pool {
+ public:
+  // Opens the sockets, or takes those of the pool that runs. `read_again` reads the configuration anew, for a
+  // reload; `itself` is how this program is started anew, for an upgrade.
+  // Errors: as of server.
+  pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form, process::invocation itself);
+
+  // The exit code.
+  [[nodiscard]] int run();
+
+  [[nodiscard]] std::vector<endpoint> addresses() const;
+
+ private:
+  struct named_socket {
+    std::string address;  // as it was asked for
+    // One, or one for each slot: more for a while, when there were more slots.
+    std::vector<bound_socket> group;
+    std::chrono::steady_clock::time_point steered{};  // away from those without a slot
+  };
+
+  void open_sockets(const settings& s, unsigned slots);
+  [[nodiscard]] std::vector<bound_socket> inherited(const std::string& address, const settings& s);
+  [[nodiscard]] std::vector<process::named_descriptor> named_sockets() const;
+  void unlink_files(bool yes);
+  void keep_sockets(const settings& s);
+  void steer(unsigned slots);
+  [[nodiscard]] std::vector<std::size_t> sockets_of(const settings& s) const;
+  [[nodiscard]] std::vector<int> watched(const std::vector<bool>& occupied);
+  std::optional<settings> reload();
+  void reloaded(bool taken);
+  int work(process::worker_slot slot);
+  void tell_where() const;
+
+  pool_plan plan_;
+  std::optional<pool_plan> coming_;
+  std::function<pool_plan()> read_again_;
+  service_form form_;
+  std::vector<named_socket> sockets_;
+  unsigned slots_;
+  unique_fd accept_lock_;  // with accept_kind::mutex
+  process::invocation itself_;
+  std::optional<process::heritage> from_;
+  std::optional<process::pid_file> pid_file_;
+};
+
+}  // namespace weir

@@ -1,0 +1,104 @@
+#include "weir/workers/detail/connection_threads.hpp"
+
+#include "weir/base/log.hpp"
+
+namespace weir {
+namespace {
+
+constexpr std::size_t idle_threads = 8;
+constexpr std::chrono::milliseconds slice(
+    1000);  // it is woken by a signal, which may come a moment too early
+
+}  // namespace
+
+connection_threads::slot::slot(unsigned index, connection_threads& of)
+    : thread(index, of.cpus_, of.settings_, of.offload_, {.io_blocks = true}) {
+  at.emplace(thread.home(), of.settings_, of.handler_, of.all_, of.per_address_);
+  at->block(slice);
+  at->when_left([this, &of] { of.left(*this); });
+}
+
+connection_threads::connection_threads(const settings& s, std::vector<int> cpus,
+                                       const connection_handler& handler, permit_pool& all,
+                                       address_limit<peer_address>* per_address, offload_pool& offload)
+    : settings_(s),
+      cpus_(std::move(cpus)),
+      handler_(handler),
+      all_(all),
+      per_address_(per_address),
+      offload_(offload) {
+  struct sigaction nothing{};
+  nothing.sa_handler = [](int) {};  // and without SA_RESTART
+  ::sigaction(wake_up, &nothing, &before_);
+}
+
+connection_threads::~connection_threads() {
+  stop();
+  ::sigaction(wake_up, &before_, nullptr);
+}
+
+connection_threads::slot& connection_threads::free_slot() {
+  const std::lock_guard lock(mutex_);
+  if (!idle_.empty()) {
+    slot& s = *idle_.back();
+    idle_.pop_back();
+    return s;
+  }
+  if (resting_.empty()) resting_.push_back(&slots_.emplace_back(static_cast<unsigned>(slots_.size()), *this));
+  slot& s = *resting_.back();
+  s.thread.start("weir conn " + std::to_string(s.thread.home().index()));
+  resting_.pop_back();
+  return s;
+}
+
+void connection_threads::deliver(accepted_socket s) noexcept {
+  try {
+    slot& at = free_slot();
+    if (!at.at->deliver(std::move(s))) left(at);
+  } catch (const std::exception& e) {
+    static log::limiter limit;
+    if (limit.pass()) log::error("connection from {} dropped: {}", s.peer.to_string(), e.what());
+  }
+}
+
+void connection_threads::left(slot& s) {
+  const std::lock_guard lock(mutex_);
+  const bool enough = idle_.size() >= idle_threads;
+  (enough ? resting_ : idle_).push_back(&s);
+  if (enough) s.thread.rest();
+}
+
+void connection_threads::each(void (*f)(connection_starter&)) noexcept {
+  const std::lock_guard lock(mutex_);
+  for (slot& s : slots_) {
+    s.thread.home().post([&at = *s.at, f] { f(at); });
+    s.thread.home().interrupt(wake_up);
+  }
+}
+
+void connection_threads::tell() noexcept {
+  each([](connection_starter& r) { r.stop(); });
+}
+
+void connection_threads::cancel() noexcept {
+  each([](connection_starter& r) { r.cancel(); });
+}
+
+void connection_threads::stop() noexcept {
+  for (slot& s : slots_) s.thread.rest();
+  for (slot& s : slots_) s.thread.stop(wake_up);
+}
+
+std::uint64_t connection_threads::refused() const noexcept {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t sum = 0;
+  for (const slot& s : slots_) sum += s.at->refused();
+  return sum;
+}
+
+std::size_t connection_threads::threads() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return slots_.size() - resting_.size();
+}
+
+}  // namespace weir

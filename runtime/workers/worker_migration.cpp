@@ -1,0 +1,164 @@
+#include "weir/workers/detail/worker_migration.hpp"
+
+#include <utility>
+
+namespace weir {
+
+worker_migration::handoff_operation::handoff_operation(worker_migration& v) noexcept
+    : operation(kind_of_handoff), of(&v) {
+  root = &v.of_;
+}
+
+bool worker_migration::handoff_operation::proceed(operation& op) noexcept {
+  worker_migration& self = *static_cast<handoff_operation&>(op).of;
+  if (self.claim()) self.go_on();
+  return false;  // it stays at the door
+}
+
+worker_migration::worker_migration(connection_state& c, worker_queue& at) noexcept
+    : of_(c), work_(at), handoff_(*this) {
+  registration_.fd = c.fd;
+  registration_.driver = &home().driver();
+  registration_.reading = registration_.writing = &handoff_;
+}
+
+core& worker_migration::home() const noexcept { return of_.home_core(); }
+
+bool worker_migration::hold_if_here() noexcept {
+  holder here = holder::core;
+  return holder_.compare_exchange_strong(here, holder::worker);
+}
+
+bool worker_migration::claim() noexcept {
+  for (holder now = holder_.load();;) {
+    if (now == holder::worker_notified) return false;
+    const holder next = now == holder::core ? holder::worker : holder::worker_notified;
+    if (holder_.compare_exchange_weak(now, next)) return next == holder::worker;
+  }
+}
+
+void worker_migration::notify() noexcept {
+  if (claim()) return go_on();
+  if (worker* const w = at_.load()) w->home().post([w] { w->take_pending_events(); });
+}
+
+void worker_migration::go_on() noexcept {
+  if (!work_.core_does_io()) return hand_over();
+  if (of_.is_cancelled() || of_.is_stopping() || work_.has_room(of_)) do_io();
+}
+
+void worker_migration::do_io() noexcept {
+  of_.reading = of_.writing = nullptr;
+  of_.readable = of_.writable = true;  // which it was not on the worker, so that nothing was tried there
+  if (of_.is_cancelled() || of_.proceed_only()) hand_over();
+}
+
+void worker_migration::hand_over() noexcept {
+  holder_.store(holder::worker);
+  work_.push(of_);
+}
+
+void worker_migration::park(operation& op, bool for_reading) noexcept {
+  if (of_.is_home()) return wait_at_core(op, for_reading);
+  if (op.root == &of_ && of_.is_cancelled()) return of_.schedule();
+  const worker& here = *at_.load(std::memory_order_relaxed);
+  const bool tied = op.root != &of_ || !of_.has_no_children() || !here.connected_.all().empty();
+  tied ? wait_at_worker(op, for_reading) : wait_at_core(op, for_reading);
+}
+
+void worker_migration::wait_at_worker(operation& op, bool for_reading) noexcept {
+  worker& here = *at_.load(std::memory_order_relaxed);
+  (for_reading ? of_.reading : of_.writing) = &op;
+  of_.active_at = static_cast<std::uint32_t>(of_.driver->now());
+  const auto watched = for_reading ? io::descriptor::watch::reads : io::descriptor::watch::both;
+  if (of_.watched < watched) of_.driver->watch(of_, watched);
+  if (holder_.load() == holder::worker_notified)
+    here.home().post([&here] { here.take_pending_events(); });
+  else
+    here.look_later();
+}
+
+void worker_migration::wait_at_core(operation& op, bool for_reading) noexcept {
+  io::readiness_driver& core_driver = home().driver();
+  worker* const from = at_.load(std::memory_order_relaxed);
+  of_.active_at = static_cast<std::uint32_t>(of_.driver->now());
+  if (from != nullptr) depart();
+  (for_reading ? of_.reading : of_.writing) = &op;
+  if (from != nullptr && work_.core_does_io()) return core_driver.deliver(remote_wake::make(of_));
+  bool waits = core_driver.arm_once(registration_, for_reading);
+  if (from == nullptr) {
+    if (!waits) return of_.schedule();
+    return hold_no_more();
+  }
+  holder worker_holds = holder::worker;
+  if (waits && holder_.compare_exchange_strong(worker_holds, holder::core))
+    return;  // from here on it is theirs
+  holder_.store(holder::worker);
+  settle_at(*from);
+  of_.schedule();
+}
+
+void worker_migration::settle_at(worker& w) noexcept {
+  at_.store(&w);
+  next_ = w.first_;
+  link_ = &w.first_;
+  if (next_ != nullptr) next_->link_ = &next_;
+  w.first_ = this;
+  w.count_.fetch_add(1, std::memory_order_relaxed);
+  of_.driver = &w.home().driver();
+  of_.move_to(*of_.driver);
+  of_.reading = of_.writing = nullptr;
+  of_.readable = of_.writable = !work_.core_does_io();
+  if (of_.is_stopping()) of_.hung_up = true;
+}
+
+void worker_migration::depart() noexcept {
+  worker& w = *at_.exchange(nullptr);
+  *link_ = next_;
+  if (next_ != nullptr) next_->link_ = link_;
+  w.count_.fetch_sub(1, std::memory_order_relaxed);
+  of_.driver->forget(of_);
+  of_.driver = &home().driver();
+  of_.move_to(*of_.driver);
+}
+
+void worker_migration::leave() noexcept {
+  depart();
+  of_.driver->deliver(remote_wake::make(of_));
+}
+
+void worker_migration::end() noexcept {
+  home().driver().forget(registration_);
+  registration_.fd = -1;
+}
+
+worker::worker(core& c) : core_(c), connected_(c.local<connection_table>()) {
+  fire = [](io::timer& t) noexcept {
+    auto& self = static_cast<worker&>(t);
+    self.will_look_ = false;
+    self.take_pending_events();
+    if (self.first_ != nullptr) self.look_later();
+  };
+}
+
+worker::~worker() { core_.timers().disarm(*this); }
+
+void worker::take_in(connection_state& c) {
+  static_cast<worker_migration*>(c.away())->settle_at(*this);
+  core_.driver().run_now(c);
+}
+
+void worker::look_later() {
+  if (std::exchange(will_look_, true)) return;
+  core_.timers().arm(*this, std::chrono::seconds(1));
+}
+
+void worker::take_pending_events() noexcept {
+  for (worker_migration* v = first_; v != nullptr; v = v->next_) {
+    worker_migration::holder told = worker_migration::holder::worker_notified;
+    v->holder_.compare_exchange_strong(told, worker_migration::holder::worker);
+    v->of_.take_pending_events();
+  }
+}
+
+}  // namespace weir

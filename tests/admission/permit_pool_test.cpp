@@ -1,0 +1,179 @@
+#include "weir/admission/detail/permit_pool.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <future>
+#include <memory>
+#include <thread>
+#include <vector>
+
+using namespace weir;
+
+TEST_CASE("a permit_pool lets in as many as its limit and counts them") {
+  permit_pool g(2);
+  const auto first = g.try_acquire();
+  auto second = g.try_acquire();
+  CHECK(first);
+  CHECK(second);
+  CHECK(g.in_use() == 2);
+  CHECK_FALSE(g.try_acquire());
+  CHECK(g.in_use() == 2);
+  second = permit_pool::permit();  // swapped out, and gone with the temporary
+  CHECK(g.in_use() == 1);
+  CHECK(g.try_acquire());
+}
+
+TEST_CASE("a moved permit counts once, and a released one until it is adopted again") {
+  permit_pool g(1);
+  {
+    auto first = g.try_acquire();
+    auto second = std::move(first);
+    CHECK_FALSE(first);
+    CHECK(second);
+    CHECK(g.in_use() == 1);
+    CHECK(second.release() == &g);
+    CHECK_FALSE(second);
+  }
+  CHECK(g.in_use() == 1);
+  {
+    const auto back = permit_pool::adopt(&g);
+  }
+  CHECK(g.in_use() == 0);
+}
+
+TEST_CASE(
+    "who goes on into the inner permit_pool is inside both, whatever the inner limit, and leaves both") {
+  permit_pool outer(3);
+  permit_pool inner(0, &outer);
+  {
+    const auto permit = inner.acquire_from(outer.try_acquire());
+    CHECK(inner.in_use() == 1);
+    CHECK(outer.in_use() == 1);
+  }
+  CHECK(inner.in_use() == 0);
+  CHECK(outer.in_use() == 0);
+}
+
+TEST_CASE("who waits for room is called once, when somebody leaves") {
+  permit_pool g(1);
+  auto permit = g.try_acquire();
+  int calls = 0;
+  g.when_available([&] { ++calls; });
+  CHECK(calls == 0);
+  permit = {};
+  CHECK(calls == 1);
+  permit = g.try_acquire();
+  permit = {};
+  CHECK(calls == 1);
+}
+
+TEST_CASE("who waits for room that is there is called at once") {
+  permit_pool g(1);
+  int calls = 0;
+  g.when_available([&] { ++calls; });
+  CHECK(calls == 1);
+}
+
+TEST_CASE("everybody who waits for room is called: the first may not want it any more") {
+  permit_pool g(1);
+  auto permit = g.try_acquire();
+  int calls = 0;
+  g.when_available([&] { ++calls; });
+  g.when_available([&] { ++calls; });
+  permit = {};
+  CHECK(calls == 2);
+}
+
+TEST_CASE("who waits for emptiness is called when the last has left") {
+  permit_pool g(2);
+  int calls = 0;
+  {
+    auto first = g.try_acquire();
+    const auto second = g.try_acquire();
+    g.when_unused([&] { ++calls; });
+    first = {};
+    CHECK(calls == 0);
+  }
+  CHECK(calls == 1);
+  g.when_unused([&] { ++calls; });
+  CHECK(calls == 2);
+}
+
+TEST_CASE("the inner permit_pool's leaving wakes who waits at the outer one") {
+  permit_pool outer(1);
+  permit_pool inner(UINT32_MAX, &outer);
+  int calls = 0;
+  {
+    const auto permit = inner.acquire_from(outer.try_acquire());
+    outer.when_available([&] { ++calls; });
+    outer.when_unused([&] { ++calls; });
+    CHECK(calls == 0);
+  }
+  CHECK(calls == 2);
+}
+
+TEST_CASE("who is forgotten is not called") {
+  permit_pool g(1);
+  int calls = 0;
+  {
+    const auto permit = g.try_acquire();
+    g.when_available([&] { ++calls; });
+    g.when_unused([&] { ++calls; });
+    g.forget_waiting();
+  }
+  CHECK(calls == 0);
+}
+
+TEST_CASE("a callback may enter the permit_pool that called it") {
+  permit_pool g(1);
+  auto permit = g.try_acquire();
+  permit_pool::permit taken;
+  g.when_available([&] { taken = g.try_acquire(); });
+  permit = {};
+  CHECK(taken);
+  CHECK(g.in_use() == 1);
+}
+
+TEST_CASE("threads that crowd a permit_pool never exceed its limit, and nobody waits for ever") {
+  constexpr int threads = 4;
+  constexpr int entries = 2000;
+  permit_pool g(2);
+  std::atomic<int> present{0};
+  std::atomic<int> most{0};
+  {
+    std::vector<std::jthread> crowd;
+    for (int i = 0; i < threads; ++i) {
+      crowd.emplace_back([&] {
+        for (int done = 0; done < entries;) {
+          if (const auto permit = g.try_acquire()) {
+            const int now = ++present;
+            for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+            }
+            --present;
+            ++done;
+            continue;
+          }
+          const auto room = std::make_shared<std::promise<void>>();
+          auto there = room->get_future();
+          g.when_available([room] { room->set_value(); });
+          there.wait();
+        }
+      });
+    }
+  }
+  CHECK(most <= 2);
+  CHECK(g.in_use() == 0);
+}
+
+TEST_CASE("a permit_pool counts where others can read it") {
+  std::atomic<std::uint32_t> count{0};
+  permit_pool g(2, nullptr, &count);
+  {
+    const auto one = g.try_acquire();
+    const auto two = g.try_acquire();
+    CHECK(count == 2);
+    CHECK_FALSE(g.try_acquire());
+  }
+  CHECK(count == 0);
+}

@@ -1,0 +1,43 @@
+#include "weir/pool/detail/status.hpp"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include <system_error>
+
+using namespace weir;
+using namespace weir::process;
+using Catch::Matchers::Contains;
+
+TEST_CASE("the state of a pool is a line for itself and one for each worker that there is") {
+  scoreboard board;
+  board.pool().master = 77;
+  board.pool().generation = 3;
+  board.pool().reloads = 2;
+  board.pool().restarts = 5;
+  board.pool().parked = 9;
+  worker_score& row = *board.take();
+  row.now = worker_score::state::serving;
+  row.index = 1;
+  row.pid = 4242;
+  row.generation = 3;
+  row.connections = 11;
+  row.accepted = 222;
+  row.requests = 3333;
+  const auto text = describe_pool(board);
+  CHECK_THAT(text, Contains("master 77: up ") && Contains("generation 3, reloads 2, restarts 5, parked 9"));
+  for (const char* part : {"4242", "serving", " 11 ", " 222 ", " 3333 "}) CHECK_THAT(text, Contains(part));
+  CHECK(std::count(text.begin(), text.end(), '\n') == 3);
+}
+
+TEST_CASE("a pool is seen from outside by its master's number, and only a pool is") {
+  scoreboard board;
+  board.pool().restarts = 5;
+  scoreboard seen(::getpid());
+  CHECK(seen.pool().restarts == 5);
+  board.pool().restarts = 6;
+  CHECK(seen.pool().restarts == 6);
+  CHECK_THROWS_WITH(scoreboard(::getppid()), Contains("is not the master of a pool"));
+  CHECK_THROWS_AS(scoreboard(0x7fffffff), std::system_error);
+}
