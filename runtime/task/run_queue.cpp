@@ -1,5 +1,7 @@
 #include "weir/task/detail/run_queue.hpp"
 
+#include <cstdio>
+#include <cstdlib>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -11,6 +13,7 @@ namespace weir {
 namespace {
 
 constinit thread_local run_queue* queue_here = nullptr;
+constinit thread_local char this_thread = 0;  // its address tells threads apart
 
 }  // namespace
 
@@ -34,8 +37,20 @@ run_queue& run_queue::here() {
   return *queue_here;
 }
 
-run_queue::entered::entered(run_queue& q) noexcept : before_(std::exchange(queue_here, &q)) {}
+void run_queue::check_thread(const char* what) const noexcept {
+  const void* const owner = thread_.load(std::memory_order_relaxed);
+  if (owner == nullptr || owner == &this_thread) return;
+  std::fprintf(stderr, "weir: %s was called on another thread than that of its core\n", what);
+  std::abort();
+}
 
-run_queue::entered::~entered() { queue_here = before_; }
+run_queue::entered::entered(run_queue& q) noexcept : before_(std::exchange(queue_here, &q)) {
+  if constexpr (build::checks) thread_before_ = q.thread_.exchange(&this_thread, std::memory_order_relaxed);
+}
+
+run_queue::entered::~entered() {
+  if constexpr (build::checks) queue_here->thread_.store(thread_before_, std::memory_order_relaxed);
+  queue_here = before_;
+}
 
 }  // namespace weir

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "weir/base/asio.hpp"
+#include "weir/base/detail/build.hpp"
 
 namespace weir {
 
@@ -32,6 +33,12 @@ class run_queue {
   // null elsewhere. here() throws std::system_error with errc::not_on_a_core instead.
   [[nodiscard]] static run_queue* current() noexcept;
   [[nodiscard]] static run_queue& here();
+
+  // The thread rule: ends the program if another thread has entered this queue than the calling one. A queue that no
+  // thread has entered may be used by its owner. Nothing in builds without checks. `what`: the method, for the message.
+  void assert_thread([[maybe_unused]] const char* what) const noexcept {
+    if constexpr (build::checks) check_thread(what);
+  }
 
   // Puts a chain at the end, once.
   virtual void schedule(chain& root) noexcept = 0;
@@ -64,13 +71,17 @@ class run_queue {
 
    private:
     run_queue* before_;
+    const void* thread_before_ = nullptr;
   };
 
  protected:
   ~run_queue() = default;
 
  private:
+  void check_thread(const char* what) const noexcept;
+
   std::atomic<chain*> running_{nullptr};
+  std::atomic<const void*> thread_{nullptr};  // an address of the thread that has entered; in builds with checks
 };
 
 }  // namespace weir
