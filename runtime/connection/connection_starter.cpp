@@ -28,13 +28,11 @@ bool connection_starter::deliver(accepted_socket s) {
 void connection_starter::enter(accepted_socket s) {
   s.permit = here_.acquire_from(std::move(s.permit));
   if (core::current() == &home_) return start(std::move(s));
-  bool first = false;
-  {
-    const std::lock_guard lock(mutex_);
-    first = mailbox_.empty();
-    mailbox_.push_back(std::move(s));
-  }
-  if (first) home_.post([this] { empty_mailbox(); });
+  const std::lock_guard lock(mutex_);
+  mailbox_.push_back(std::move(s));
+  if (posted_) return;
+  home_.post([this] { empty_mailbox(); });  // if that throws, the next delivery tries again
+  posted_ = true;
 }
 
 void connection_starter::give_parked_to(std::function<parking::given(int fd)> f, bool at_once) {
@@ -45,14 +43,16 @@ void connection_starter::wake(connection_state& parked) noexcept {
   try {
     connection_starter& next = place_ ? place_(parked.peer()) : *this;
     if (&next == this) {
+      parked.begin();
       task<> handler = handler_(connection(parked));
       return parked.serve(std::move(handler), parked.take_permit());
     }
-    accepted_socket s{unique_fd(parked.release_socket()), parked.peer(),
+    accepted_socket s{unique_fd(parked.release()), parked.peer(),
                       here_.return_to_outer(parked.take_permit())};
     parked.drop();
     next.enter(std::move(s));
   } catch (const std::exception& e) {
+    if (parked.now_in() == phase::parked) parked.cut();
     static log::limiter limit;
     if (limit.pass()) log::error("connection from {} dropped: {}", parked.peer().to_string(), e.what());
   }
@@ -63,6 +63,7 @@ void connection_starter::empty_mailbox() noexcept {
   {
     const std::lock_guard lock(mutex_);
     arrived.swap(mailbox_);
+    posted_ = false;
   }
   for (auto& s : arrived) start(std::move(s));
 }
@@ -71,6 +72,7 @@ void connection_starter::start(accepted_socket s) noexcept {
   try {
     connection_state& state = table_.open(s.fd.release(), s.peer);
     connection client(state);
+    state.begin();
     if (worker_queue_ != nullptr) state.run_handler_on(*worker_queue_);
     if (slice_.count() > 0) state.block(slice_);
     if (idle_timeout_.count() > 0) client.set_idle_timeout(idle_timeout_);

@@ -50,6 +50,10 @@ class readiness_driver final : public run_queue {
   // True if one more operation may complete inline; false sends the caller to the back of the run queue.
   bool spend() noexcept { return --budget_ > 0; }
 
+  // An operation has moved so many bytes that every other chain and descriptor has its turn before it goes on: the
+  // present round of turns ends, and the sockets, timers and posts are looked at.
+  void end_round() noexcept { round_ends_ = true; }
+
   // Waits for readiness. The operation proceeds when its direction may be ready.
   // Errors: an operation that cannot wait (ENOMEM, ENOSPC) is left to proceed at once.
   void park_reading(descriptor& on, operation& op) noexcept {
@@ -134,6 +138,7 @@ class readiness_driver final : public run_queue {
   std::atomic<remote_wake*> delivered_{nullptr};
   bool running_ = false;  // inside on_ready, or it is already posted
   bool waiting_ = false;
+  bool round_ends_ = false;
   bool held_ = false;  // somebody else sets now_
 };
 
