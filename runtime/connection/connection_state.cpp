@@ -48,7 +48,7 @@ connection_state::connection_state(connection_table& table, int socket, const pe
       peer_(peer) {
   fd = socket;
   driver = &table.home().driver();
-  moved();
+  wait_begins();
   io::timer::fire = [](io::timer& t) noexcept {
     auto& c = static_cast<connection_state&>(t);
     // The handler's thread may hold a migrated connection now: nothing of it is looked at before it is held
@@ -185,7 +185,8 @@ void connection_state::cut_handler() noexcept {
 void connection_state::stop(std::uint32_t grace) noexcept {
   if (stopping_.exchange(true, std::memory_order_relaxed)) return;
   if (mode == io::wait_mode::migrating) return migration_->notify();
-  awaits_first_bytes = is_open() && !heard && static_cast<std::uint32_t>(driver->now()) - active_at < grace;
+  awaits_first_bytes =
+      is_open() && heard == hearing::never && static_cast<std::uint32_t>(driver->now()) - active_at < grace;
   if (!awaits_first_bytes) on(connection_event::stop);
 }
 

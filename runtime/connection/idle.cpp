@@ -23,7 +23,7 @@ void connection_state::set_idle_timeout(std::chrono::milliseconds t) {
   if (mode != io::wait_mode::loop) return;  // looked at from time to time, or not at all
   auto& timers = table_->home().timers();
   if (idle_timeout_ == 0) return timers.disarm(*this);
-  moved();
+  wait_begins();
   timers.arm_at(*this, driver->now() + idle_timeout_);
 }
 
@@ -39,15 +39,23 @@ void connection_state::check_idle() noexcept {
     timers.arm(*this, migrated_interval);
     return migration_->check_idle(now);
   }
-  const auto idle = static_cast<std::uint32_t>(now) - active_at;
+  if (end_if_idle(now)) return;
   // A handler that waits for something else than this socket is not idle.
   const bool waiting = reading != nullptr || writing != nullptr;
-  if (waiting && idle >= idle_timeout_) return end_idle();
+  const auto idle = static_cast<std::uint32_t>(now) - active_at;
   timers.arm_at(*this, now + (waiting ? idle_timeout_ - idle : idle_timeout_));
 }
 
 bool connection_state::end_if_idle(std::uint64_t now) noexcept {
   if ((reading == nullptr && writing == nullptr) || !is_idle(now)) return false;
+  // Bytes that have moved in the other direction since this one began to wait.
+  const bool moved = (reading != nullptr && sent) || (writing != nullptr && heard == hearing::since_wait);
+  if (moved) {
+    sent = false;
+    if (heard == hearing::since_wait) heard = hearing::before_wait;
+    active_at = static_cast<std::uint32_t>(now);
+    return false;
+  }
   end_idle();
   return true;
 }

@@ -79,12 +79,10 @@ bool try_receive(receive_operation& op) noexcept {
     return receive_failed<was_parked>(op, block, n);
   op.data = block->data();
   op.size = static_cast<std::uint32_t>(n);
-  // Drained: do not pay to learn EAGAIN.
-  if (static_cast<std::size_t>(n) < block->capacity && !c.hung_up) {
-    c.readable = false;
-    c.heard = true;
-  }
-  c.moved();
+  if (static_cast<std::size_t>(n) < block->capacity && !c.hung_up)
+    c.drained();
+  else
+    c.heard = io::descriptor::hearing::since_wait;
   return true;
 }
 
@@ -147,6 +145,16 @@ void connection_operation::again() noexcept {
   root->schedule();
 }
 
+void connection_operation::again_reading() noexcept {
+  on->reading = this;
+  again();
+}
+
+void connection_operation::again_writing() noexcept {
+  on->writing = this;
+  again();
+}
+
 bool receive_operation::attempt() noexcept { return try_receive<false>(*this); }
 
 attempt_result read_operation::attempt() noexcept {
@@ -165,8 +173,7 @@ attempt_result read_operation::attempt() noexcept {
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();
     if (static_cast<std::size_t>(n) < room && !c.hung_up) {
-      c.readable = false;
-      c.heard = true;
+      c.drained();
       return done >= least ? attempt_result::done : attempt_result::blocked;
     }
   }

@@ -83,7 +83,7 @@ void outbox::flush() noexcept {
       return drop_all();
     }
     if (n > 0) {
-      state_->moved();
+      state_->sent = true;
       pending_ -= static_cast<std::size_t>(n);
     }
     std::size_t gone = sent_of_first_ + (n > 0 ? static_cast<std::size_t>(n) : 0);
@@ -94,7 +94,7 @@ void outbox::flush() noexcept {
     sent_of_first_ = gone;
     if (n < 0 || static_cast<std::size_t>(n) < total) {
       state_->writable = false;
-      if (n < 0) state_->moved();  // the wait begins
+      state_->wait_to_write_begins();
       state_->writing = &operation_;
       return state_->driver->park_writing(*state_, operation_);
     }

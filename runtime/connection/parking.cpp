@@ -27,7 +27,7 @@ void connection_state::begin_parking() noexcept {
   if (!is_open()) return free_if_unused();
   if (end != ending::none || is_cancelled() || owes_) return close_parked();
   phase_ = phase::parked;
-  moved();
+  wait_begins();
   // Where I/O blocks or handlers migrate nothing is saved by waiting here.
   if (may_block_ || migration_ != nullptr) return table_->parking_.wake(*this);
   table_->parking_.at_once || is_stopping() || readable ? wake_parked() : wait_parked();

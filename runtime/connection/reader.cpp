@@ -115,8 +115,7 @@ attempt_result fill_operation::attempt() noexcept {
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();
     if (static_cast<std::size_t>(n) < room && !c.hung_up) {
-      c.readable = false;
-      c.heard = true;
+      c.drained();
     }
     if (is_satisfied()) return attempt_result::done;
   }

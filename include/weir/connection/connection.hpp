@@ -62,7 +62,9 @@ class connection {
   [[nodiscard]] detail::send_operation send(std::span<const std::byte> bytes) noexcept {
     return {*state_, bytes.data(), bytes.size()};
   }
-  [[nodiscard]] detail::send_operation send(const chunk& c) noexcept { return {*state_, c.data(), c.size()}; }
+  [[nodiscard]] detail::send_chunk_operation send(const chunk& c) noexcept {
+    return {*state_, c.data(), c.size()};
+  }
   [[nodiscard]] detail::gather_operation send(std::span<const std::string_view> pieces) noexcept {
     return {*state_, pieces};
   }

@@ -32,7 +32,7 @@ struct fill_operation : connection_operation {
     waiting.suspend(*this, h);
     on->reading = on->writing = this;
     if (on->writable) return again();
-    on->moved();
+    on->wait_to_write_begins();
     park_writing();
   }
 

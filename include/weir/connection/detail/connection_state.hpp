@@ -91,12 +91,25 @@ class connection_state final : public io::descriptor, private io::timer, public 
   // Output that was promised will not be sent: a close ends with RST.
   void owe() noexcept { owes_ = true; }
 
-  // Bytes have moved, or a wait has begun: idle time counts from now. `moved_slowly`: the same where the
-  // thread may have been in a system call that blocks since the driver last looked at the clock.
-  void moved() noexcept { active_at = static_cast<std::uint32_t>(driver->now()); }
+  // Idle time counts from now. `moved_slowly`: the same where the thread may have been in a system call that
+  // blocks since the driver last looked at the clock.
+  void wait_begins() noexcept { active_at = static_cast<std::uint32_t>(driver->now()); }
+  void wait_to_read_begins() noexcept {
+    sent = false;
+    wait_begins();
+  }
+  void wait_to_write_begins() noexcept {
+    if (heard == hearing::since_wait) heard = hearing::before_wait;
+    wait_begins();
+  }
   void moved_slowly() noexcept {
     active_at =
         static_cast<std::uint32_t>(mode == io::wait_mode::blocking ? driver->refresh_now() : driver->now());
+  }
+  // A read has drained the socket: do not pay to learn EAGAIN.
+  void drained() noexcept {
+    readable = false;
+    heard = hearing::since_wait;
   }
 
   // Sending has failed. The kernel reports an error once: reading finds a plain end then.

@@ -42,28 +42,29 @@ struct connection_operation : operation {
   // queue.
   template <task_promise P>
   void wait_to_read(std::coroutine_handle<P> h) {
-    chain& waiting = *h.promise().root;
     if (on->reading != nullptr) [[unlikely]]
-      return direction_taken(waiting, h);
-    waiting.suspend(*this, h);
-    on->reading = this;
-    if (on->readable) return again();
-    on->moved();
+      return direction_taken(*h.promise().root, h);
+    // Whatever is rare is a tail call, and needs no register kept.
+    h.promise().root->suspend_unchecked(*this, h);
+    if (root->is_cancelled() || on->readable) [[unlikely]]
+      return again_reading();
+    on->wait_to_read_begins();
     park_reading();
   }
   template <task_promise P>
   void wait_to_write(std::coroutine_handle<P> h) {
-    chain& waiting = *h.promise().root;
     if (on->writing != nullptr) [[unlikely]]
-      return direction_taken(waiting, h);
-    waiting.suspend(*this, h);
-    on->writing = this;
-    if (on->writable) return again();
-    on->moved();
+      return direction_taken(*h.promise().root, h);
+    h.promise().root->suspend_unchecked(*this, h);
+    if (root->is_cancelled() || on->writable) [[unlikely]]
+      return again_writing();
+    on->wait_to_write_begins();
     park_writing();
   }
   // Not now, but from the run queue: the inline budget is spent, or a slice of a blocking call is over.
   void again() noexcept;
+  void again_reading() noexcept;
+  void again_writing() noexcept;
   // May give the connection to another thread: the last thing that a turn does.
   void park_reading() noexcept { on->driver->park_reading(*on, *this); }
   void park_writing() noexcept { on->driver->park_writing(*on, *this); }
@@ -167,10 +168,11 @@ struct send_operation : write_operation {
     return on->writable && on->driver->spend() && attempt() == attempt_result::done;
   }
   attempt_result attempt() noexcept {
+    connection_state& c = *on;
     const std::size_t part = size < most_per_turn ? size : most_per_turn;
-    const long n = system_call::send(on->fd, data, part);
+    const long n = system_call::send(c.fd, data, part);
     if (n == static_cast<long>(size)) [[likely]] {
-      on->moved();
+      c.sent = true;
       return attempt_result::done;
     }
     return attempted(n, part);
@@ -179,6 +181,20 @@ struct send_operation : write_operation {
 
   const char* data;
   std::size_t size;
+};
+
+// A chunk is never more than a turn may move.
+struct send_chunk_operation : send_operation {
+  using send_operation::send_operation;
+  bool await_ready() noexcept {
+    connection_state& c = *on;
+    if (!c.writable || !c.driver->spend()) return false;
+    const long n = system_call::send(c.fd, data, size);
+    if (n != static_cast<long>(size)) [[unlikely]]
+      return attempted(n, most_per_turn) == attempt_result::done;
+    c.sent = true;
+    return true;
+  }
 };
 
 struct gather_operation : write_operation {

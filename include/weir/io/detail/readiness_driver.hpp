@@ -58,11 +58,13 @@ class readiness_driver final : public run_queue {
   // Errors: an operation that cannot wait (ENOMEM, ENOSPC) is left to proceed at once.
   void park_reading(descriptor& on, operation& op) noexcept {
     on.reading = &op;
-    if (on.watched == descriptor::watch::none) register_or_send_elsewhere(on, descriptor::watch::reads);
+    if (on.watched == descriptor::watch::none) [[unlikely]]
+      register_or_send_elsewhere(on, descriptor::watch::reads);
   }
   void park_writing(descriptor& on, operation& op) noexcept {
     on.writing = &op;
-    if (on.watched != descriptor::watch::both) register_or_send_elsewhere(on, descriptor::watch::both);
+    if (on.watched != descriptor::watch::both) [[unlikely]]
+      register_or_send_elsewhere(on, descriptor::watch::both);
   }
 
   // Called for an operation of a descriptor that does not wait for the loop, instead of registering it.
