@@ -7,3 +7,8 @@
 #undef aligned_delete
 
 #include <asio/impl/src.hpp>
+
+#include "weir/base/detail/asio_version.hpp"
+
+template <>
+const char weir::built_with_asio<ASIO_VERSION>::in_library = 0;
