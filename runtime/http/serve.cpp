@@ -163,7 +163,7 @@ class present {
 
 }  // namespace
 
-task<> serve(connection client, const site* what) {
+task<> serve(connection client, std::shared_ptr<const site> what) {
   session s(std::move(client), what->limits);
   present here(what->tally_of_here ? &what->tally_of_here() : nullptr);
   verdict v = verdict::next;
@@ -171,7 +171,7 @@ task<> serve(connection client, const site* what) {
     const std::string_view has = co_await s.in.peek(1);
     if (has.empty()) break;
     std::uint64_t served = 0;
-    v = co_await serve_batch(&s, what, &served);
+    v = co_await serve_batch(&s, what.get(), &served);
     here.served(served);
     core::here().count_requests(served);
   }
@@ -184,7 +184,9 @@ task<> serve(connection client, const site* what) {
 }
 
 std::function<task<>(connection)> site::handler() const {
-  return [this](connection client) { return serve(std::move(client), this); };
+  return [kept = std::make_shared<const site>(*this)](connection client) {
+    return serve(std::move(client), kept);
+  };
 }
 
 }  // namespace weir::http

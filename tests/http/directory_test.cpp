@@ -46,16 +46,19 @@ class tree {
 };
 
 struct files : tree {
-  files() {
-    s.routes.get("/*", [this](exchange x) { return below.send(x); });
-  }
   std::string get(const std::string& path, const std::string& headers = "") {
     return t.say("GET " + path + " HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n");
   }
 
   weir::http::directory below{root().string()};
-  weir::http::site s;
-  talk t{s};
+  talk t{site_of(below)};
+
+ private:
+  static weir::http::site site_of(const weir::http::directory& below) {
+    weir::http::site s;
+    s.routes.get("/*", [&below](exchange x) { return below.send(x); });
+    return s;
+  }
 };
 
 std::string header_of(const std::string& answer, const std::string& name) {

@@ -1,6 +1,7 @@
 #include "weir/http/site.hpp"
 
 #include <catch2/catch.hpp>
+#include <memory>
 
 #include "http/talk.hpp"
 #include "http/vectors.hpp"
@@ -243,4 +244,20 @@ TEST_CASE("connections and requests are counted") {
   CHECK(count.requests == 2);
   t.finish();
   CHECK(count.connections == 0);
+}
+
+TEST_CASE("a handler keeps the site that it serves, and a connection keeps it beyond the handler") {
+  const auto used = std::make_shared<int>(1);
+  auto s = std::make_unique<site>();
+  s->routes.get("/used", [used](exchange x) { x.send(200, "text/plain", std::to_string(*used)); });
+  auto handler = s->handler();
+  s.reset();
+  REQUIRE(used.use_count() == 2);
+
+  talk t(handler);
+  handler = nullptr;
+  CHECK(used.use_count() == 2);
+  CHECK(t.say("GET /used HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("\r\n\r\n1"));
+  t.finish();
+  CHECK(used.use_count() == 1);
 }
