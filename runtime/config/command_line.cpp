@@ -148,6 +148,11 @@ void offer_rest(const parser& from, const program& what, layers& into) {
     if (taken != 0) continue;
     const auto& word = rest[i++];
     const auto flag = word.substr(0, word.find('='));
+    if (const auto* foreign = find_foreign_word(flag); foreign != nullptr && word.starts_with('-')) {
+      into.errors.push_back(fmt::format("{}: unknown option; {}", flag, foreign->option));
+      if (flag == word && i < rest.size() && !rest[i].starts_with('-')) ++i;  // its value
+      continue;
+    }
     if (const auto* key =
             find_tunable(std::string_view(flag).substr(std::min(flag.find_first_not_of('-'), flag.size()))))
       into.errors.push_back(fmt::format("{}: no option of its own; write --set {}=...", flag, key->key));

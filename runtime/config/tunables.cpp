@@ -41,6 +41,13 @@ std::string shown(const written& value) {
   return std::visit(visitor(), value);
 }
 
+// A number as it was written, which may be more than fits; anything else as it is shown.
+std::string out_of_range(const written& value, std::string_view range) {
+  const auto* plain = std::get_if<untyped>(&value);
+  const bool is_number = plain != nullptr && parse_integer(plain->text);
+  return fmt::format("{} is out of range; allowed: {}", is_number ? plain->text : shown(value), range);
+}
+
 std::string expected(std::string_view what, const written& value, std::string_view range) {
   return fmt::format("expected {}, found {}; allowed: {}", what, shown(value), range);
 }
@@ -65,8 +72,7 @@ tunable count(std::string_view key, std::string_view unit, std::int64_t least, s
             if (const auto* plain = std::get_if<untyped>(&value)) number = parse_integer(plain->text);
             if (const auto* typed = std::get_if<std::int64_t>(&value)) number = *typed;
             if (!number) return expected("an integer", value, range);
-            if (*number < least || *number > most)
-              return fmt::format("{} is out of range; allowed: {}", *number, range);
+            if (*number < least || *number > most) return out_of_range(value, range);
             member(s) = static_cast<member_type<Member>>(*number);
             return {};
           }};
@@ -84,9 +90,9 @@ tunable size(std::string_view key, std::int64_t least, std::int64_t most, Member
             std::optional<std::int64_t> bytes;
             if (const auto* text = text_of(value)) bytes = parse_size(*text);
             if (const auto* typed = std::get_if<std::int64_t>(&value)) bytes = *typed;
-            if (!bytes) return expected("bytes, such as 16384 or \"16KiB\"", value, range);
-            if (*bytes < least || *bytes > most)
-              return fmt::format("{} is out of range; allowed: {}", shown(value), range);
+            if (!bytes)
+              return expected("bytes, such as 16384, \"16KiB\", \"1.5MiB\" or \"1GiB\"", value, range);
+            if (*bytes < least || *bytes > most) return out_of_range(value, range);
             member(s) = static_cast<member_type<Member>>(*bytes);
             return {};
           }};
@@ -100,9 +106,10 @@ tunable duration(std::string_view key, std::chrono::milliseconds least, std::chr
           [=](settings& s, const written& value) -> std::string {
             std::optional<std::chrono::milliseconds> d;
             if (const auto* text = text_of(value)) d = parse_duration(*text);
-            if (!d) return expected("a duration with its unit, such as \"60s\" or \"250ms\"", value, range);
-            if (*d < least || *d > most)
-              return fmt::format("{} is out of range; allowed: {}", shown(value), range);
+            if (!d)
+              return expected("a duration in h, m, s or ms, such as \"60s\", \"1h30m\" or \"1.5s\"", value,
+                              range);
+            if (*d < least || *d > most) return out_of_range(value, range);
             member(s) = *d;
             return {};
           }};
@@ -151,7 +158,7 @@ tunable mode(std::string_view key, Member member, std::string help) {
             std::optional<std::uint32_t> bits;
             if (const auto* text = text_of(value)) bits = parse_mode(*text);
             if (!bits) return expected("permissions as an octal string, such as \"0600\"", value, range);
-            if (*bits > 0777) return fmt::format("{} is out of range; allowed: {}", shown(value), range);
+            if (*bits > 0777) return out_of_range(value, range);
             member(s) = *bits;
             return {};
           }};
@@ -251,8 +258,7 @@ tunable processes() {
               return {};
             }
             if (!number) return expected("a number of processes", value, range);
-            if (*number < 1 || *number > most)
-              return fmt::format("{} is out of range; allowed: {}", *number, range);
+            if (*number < 1 || *number > most) return out_of_range(value, range);
             s.processes.count = static_cast<std::uint32_t>(*number);
             return {};
           }};
@@ -409,6 +415,7 @@ std::string variable_of(std::string_view key) {
 }
 
 std::string key_suggestion(std::string_view wrong) {
+  if (const auto* known = find_foreign_word(wrong)) return fmt::format("; {}", known->key);
   std::vector<std::string> keys;
   for (const auto& each : tunables()) {
     // A key whose section was forgotten or wrong is the commonest slip.

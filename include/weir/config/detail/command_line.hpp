@@ -56,6 +56,10 @@ struct command_line {
 // A complete configuration file that gives `s`, each key with its help, range and default.
 [[nodiscard]] std::string print_config(const settings& s, const settings& defaults = {});
 
+// Settings that were not parsed, but filled in by a program. Errors: config_error with every value out of
+// range.
+void check_settings(const settings& s);
+
 // The settings that the text of a configuration file gives. `name` is how errors call it.
 // Errors: config_error with every mistake found.
 [[nodiscard]] settings parse_config(std::string_view text, const std::string& name);
