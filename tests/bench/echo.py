@@ -8,7 +8,6 @@ divide to the ratios beside them; the range of the ratio over all rounds says ho
 import argparse
 import json
 import os
-import statistics
 import sys
 import time
 from contextlib import ExitStack
@@ -43,25 +42,17 @@ COLUMNS = [  # key, heading, how it is printed
 
 
 def rows_of(rounds):
-    """The figures of each program in the round whose ratios lie nearest to their medians over all rounds, its ratios to
-    the ruler in that round, and their range over all rounds. `rounds`: name -> [(requests/s, CPU µs per request)]."""
-    ruler = rounds.get(RULER)
-    count = len(next(iter(rounds.values())))
-    ratios = {name: [[own / its for own, its in zip(mine, theirs)] for mine, theirs in zip(figures, ruler)]
-              for name, figures in rounds.items()} if ruler else {}
-    medians = {name: [statistics.median(column) for column in zip(*of)] for name, of in ratios.items()}
-
-    def strangeness(k):
-        return sum(abs(ratio / middle - 1) for name, of in ratios.items() for ratio, middle in zip(of[k], medians[name]))
-
-    typical = min(range(count), key=strangeness)
+    """The figures of each program in the most typical round, its ratios to the ruler there, and their range over all
+    rounds. `rounds`: name -> [(requests/s, CPU µs per request)]."""
+    theirs = rounds.get(RULER)
+    typical = measure.typical_round(rounds, RULER if theirs else next(iter(rounds)))
     rows = {}
     for name, figures in rounds.items():
         row = dict(zip(("requests_per_second", "cpu_us"), figures[typical]))
         for index, what in enumerate(("requests", "cpu")):
-            column = [ratio[index] for ratio in ratios[name]] if ruler else None
-            row[f"{what}_ratio"] = column[typical] if column else None
-            row[f"{what}_range"] = (min(column), max(column)) if column else None
+            ratios = [measure.ratio(own[index], its[index]) for own, its in zip(figures, theirs)] if theirs else None
+            row[f"{what}_ratio"] = ratios[typical] if theirs else None
+            row[f"{what}_range"] = (min(ratios), max(ratios)) if theirs else None
         rows[name] = row
     return rows
 
