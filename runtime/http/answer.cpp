@@ -1,4 +1,4 @@
-// The half of a message that speaks.
+// message: the functions that write the answer.
 #include <unistd.h>
 
 #include <array>
@@ -35,7 +35,7 @@ class number {
 
 }  // namespace
 
-// Whether this is the last answer. A server that stops answers what has come already.
+// Whether this is the last answer. A stopping server answers the requests that have come already.
 void message::decide_close() {
   if (!body_done_ && !close_) {
     skip_buffered();

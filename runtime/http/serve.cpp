@@ -16,9 +16,9 @@ constexpr std::size_t most_pending = 65536;  // bytes of answers that wait for t
 
 enum class verdict : std::uint8_t {
   next,     // the client may ask for more
-  last,     // everything has been said
-  lingers,  // the same, and the client may not have noticed yet
-  broken    // half an answer is out
+  last,     // the connection is to be closed
+  lingers,  // the same, and the client may still be sending
+  broken    // a part of an answer has been sent and cannot be completed
 };
 
 void log_refusal(const connection& client, int status, std::string_view why) {
@@ -45,7 +45,7 @@ void answer_without_handler(message& m, std::string_view allow) {
   m.send(405, "text/plain", "Method Not Allowed\n", methods);
 }
 
-// What the exception that is being handled becomes: an answer, or the end.
+// Turns the exception being handled into an answer, or into the end of the connection.
 verdict answer_exception(message& m) {
   try {
     throw;
@@ -55,7 +55,8 @@ verdict answer_exception(message& m) {
     return verdict::next;
   } catch (const std::system_error& e) {
     if (e.code() == std::errc::operation_canceled) throw;
-    if (m.client().end() != ending::none) return verdict::broken;  // the client has gone: nobody is at fault
+    if (m.client().end() != ending::none)
+      return verdict::broken;  // the client is gone: no error of the handler
     log_failure(m, e.what());
   } catch (const std::exception& e) {
     log_failure(m, e.what());
@@ -78,7 +79,8 @@ task<request_parser::state> rest_of_head(message* m) {
   co_return request_parser::state::incomplete;
 }
 
-// Answers what has come. Its frame, with all that a request needs, lives no longer than that.
+// Answers the requests that have come. Its frame, with all that a request needs, ends before the connection
+// idles.
 task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
   message m(*s);
   std::string allow;
@@ -131,7 +133,7 @@ task<> discard(session* s) {
   }
 }
 
-// A close with input on its way would be answered with RST, and that destroys the answer.
+// Hazard: closing while the client still sends makes the kernel answer with RST, which destroys the answer.
 task<> linger(session* s) {
   s->client.shutdown_send();
   try {

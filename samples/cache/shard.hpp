@@ -16,8 +16,8 @@ struct instant {
   std::uint32_t seconds;       // of the calendar
   std::uint32_t milliseconds;  // of any clock, and they wrap
 
-  // What an item remembers of its last use: 4 ms each. They wrap after 18 hours, and who was idle as long is
-  // young again.
+  // What an item remembers of its last use: 4 ms each. They wrap after 18 hours: an item that was
+  // idle for so long counts as new.
   [[nodiscard]] std::uint32_t ticks() const noexcept { return (milliseconds >> 2) & most_ticks; }
   static constexpr std::uint32_t most_ticks = 0xffffff;
 };
@@ -27,7 +27,7 @@ struct key {
   std::uint64_t hash;
 };
 
-// Thread: whoever holds the mutex, which the caller takes.
+// Thread: one at a time; the caller locks the mutex.
 class alignas(64) shard {
  public:
   // `memory`: the bytes of all items of all shards.

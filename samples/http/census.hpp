@@ -14,8 +14,8 @@
 #include <weir/http/site.hpp>
 
 // A tally for each core of each process, in memory that the processes of a pool share: whichever is asked
-// knows them all. Where threads come and go, those of one CPU and index share one. Thread: any. Fork: made
-// before. Lifetime: outlives the server.
+// knows them all. Where threads come and go, those of one CPU and index share one.
+// Thread: any. Fork: made before. Lifetime: outlives the server.
 class census {
  public:
   census();
@@ -25,15 +25,15 @@ class census {
   // The tally of the thread that asks.
   weir::http::tally& of_here();
 
-  // {"pid":1,"uptime":2.5,"cores":[{"pid":1,"core":0,"cpu":0,"connections":3,"requests":4}]}: who answers,
-  // and all cores of all processes that live.
+  // {"pid":1,"uptime":2.5,"cores":[{"pid":1,"core":0,"cpu":0,"connections":3,"requests":4}]}: the pid
+  // of the answering process, and all cores of all living processes.
   [[nodiscard]] std::string to_json() const;
 
  private:
   static constexpr std::size_t capacity = 1024;  // memory is taken only for what is used
 
   struct alignas(64) seat {
-    std::atomic<::pid_t> owner;  // 0: nobody yet
+    std::atomic<::pid_t> owner;  // 0: free
     std::atomic<unsigned> core;
     std::atomic<int> cpu;  // -1: not pinned
     weir::http::tally counted;

@@ -1,5 +1,5 @@
 #pragma once
-// kv: runs commands on the keys. Knows no sockets; time is told to it.
+// kv: runs commands on the keys. Uses no sockets; the time is a parameter.
 
 #include <atomic>
 #include <cstdint>
@@ -20,7 +20,7 @@ struct engine_limits {
   std::size_t memory = 0;                            // of keys and values; 0: as much as there is
 };
 
-// Thread: one at a time, but for what is marked "any thread".
+// Thread: one at a time, except where marked "any thread".
 class engine {
  public:
   // Of Redis, whose commands and answers clients may expect.

@@ -58,7 +58,7 @@ weir::task<> serve(weir::connection client, kv::engine* keys, weir::log::limiter
   co_await out.flush();
 }
 
-// Keys that nobody asks for go too.
+// Removes expired keys that no client asks for.
 weir::task<> expire(kv::engine* keys) {
   for (;;) {
     keys->set_time(now());

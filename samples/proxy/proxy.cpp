@@ -16,8 +16,7 @@ weir::task<> copy(weir::connection* from, weir::connection* to) {
     const bool sent = co_await to->send(data);
     if (!sent) break;
   }
-  // An orderly end is passed on as one, anything else as a reset: nobody takes half an answer for a whole
-  // one.
+  // An orderly end is passed on as FIN, anything else as RST, so that a broken stream does not look complete.
   if (from->end() == weir::ending::peer_reset || from->end() == weir::ending::idle)
     to->abort();
   else

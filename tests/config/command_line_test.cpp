@@ -123,7 +123,7 @@ TEST_CASE("the command line beats the environment, which beats the file, which b
   CHECK(got.config_file == config.path);
 }
 
-TEST_CASE("each key remembers who set it") {
+TEST_CASE("each key remembers what set it") {
   const file config("io = \"epoll\"\n\n[limits]\nconnections = 1\n");
   const auto got = parse({"--config", config.path.c_str(), "--listen", "*:1", "--set", "loop.events=9"},
                          {"WEIR_LOG_LEVEL=debug"});
@@ -144,7 +144,7 @@ TEST_CASE("common keys have flags of their own, and --listen repeats") {
   CHECK(s.distribute.policy == policy_kind::ip_hash);
 }
 
-TEST_CASE("of two words about one key on the command line the later wins") {
+TEST_CASE("of two options about one key the later wins") {
   CHECK(parse({"--set", "model=serial", "--model", "single-loop"}).settings.model == model_kind::single_loop);
   CHECK(parse({"--model", "single-loop", "--set", "model=serial"}).settings.model == model_kind::serial);
 }
@@ -241,7 +241,7 @@ TEST_CASE("a number beyond 64 bits is out of range, wherever it is written") {
   CHECK_THAT(errors_of({"--processes", "99999999999999999999"}).at(0), Contains("is out of range"));
 }
 
-TEST_CASE("a number beyond 64 bits hides no other error of its file") {
+TEST_CASE("a number beyond 64 bits hides no other error of the file") {
   const auto all = errors_in(
       "distribute = { policy = \"\u00e9\u00e8\", seed = 99999999999999999999 }\n"
       "[limits]\n"
@@ -262,7 +262,7 @@ TEST_CASE("a number beyond 64 bits hides no other error of its file") {
     CHECK(std::ranges::count_if(all, [&](const std::string& m) { return m.starts_with(message); }) == 1);
 }
 
-TEST_CASE("the words of other servers are led to what weir calls them") {
+TEST_CASE("options and keys of other servers are answered with weir's own") {
   const auto of = [](const char* option) { return errors_of({option, "8"}); };
   CHECK(of("--port") == std::vector<std::string>{"--port: unknown option; write --listen ADDRESS:PORT"});
   CHECK(of("-p") == std::vector<std::string>{"-p: unknown option; write --listen ADDRESS:PORT"});

@@ -12,7 +12,8 @@
 
 namespace weir::http {
 
-// What has been served. Thread: any.
+// What has been served.
+// Thread: any.
 struct tally {
   std::atomic<std::uint64_t> connections{0};  // that are open now
   std::atomic<std::uint64_t> requests{0};     // since the start
@@ -27,8 +28,8 @@ struct tally {
 //
 // HTTP/1.1 and 1.0: keep-alive, pipelining, bodies with a length or in chunks. OPTIONS without a handler is
 // answered with the methods of the path. While the server stops, answers say `Connection: close` as soon as
-// the client has asked for nothing more. Thread: filled by one thread; the handler may run on any, and then
-// calls the routes on several at once.
+// the client has asked for nothing more.
+// Thread: filled by one thread; the handler may run on any, and then calls the routes on several at once.
 struct site {
   router routes;
   http::limits limits;
