@@ -1,4 +1,4 @@
-// TOML in and out.
+// Reads and prints TOML.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <toml++/toml.h>

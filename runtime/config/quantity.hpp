@@ -14,7 +14,7 @@ namespace weir {
 // "16", nothing else around it.
 [[nodiscard]] std::optional<std::int64_t> parse_integer(std::string_view text) noexcept;
 
-// "16384", "16KiB", "1.5MiB", "1GiB" in bytes. KB and K are none: half the world takes them for 1000.
+// "16384", "16KiB", "1.5MiB", "1GiB" in bytes. KB and K are refused: they may mean 1000.
 [[nodiscard]] std::optional<std::int64_t> parse_size(std::string_view text) noexcept;
 [[nodiscard]] std::string print_size(std::int64_t bytes);
 

@@ -21,7 +21,7 @@ constexpr std::size_t small_file = 16384;  // bytes that are cheaper to copy tha
 
 constexpr std::string_view end_of_line = "\r\n";
 
-// As text, at the end of a buffer of its own.
+// A number as text, at the end of its own buffer.
 class number {
  public:
   number(std::uint64_t value, int base) noexcept

@@ -44,8 +44,8 @@ class file_cache {
  public:
   explicit file_cache(core& home) noexcept : home_(home) {}
 
-  // What `path`, as it was sent, stands for below `root`: as it was a second ago or less.
-  // Lifetime: until the next call.
+  // The files that `path`, as it was sent, names below `root`, checked at most a second ago.
+  // Lifetime: valid until the next call.
   const kept_file& find(int root, std::string_view path);
 
  private:

@@ -65,7 +65,7 @@ void message::keep_head() {
   request_.move_to(kept_.data());
 }
 
-// The next stretch of the body that is in the buffer. Empty: none is, or the body has ended.
+// The next buffered part of the body. Empty: nothing is buffered, or the body has ended.
 std::string_view message::take_buffered() {
   reader& in = session_.in;
   std::string_view data;

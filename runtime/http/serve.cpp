@@ -1,4 +1,4 @@
-// The life of a connection that speaks HTTP.
+// Serves one HTTP connection.
 #include <fmt/format.h>
 
 #include "message.hpp"
@@ -35,7 +35,7 @@ void log_failure(const message& m, const char* what) {
                *held_back == 0 ? "" : fmt::format(" ({} more like this)", *held_back));
 }
 
-// `allow`: what other methods the path has.
+// `allow`: the methods that the path has.
 void answer_without_handler(message& m, std::string_view allow) {
   const bool asks = m.request().method() == "OPTIONS";
   if (asks && m.request().path() == "*") return m.send(204, {}, {}, {});

@@ -33,8 +33,8 @@ class engine {
   // For requests of one client at a time.
   [[nodiscard]] request_batch& batch() noexcept { return batch_; }
 
-  // Runs the batch and writes the answers, until the client leaves or there are so many bytes of them.
-  // Returns how many requests it has run; the batch is empty then.
+  // Runs the batch and writes the answers, until the client leaves or the answers reach so many bytes.
+  // Returns the number of requests that ran; the batch is empty then.
   std::size_t run_batch(client_state& client, weir::write_buffer& to, std::size_t most_bytes);
 
   // Before each batch of requests.
@@ -43,7 +43,7 @@ class engine {
     keys_.set_time(now);
   }
 
-  // Removes what has expired, some at a time; true if there is more.
+  // Removes some expired keys; true if there are more.
   bool expire() noexcept { return keys_.expire(expired_at_a_time); }
 
   [[nodiscard]] keyspace& keys() noexcept { return keys_; }

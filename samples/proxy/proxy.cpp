@@ -10,7 +10,7 @@ namespace {
 
 std::string upstream = "127.0.0.1:7000";
 
-// Until `from` ends; then `to` gets the end as well. What is read is sent before more is read.
+// Copies until `from` ends, and passes the end on to `to`. What was read is sent before more is read.
 weir::task<> copy(weir::connection* from, weir::connection* to) {
   while (auto data = co_await from->receive()) {
     const bool sent = co_await to->send(data);
