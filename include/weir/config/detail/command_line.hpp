@@ -1,14 +1,14 @@
 #pragma once
 // config: command line, environment and file become settings, and each key remembers which of them set it.
 
-#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
-#include <span>
 #include <string>
 #include <string_view>
 
 #include "weir/config/config_error.hpp"
+#include "weir/config/program.hpp"
 #include "weir/config/settings.hpp"
 
 namespace weir {
@@ -16,21 +16,6 @@ namespace weir {
 // What the command line asks the program to do. `check` validates the settings, `plan` prints what would run
 // where, `status` prints the state of the running pool.
 enum class action : std::uint8_t { run, help, version, check, print_config, plan, list_models, status };
-
-// What weir cannot know of the program that it serves.
-struct program {
-  std::string name = "weir";
-  std::string version = {};  // of the program itself; empty: it has none of its own
-  std::string summary = {};  // one line, for --help
-  std::string options = {};  // lines about its own options, for --help
-
-  // The program's defaults, instead of weir's own.
-  weir::settings defaults = {};
-
-  // Gets the first argument that weir does not know, with all unknown arguments after it, and returns how
-  // many of them are the program's own. 0: the first one is an error. Default: takes none.
-  std::function<std::size_t(std::span<const std::string>)> take = {};
-};
 
 struct command_line {
   weir::action action = weir::action::run;
