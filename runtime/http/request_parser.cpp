@@ -158,7 +158,7 @@ request_parser::state request_parser::parse(std::string_view bytes, const limits
   if (bytes.size() >= longest)
     return scanner_.first_line() == 0 ? fail(into, 414, "the request line is too long")
                                       : fail(into, 431, "the head is too long");
-  if (scanner_.lines() > most.headers + 1) return fail(into, 431, "too many headers");
+  if (scanner_.lines() > reading.most_headers + 1) return fail(into, 431, "too many headers");
   return state::incomplete;
 }
 

@@ -140,6 +140,15 @@ TEST_CASE("headers are counted") {
   CHECK(parse(many + "X: y\r\nX: y\r\n") == "431");  // before its end
 }
 
+TEST_CASE("a limit beyond the largest means the largest") {
+  limits none;
+  none.headers = SIZE_MAX;
+  none.head = SIZE_MAX;
+  request_parser parser;
+  request r;
+  CHECK(parser.parse("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n", none, r) == state::incomplete);
+}
+
 TEST_CASE("one request after the other is read from the same bytes") {
   const std::string both = good()[0] + good()[3];
   request_parser parser;
