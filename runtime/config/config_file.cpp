@@ -97,7 +97,8 @@ std::size_t offset_of(std::string_view text, const toml::source_position& at) {
 // takes its place, and the rest of the file can be read.
 bool take_out_large_number(std::string& text, const toml::source_position& end, large_numbers& large) {
   const auto behind = offset_of(text, end);
-  const auto before = text.find_last_not_of("0123456789_", behind == 0 ? 0 : behind - 1);
+  if (behind == 0) return false;
+  const auto before = text.find_last_not_of("0123456789_", behind - 1);
   auto begin = before == std::string::npos ? 0 : before + 1;
   std::string number = text.substr(begin, behind - begin);
   std::erase(number, '_');

@@ -313,6 +313,7 @@ TEST_CASE("a misspelt word is an error with the allowed ones and the nearest") {
 }
 
 TEST_CASE("a syntax error names file and line") {
+  CHECK_THAT(only_error_in("! the rest of the file is of no importance\n"), Contains("weir.toml:1: "));
   CHECK_THAT(only_error_in("io = \"epoll\"\nmodel = \n"), Contains("weir.toml:2: "));
 }
 
