@@ -11,6 +11,7 @@
 
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
+#include "weir/config/detail/command_line.hpp"
 #include "weir/connection/detail/connection_state.hpp"
 #include "weir/core/detail/stall_detector.hpp"
 #include "weir/core/sleep.hpp"
@@ -53,6 +54,7 @@ server::server(const settings& s, service_form form)
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(most_connections(s)),
       per_address_(s.limits.connections_per_ip) {
+  check_settings(s);
   if (const auto refused = check(s, form_.keeps))
     throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
   const std::vector<int> cpus = choose_cores(s).cpus;

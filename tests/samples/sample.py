@@ -269,7 +269,7 @@ def load(address, *arguments, timeout=120):
 
 
 def figure(*words):
-    """Something measured, for who reads the log of a test."""
+    """A measurement, for the log of the test."""
     print("   ", *words, flush=True)
 
 

@@ -72,6 +72,15 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
+TEST_CASE("a server refuses settings out of their range before it binds anything") {
+  settings wrong = local();
+  wrong.limits.connections = 0;
+  wrong.workers.count = 0;
+  CHECK_THROWS_WITH(server(wrong, [](connection) -> task<> { co_return; }),
+                    Catch::Contains("limits.connections: 0 is out of range") &&
+                        Catch::Contains("workers.count: 0 is out of range"));
+}
+
 TEST_CASE("port 0 is reported as the port at which clients are served") {
   serving s(local(), echo);
   CHECK(s.at().port() != 0);
