@@ -120,3 +120,14 @@ TEST_CASE("a channel that nobody reads is full in the end, and does not block") 
   for (int i = 0; i < sent; ++i) REQUIRE(ends.second.receive().what == kind::taken);
   CHECK(ends.second.receive().what == kind::nothing);
 }
+
+TEST_CASE("what a process said before it ended arrives, although it had not read all that was sent to it") {
+  auto ends = descriptor_channel::make();
+  REQUIRE(ends.first.send({message::kind::connection, 1}) == descriptor_channel::sent::yes);
+  REQUIRE(ends.second.send(sample) == descriptor_channel::sent::yes);
+  ends.second.close();
+  const auto got = ends.first.receive();
+  REQUIRE(got.what == kind::taken);
+  CHECK(got.content.number == 4711);
+  CHECK(ends.first.receive().what == kind::end);
+}

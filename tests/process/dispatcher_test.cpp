@@ -230,3 +230,24 @@ TEST_CASE("a parked connection whose bytes have come waits while no worker has r
   f.turn();
   CHECK(f.received(1) == 1);
 }
+
+TEST_CASE("a connection waits in the master while there is no worker at all") {
+  for (const auto mode : {accept_kind::dispatch, accept_kind::notify}) {
+    fixture f(mode, 1);
+    const signal_source signals;
+    f.connect(3);
+    f.turn();
+    const auto client = parked_at(f);
+    test::put(client.get(), "hello");
+    f.d->parked().any_stirred();
+    f.d->lost(f.lanes[0]);
+    f.places.clear();
+    for (int i = 0; i < 3; ++i) f.turn();
+
+    f.places.push_back(&f.lanes[0]);
+    f.received(0);
+    f.turn();
+    f.turn();
+    CHECK(f.received(0) != 0);
+  }
+}

@@ -1,11 +1,18 @@
 #include "weir/process/detail/supervisor.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <csignal>
+#include <new>
+#include <stdexcept>
 #include <system_error>
 
 #include "output.hpp"
@@ -38,12 +45,57 @@ int serve_nobody(worker_slot slot) {
   }
 }
 
+// Figures that the test, the master and its workers see alike.
+struct shared_figures {
+  std::atomic<int> started{0};
+  std::atomic<int> served{0};
+  std::atomic<int> left{0};
+  std::atomic<::pid_t> first{0};
+  std::atomic<int> step{0};
+};
+
+class shared_memory {
+ public:
+  shared_memory()
+      : at_(new(::mmap(nullptr, sizeof(shared_figures), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                       -1, 0)) shared_figures) {}
+  shared_memory(const shared_memory&) = delete;
+  shared_memory& operator=(const shared_memory&) = delete;
+  ~shared_memory() { ::munmap(at_, sizeof(shared_figures)); }
+  shared_figures* operator->() const { return at_; }
+
+ private:
+  shared_figures* at_;
+};
+
+// In a worker process: polls. What does not come within the bound ends the worker with an exit code that no
+// test expects.
+template <class Predicate>
+void until(Predicate true_at_last) {
+  const auto end = std::chrono::steady_clock::now() + 20s;
+  const timespec a_moment{.tv_sec = 0, .tv_nsec = 1'000'000};
+  while (!true_at_last()) {
+    if (std::chrono::steady_clock::now() > end) ::_exit(99);
+    ::nanosleep(&a_moment, nullptr);
+  }
+}
+
+void tell_master(int signal) { ::kill(::getppid(), signal); }
+
+// The master ignores SIGWINCH in the foreground of a terminal.
+void leave_terminal() {
+  const unique_fd terminal(::open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (terminal) ::ioctl(terminal.get(), TIOCNOTTY);
+}
+
+bool has_ended(::pid_t process) { return ::kill(process, 0) != 0; }
+
 }  // namespace
 
 TEST_CASE("a worker that says that it cannot start ends the pool") {
   const test::output error(2);
   supervisor master(two_workers(), {.work = [](worker_slot) { return 3; }});
-  CHECK_FALSE(master.run());
+  CHECK(master.run() == supervisor::outcome::never_served);
   CHECK_THAT(error.text(), Contains("exit code 3") && Contains("no worker has ever served"));
 }
 
@@ -55,7 +107,7 @@ TEST_CASE("the pool is filled, and ends when a signal says so") {
                       if (seen.accepted.fetch_add(1) == 1) ::kill(::getppid(), SIGQUIT);
                       return serve_nobody(slot);
                     }});
-  CHECK(master.run());
+  CHECK(master.run() == supervisor::outcome::stopped);
   CHECK(seen.accepted == 2);
   for (const auto& row : master.scores().workers()) REQUIRE(row.now == worker_score::state::free);
 }
@@ -72,7 +124,7 @@ TEST_CASE("a worker that ends is replaced on the same slot") {
                       if (slot.index == 1) ::kill(::getppid(), SIGTERM);
                       return serve_nobody(slot);
                     }});
-  CHECK(master.run());
+  CHECK(master.run() == supervisor::outcome::stopped);
   CHECK(seen.accepted == 2);
   CHECK(master.scores().pool().restarts == 1);
   CHECK_THAT(error.text(), Contains("worker 1 of generation 1 ended with SIGKILL"));
@@ -104,8 +156,177 @@ TEST_CASE("a reload whose workers do not start leaves the present ones") {
                                           ++(ok ? taken : refused);
                                           ::kill(::getpid(), SIGTERM);
                                         }});
-  CHECK(master.run());
+  CHECK(master.run() == supervisor::outcome::stopped);
   CHECK(taken == 0);
   CHECK(refused == 1);
   CHECK(seen.accepted == 2);
+}
+
+TEST_CASE("one worker fewer than none is none") {
+  leave_terminal();
+  const shared_memory seen;
+  const test::output error(2);
+  supervisor master(two_workers(), {.work = [&](worker_slot slot) {
+                      const int me = seen->started.fetch_add(1);
+                      if (me == 0) seen->first = ::getpid();
+                      if (me == 1) tell_master(SIGWINCH);
+                      const int code = serve_nobody(slot);
+                      if (me == 0) tell_master(SIGTTOU);
+                      if (me == 1) {
+                        // By then the master has obeyed what the first one sent before it ended.
+                        until([&] { return has_ended(seen->first); });
+                        tell_master(SIGTERM);
+                      }
+                      return code;
+                    }});
+  static_cast<void>(master.run());
+  CHECK(seen->started == 2);
+}
+
+TEST_CASE("the number of workers that is asked for during a reload is obeyed after it") {
+  leave_terminal();
+  for (const auto& [signal, workers] :
+       {std::pair{SIGTTIN, 3}, std::pair{SIGTTOU, 1}, std::pair{SIGWINCH, 0}}) {
+    const shared_memory seen;
+    seen->step = -1;
+    const test::output error(2);
+    supervisor master(two_workers(), {
+                                         .work =
+                                             [&](worker_slot slot) {
+                                               if (slot.generation == 1) {
+                                                 if (seen->started.fetch_add(1) == 1) tell_master(SIGHUP);
+                                                 return serve_nobody(slot);
+                                               }
+                                               // Two of the new generation; the reload is pending until both
+                                               // of them serve.
+                                               if (seen->served.fetch_add(1) == 0)
+                                                 tell_master(signal);
+                                               else
+                                                 until([&] { return seen->served >= 2; });
+                                               const int code = serve_nobody(slot);
+                                               ++seen->left;
+                                               return code;
+                                             },
+                                         .reload = [] { return two_workers(); },
+                                         .resized =
+                                             [&](unsigned now) {
+                                               seen->step = static_cast<int>(now);
+                                               if (now == static_cast<unsigned>(workers))
+                                                 ::kill(::getpid(), SIGTERM);
+                                             },
+                                     });
+    ::alarm(30);
+    static_cast<void>(master.run());
+    ::alarm(0);
+    CHECK(seen->step == workers);
+    CHECK(seen->started == 2);
+  }
+}
+
+TEST_CASE("a worker that ends while a reload is pending is replaced") {
+  const shared_memory seen;
+  const test::output error(2);
+  supervisor master(two_workers(), {.work =
+                                        [&](worker_slot slot) {
+                                          if (slot.generation == 1) {
+                                            const int me = seen->started.fetch_add(1);
+                                            if (me == 1) tell_master(SIGHUP);
+                                            if (me == 0) {
+                                              slot.to_master.send({message::kind::serving, 0});
+                                              until([&] { return seen->step != 0; });
+                                              return 1;
+                                            }
+                                            return serve_nobody(slot);
+                                          }
+                                          // The new generation serves when the old one has three that were
+                                          // started.
+                                          seen->step = 1;
+                                          until([&] { return seen->started >= 3; });
+                                          return serve_nobody(slot);
+                                        },
+                                    .reload = [] { return two_workers(); },
+                                    .reloaded =
+                                        [&](bool ok) {
+                                          seen->served = ok ? 1 : -1;
+                                          ::kill(::getpid(), SIGTERM);
+                                        }});
+  static_cast<void>(master.run());
+  CHECK(seen->served == 1);
+  CHECK(seen->started == 3);
+}
+
+TEST_CASE("a new worker that asks to leave at once does not hold up its reload") {
+  const shared_memory seen;
+  const test::output error(2);
+  supervisor master(two_workers(), {.work =
+                                        [&](worker_slot slot) {
+                                          if (slot.generation == 1) {
+                                            if (seen->started.fetch_add(1) == 1) tell_master(SIGHUP);
+                                            return serve_nobody(slot);
+                                          }
+                                          if (seen->step.fetch_add(1) == 0) {
+                                            slot.to_master.send({message::kind::serving, 0});
+                                            slot.to_master.send({message::kind::leaving, 0});
+                                            pollfd word{slot.to_master.get(), POLLIN, 0};
+                                            ::poll(&word, 1, 20'000);
+                                            seen->left = 1;
+                                            return 0;
+                                          }
+                                          until([&] { return seen->left == 1; });
+                                          return serve_nobody(slot);
+                                        },
+                                    .reload = [] { return two_workers(); },
+                                    .reloaded =
+                                        [&](bool ok) {
+                                          seen->served = ok ? 1 : -1;
+                                          ::kill(::getpid(), SIGTERM);
+                                        }});
+  ::alarm(30);
+  static_cast<void>(master.run());
+  ::alarm(0);
+  CHECK(seen->served == 1);
+}
+
+TEST_CASE("a log that cannot be opened again leaves the pool as it was") {
+  const shared_memory seen;
+  const test::output error(2);
+  supervisor master(two_workers(), {.work =
+                                        [&](worker_slot slot) {
+                                          if (seen->started.fetch_add(1) == 1) tell_master(SIGUSR1);
+                                          return serve_nobody(slot);
+                                        },
+                                    .reopen_log =
+                                        [] {
+                                          ::kill(::getpid(), SIGTERM);
+                                          throw std::runtime_error("no such folder");
+                                        }});
+  CHECK_NOTHROW(static_cast<void>(master.run()));
+  CHECK_THAT(error.text(), Contains("no such folder"));
+}
+
+TEST_CASE("a second drain tells a worker nothing that it does not know") {
+  leave_terminal();
+  const shared_memory seen;
+  const test::output error(2);
+  supervisor master(two_workers(), {.work = [&](worker_slot slot) {
+                      const int me = seen->started.fetch_add(1);
+                      slot.to_master.send({message::kind::serving, 0});
+                      if (me == 1) tell_master(SIGWINCH);
+                      pollfd word{slot.to_master.get(), POLLIN, 0};
+                      ::poll(&word, 1, 20'000);
+                      static_cast<void>(slot.to_master.receive());
+                      ++seen->left;
+                      if (me == 0) {
+                        seen->first = ::getpid();
+                        until([&] { return seen->left == 2; });
+                        tell_master(SIGQUIT);
+                        return 0;  // the master has obeyed when it reaps this process
+                      }
+                      until([&] { return seen->first != 0 && has_ended(seen->first); });
+                      if (::poll(&word, 1, 0) > 0) seen->step = 1;
+                      return 0;
+                    }});
+  static_cast<void>(master.run());
+  CHECK(seen->left == 2);
+  CHECK(seen->step == 0);
 }
