@@ -35,7 +35,7 @@ pid_file::~pid_file() {
   const std::string mine = aside_ ? other_name() : path_;
   try {
     if (read(mine) == ::getpid()) ::unlink(mine.c_str());
-  } catch (const std::exception&) {  // somebody has removed it already
+  } catch (const std::exception&) {  // it has been removed already
   }
 }
 

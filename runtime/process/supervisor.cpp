@@ -270,9 +270,10 @@ void supervisor::take_messages(worker& m) {
 }
 
 void supervisor::serving(worker& m) {
+  m.has_served = history_.ever_served = true;
   if (m.at != stage::starting) return;
   m.at = stage::serving;
-  m.takes = m.has_served = history_.ever_served = true;
+  m.takes = true;
   m.score->now = worker_score::state::serving;
   if (coming_) return look_at_reload();
   if (!ready_ && !workers_.any_starting()) announce();

@@ -99,3 +99,12 @@ TEST_CASE("a child does not outlive its master, however that ends") {
   REQUIRE(::poll(&p, 1, 30'000) == 1);
   CHECK(::read(reader.get(), &byte, 1) == 0);
 }
+
+TEST_CASE("a child that other code has reaped has ended") {
+  child_process child([] { return 7; });
+  REQUIRE(::waitpid(child.pid(), nullptr, 0) > 0);
+  const auto how = child.reap();
+  REQUIRE(how);
+  CHECK(how->value == -1);
+  CHECK(child.get() == -1);
+}

@@ -1,6 +1,7 @@
 #include "weir/process/detail/descriptor_channel.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -130,4 +131,24 @@ TEST_CASE("what a process said before it ended arrives, although it had not read
   REQUIRE(got.what == kind::taken);
   CHECK(got.content.number == 4711);
   CHECK(ends.first.receive().what == kind::end);
+}
+
+TEST_CASE("a message whose descriptor finds no room is told apart, and the next one arrives") {
+  auto ends = descriptor_channel::make();
+  const unique_fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  REQUIRE(ends.first.send(sample, file.get()) == descriptor_channel::sent::yes);
+  REQUIRE(ends.first.send(sample, file.get()) == descriptor_channel::sent::yes);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const auto got = ends.second.receive();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(got.what == kind::without_descriptor);
+  CHECK(got.content.number == 4711);
+  CHECK_FALSE(got.fd);
+  const auto next = ends.second.receive();
+  CHECK(next.what == kind::taken);
+  CHECK(next.fd);
 }

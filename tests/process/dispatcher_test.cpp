@@ -231,6 +231,62 @@ TEST_CASE("a parked connection whose bytes have come waits while no worker has r
   CHECK(f.received(1) == 1);
 }
 
+TEST_CASE(
+    "a connection for which a worker has no descriptor goes to another one, and is not acknowledged with "
+    "later ones") {
+  fixture f(accept_kind::dispatch);
+  const test::output error(2);
+  f.connect(6);
+  f.turn();
+  const auto first = f.of_workers[0].receive();
+  const auto second = f.of_workers[0].receive();
+  REQUIRE(second.what == descriptor_channel::received::kind::taken);
+  f.received(0);
+  f.received(1);
+  f.d->refused(f.lanes[0], first.content.number);
+  dispatcher::acknowledged(f.lanes[0], second.content.number);
+  CHECK(f.lanes[0].unacknowledged.size() == 1);
+  f.turn();
+  CHECK(f.received(0) == 0);  // it rests
+  CHECK(f.received(1) == 1);
+  CHECK_THAT(error.text(), Contains("worker 0 has no descriptor"));
+}
+
+TEST_CASE("connections that every worker refuses wait, and are placed when a worker takes some again") {
+  fixture f(accept_kind::dispatch, 1);
+  const test::output error(2);
+  f.connect(3);
+  f.turn();
+  while (f.received(0) != 0) {
+  }
+  for (std::uint32_t number = 1; number <= 3; ++number) f.d->refused(f.lanes[0], number);
+  f.turn();
+  CHECK(f.received(0) == 0);
+  CHECK(f.d->next_event() != dispatcher::clock::time_point::max());
+  f.lanes[0].paused_until = {};
+  f.turn();
+  CHECK(f.received(0) == 3);
+}
+
+TEST_CASE("a worker whose channel is full holds up no connection of others") {
+  fixture f(accept_kind::dispatch);
+  while (f.lanes[0].channel.send({message::kind::notice, 0}) == descriptor_channel::sent::yes) {
+  }
+  f.connect(6);
+  f.turn();
+  CHECK(f.received(1) == 6);
+  CHECK(f.lanes[0].unacknowledged.empty());
+}
+
+TEST_CASE("a listener is watched again when the worker that was told of it drains") {
+  fixture f(accept_kind::notify);
+  f.connect();
+  CHECK(f.turn() == 1);
+  CHECK(f.turn() == 0);
+  for (const auto& each : f.lanes) f.d->drains(each);
+  CHECK(f.turn() == 1);
+}
+
 TEST_CASE("a connection waits in the master while there is no worker at all") {
   for (const auto mode : {accept_kind::dispatch, accept_kind::notify}) {
     fixture f(mode, 1);

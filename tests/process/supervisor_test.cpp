@@ -330,3 +330,32 @@ TEST_CASE("a second drain tells a worker nothing that it does not know") {
   CHECK(seen->left == 2);
   CHECK(seen->step == 0);
 }
+
+TEST_CASE("a pool says that connections were cut if a worker had to cut some while the pool ended") {
+  const test::output error(2);
+  const shared_memory seen;
+  supervisor master(two_workers(), {.work = [&](worker_slot slot) {
+                      const int me = seen->started.fetch_add(1);
+                      if (me == 1) tell_master(SIGQUIT);
+                      serve_nobody(slot);
+                      return me == 1 ? exit_connections_cut : 0;
+                    }});
+  CHECK(master.run() == supervisor::outcome::cut_connections);
+}
+
+TEST_CASE("a stop while workers are still starting ends the pool") {
+  const test::output error(2);
+  const shared_memory seen;
+  supervisor master(two_workers(), {.work = [&](worker_slot slot) {
+                      if (seen->started.fetch_add(1) == 1) {
+                        tell_master(SIGQUIT);
+                        tell_master(SIGTERM);
+                      }
+                      static_cast<void>(std::signal(SIGTERM, SIG_DFL));  // instead of the test framework's
+                      slot.signals.unblock();
+                      for (;;) ::pause();
+                      return 0;
+                    }});
+  CHECK(master.run() == supervisor::outcome::stopped);
+  CHECK(seen->started == 2);
+}

@@ -115,6 +115,77 @@ class Upgrading(Operated):
                 with connect(pool.address) as client:
                     self.assertIn(int(say(client)), living(pool.pid))
 
+    def test_the_old_program_serves_on_when_the_new_one_dies_at_any_stage(self):
+        init = f"{self.folder}/init"
+        with self.pool(environment={"POOL_INIT": init}) as pool:
+            pool.wait_until_serving()
+            before = pool.workers()
+
+            def serves_alone():
+                until(lambda: self.written_pid() == pool.pid, "the pid file is the old one's")
+                self.assertFalse(os.path.exists(f"{self.pid_file}.old"))
+                self.assertIn(pool.who(), before)
+
+            def new_master():
+                """Once there is one."""
+                found = []
+                until(lambda: found.append(living(pool.pid) - before) or found[-1], "a new program")
+                return found[-1].pop()
+
+            # Its workers cannot start.
+            with open(init, "w", encoding="utf-8") as file:
+                file.write("refuse")
+            pool.send(signal.SIGUSR2)
+            pool.wait_for_line("has ended with exit code 1")
+            serves_alone()
+            # It is killed while its workers start, which takes for ever.
+            with open(init, "w", encoding="utf-8") as file:
+                file.write("hang")
+            for number in signal.SIGKILL, signal.SIGTERM:
+                pool.send(signal.SIGUSR2)
+                new = new_master()
+                until(lambda: self.written_pid() == new, "its pid file")
+                os.kill(new, number)
+                until(lambda: is_gone(new), "it has gone")
+                serves_alone()
+            # It is killed when it serves.
+            os.unlink(init)
+            new = Upgraded(pool, self.pid_file)
+            os.kill(new.pid, signal.SIGKILL)
+            pool.wait_for_line("has ended with SIGKILL")
+            serves_alone()
+            # And the old one obeys as ever.
+            pool.send(signal.SIGHUP)
+            pool.wait_for_line("generation 2 serves")
+
+    def test_the_new_program_serves_when_the_old_one_dies_while_it_starts(self):
+        init = f"{self.folder}/init"
+        with self.pool(environment={"POOL_INIT": init}) as pool:
+            pool.wait_until_serving()
+            before = pool.workers()
+            with open(init, "w", encoding="utf-8") as file:
+                file.write("hang")
+            pool.send(signal.SIGUSR2)
+            until(lambda: self.written_pid() not in (None, pool.pid), "a new program")
+            new = self.written_pid()
+            until(lambda: len(living(new)) == 2, "its workers")
+            hanging = living(new)
+            pool.expected = -signal.SIGKILL
+            os.kill(pool.pid, signal.SIGKILL)
+            pool.process.wait()
+            os.unlink(init)
+            try:
+                for each in hanging:
+                    os.kill(each, signal.SIGKILL)
+                seen = []
+                with connect(pool.address) as client:
+                    seen.append(int(say(client)))
+                self.assertIn(seen[0], living(new))
+                self.assertFalse(before & living(new))
+            finally:
+                os.kill(new, signal.SIGTERM)
+                until(lambda: is_gone(new), "the new master has left")
+
     def test_no_connection_fails_while_one_program_follows_another(self):
         for mode in MODES:
             with self.subTest(mode), self.pool("--set", f"processes.accept={mode}", name="echo") as pool:
