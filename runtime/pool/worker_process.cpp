@@ -184,7 +184,7 @@ class master_link {
         case message::kind::connection:
           taken = got.content.number;
           to_master_.has_received(*taken);
-          if (got.fd) of_.adopt(std::move(got.fd));
+          if (got.fd) adopt(std::move(got.fd));
           break;
         case message::kind::notice:
           of_.accept_from(got.content.number);
@@ -193,6 +193,16 @@ class master_link {
         case message::kind::drain: stop_.drain(); break;
         default: break;
       }
+    }
+  }
+
+  // A connection for which there is no memory is dropped, and nothing else.
+  void adopt(unique_fd connection) {
+    try {
+      of_.adopt(std::move(connection));
+    } catch (const std::exception& e) {
+      if (const auto held_back = failures_.pass())
+        log::warning("a connection is dropped: {} ({} more since the last line)", e.what(), *held_back);
     }
   }
 
@@ -224,6 +234,7 @@ class master_link {
   asio::steady_timer pause_;
   asio::steady_timer room_pause_;
   bool waits_for_room_ = false;
+  log::limiter failures_;
 };
 
 }  // namespace

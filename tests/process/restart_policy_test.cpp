@@ -97,7 +97,8 @@ TEST_CASE("a worker that never served is judged by that, however long it took to
     REQUIRE(d.what == restart_decision::kind::after);
     history = d.history;
   }
-  CHECK(decide_restart(history, {start + most_failed_starts * 2min, 90s, false, crash}).what == restart_decision::kind::give_up);
+  CHECK(decide_restart(history, {start + most_failed_starts * 2min, 90s, false, crash}).what ==
+        restart_decision::kind::give_up);
 
   history = served();
   std::vector<std::chrono::milliseconds> delays;

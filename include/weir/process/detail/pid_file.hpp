@@ -27,7 +27,7 @@ class pid_file {
 
  private:
   [[nodiscard]] std::string other_name() const { return path_ + ".old"; }
-  void move(const std::string& from, const std::string& to) noexcept;
+  bool move(const std::string& from, const std::string& to) noexcept;
 
   std::string path_;
   bool aside_ = false;
