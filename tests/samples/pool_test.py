@@ -280,8 +280,8 @@ class Shortage(unittest.TestCase):
         with Pool("--set", "processes.accept=dispatch", processes=1) as pool, contextlib.ExitStack() as clients:
             pool.wait_until_serving(1)
             worker = next(iter(pool.workers()))
+            before = pool.settled_fds()
             self.stop_process(worker)
-            before = len(descriptors(pool.pid))
             waiting = [clients.enter_context(connect(pool.address)) for _ in range(5)]
             for c in waiting:
                 c.sendall(b"who\n")
@@ -305,7 +305,7 @@ class Shortage(unittest.TestCase):
             self.stop_process(worker)
             for c in parking:
                 c.sendall(b"park\n")
-            before = len(descriptors(pool.pid))
+            before = pool.settled_fds()
             closing = [clients.enter_context(connect(pool.address)) for _ in range(20)]
             until(lambda: len(descriptors(pool.pid)) >= before + len(closing), "they are on their way")
             self.stop_process(pool.pid)
@@ -319,6 +319,8 @@ class Shortage(unittest.TestCase):
                 self.assertEqual(int(receive_line(c)), worker)
 
     def test_new_clients_are_served_after_more_came_than_descriptors_were_there(self):
+        if sample.options.sanitized:
+            self.skipTest("the sanitizer opens a pipe to see whether memory is readable")
         for mode in MODES:
             with self.subTest(mode), Pool("--set", f"processes.accept={mode}", before=("prlimit", "--nofile=64:64")) as pool:
                 pool.wait_until_serving()
