@@ -137,18 +137,26 @@ void supervisor::wait() {
 }
 
 void supervisor::read_signals() {
+  std::vector<const signal_row*> commands;
   while (const auto signal = signals_.next()) {
     if (signal->number == io_signal()) {
       dispatcher_.parked().stirred(signal->fd);
     } else if (signal->number == SIGIO) {
       dispatcher_.parked().any_stirred();
     } else if (const signal_row* const row = row_of_signal(signal->number)) {
-      commanded_ = true;
-      try {
-        obey(*row);
-      } catch (const std::exception& e) {
-        log::error("SIG{}: {}", ::sigabbrev_np(row->number), e.what());
-      }
+      commands.push_back(row);
+    }
+  }
+  // The kernel delivers signals that wait together by their numbers, so their order is lost. A reload counts
+  // as the last one: a pool that serves is the lesser harm where WINCH came last.
+  std::stable_partition(commands.begin(), commands.end(),
+                        [](const signal_row* row) { return row->meaning != command::reload; });
+  for (const signal_row* const row : commands) {
+    commanded_ = true;
+    try {
+      obey(*row);
+    } catch (const std::exception& e) {
+      log::error("SIG{}: {}", ::sigabbrev_np(row->number), e.what());
     }
   }
 }

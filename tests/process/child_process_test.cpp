@@ -51,7 +51,7 @@ TEST_CASE("a child that runs is not reaped, and one that a signal ended says whi
   CHECK(how.to_string() == "SIGKILL");
 }
 
-TEST_CASE("nobody is signalled by a child's number after it has been reaped") {
+TEST_CASE("no process is signalled by a child's number after the child has been reaped") {
   child_process child([] { return 0; });
   CHECK(wait_for(child).is_clean());
   CHECK(child.pid() == 0);

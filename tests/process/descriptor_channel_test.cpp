@@ -113,7 +113,7 @@ TEST_CASE("another control message than a descriptor is rejected") {
   CHECK(ends.second.receive().what == kind::rejected);
 }
 
-TEST_CASE("a channel that nobody reads is full in the end, and does not block") {
+TEST_CASE("a channel that is not read is full in the end, and does not block") {
   auto ends = descriptor_channel::make();
   int sent = 0;
   while (ends.first.send(sample) == descriptor_channel::sent::yes && sent < 1'000'000) ++sent;

@@ -113,7 +113,7 @@ TEST_CASE("what a dead worker has not acknowledged goes to another") {
   CHECK(f.received(1) == 9);
 }
 
-TEST_CASE("nobody is accepted while no worker can take one") {
+TEST_CASE("no connection is accepted while no worker can take one") {
   fixture f(accept_kind::dispatch);
   for (auto& each : f.lanes) each.score->connections = 100;
   f.connect();
@@ -124,7 +124,7 @@ TEST_CASE("nobody is accepted while no worker can take one") {
   CHECK(f.received(1) == 1);
 }
 
-TEST_CASE("with excess refused, who comes beyond the limit is closed at once") {
+TEST_CASE("with excess refused, a connection beyond the limit is closed at once") {
   fixture f(accept_kind::dispatch);
   f.s.limits.excess = excess_kind::refuse;
   f.d->configure(f.s);
@@ -179,14 +179,14 @@ TEST_CASE("workers that compete are all told, and the listener is looked at agai
   f.d->answered(f.lanes[0], 0);
   f.d->answered(f.lanes[2], 0);
   CHECK(f.turn() == 0);
-  f.d->lost(f.lanes[1]);  // who dies need not answer
+  f.d->lost(f.lanes[1]);  // a dead worker need not answer
   CHECK(f.turn() == 1);
   CHECK(f.received(0) == 1);
 }
 
 namespace {
 
-// A connection that belongs to nobody, in the master's hands; its other end.
+// The other end of a connection that is parked in the master.
 unique_fd parked_at(fixture& f) {
   auto ends = test::unix_pair();
   f.d->parked().add(std::move(ends.a));

@@ -36,7 +36,7 @@ TEST_CASE("a pid file names this process while it lives, in the place of an old 
   CHECK_FALSE(fs::exists(here.file));
 }
 
-TEST_CASE("a pid file makes room for who takes over, and takes its place again") {
+TEST_CASE("a pid file makes room for that of a new program, and takes its place again") {
   const folder here;
   pid_file file(here.file);
   file.step_aside();

@@ -13,7 +13,10 @@
 #include <csignal>
 #include <new>
 #include <stdexcept>
+#include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "output.hpp"
 
@@ -30,8 +33,8 @@ settings two_workers() {
   return s;
 }
 
-// Serves nobody until a signal or a word from the master ends it.
-int serve_nobody(worker_slot slot) {
+// A worker without clients, until a signal or a message from the master ends it.
+int serve(worker_slot slot) {
   slot.to_master.send({message::kind::serving, 0});
   sigset_t ends;
   ::sigemptyset(&ends);
@@ -105,7 +108,7 @@ TEST_CASE("the pool is filled, and ends when a signal says so") {
   const test::output error(2);
   supervisor master(two_workers(), {.work = [&](worker_slot slot) {
                       if (seen.accepted.fetch_add(1) == 1) ::kill(::getppid(), SIGQUIT);
-                      return serve_nobody(slot);
+                      return serve(slot);
                     }});
   CHECK(master.run() == supervisor::outcome::stopped);
   CHECK(seen.accepted == 2);
@@ -122,7 +125,7 @@ TEST_CASE("a worker that ends is replaced on the same slot") {
                         ::raise(SIGKILL);
                       }
                       if (slot.index == 1) ::kill(::getppid(), SIGTERM);
-                      return serve_nobody(slot);
+                      return serve(slot);
                     }});
   CHECK(master.run() == supervisor::outcome::stopped);
   CHECK(seen.accepted == 2);
@@ -148,7 +151,7 @@ TEST_CASE("a reload whose workers do not start leaves the present ones") {
                                         [&](worker_slot slot) {
                                           if (slot.generation == 2) return 1;
                                           if (seen.accepted.fetch_add(1) == 1) ::kill(::getppid(), SIGHUP);
-                                          return serve_nobody(slot);
+                                          return serve(slot);
                                         },
                                     .reload = [] { return two_workers(); },
                                     .reloaded =
@@ -170,7 +173,7 @@ TEST_CASE("one worker fewer than none is none") {
                       const int me = seen->started.fetch_add(1);
                       if (me == 0) seen->first = ::getpid();
                       if (me == 1) tell_master(SIGWINCH);
-                      const int code = serve_nobody(slot);
+                      const int code = serve(slot);
                       if (me == 0) tell_master(SIGTTOU);
                       if (me == 1) {
                         // By then the master has obeyed what the first one sent before it ended.
@@ -195,7 +198,7 @@ TEST_CASE("the number of workers that is asked for during a reload is obeyed aft
                                              [&](worker_slot slot) {
                                                if (slot.generation == 1) {
                                                  if (seen->started.fetch_add(1) == 1) tell_master(SIGHUP);
-                                                 return serve_nobody(slot);
+                                                 return serve(slot);
                                                }
                                                // Two of the new generation; the reload is pending until both
                                                // of them serve.
@@ -203,7 +206,7 @@ TEST_CASE("the number of workers that is asked for during a reload is obeyed aft
                                                  tell_master(signal);
                                                else
                                                  until([&] { return seen->served >= 2; });
-                                               const int code = serve_nobody(slot);
+                                               const int code = serve(slot);
                                                ++seen->left;
                                                return code;
                                              },
@@ -236,13 +239,13 @@ TEST_CASE("a worker that ends while a reload is pending is replaced") {
                                               until([&] { return seen->step != 0; });
                                               return 1;
                                             }
-                                            return serve_nobody(slot);
+                                            return serve(slot);
                                           }
                                           // The new generation serves when the old one has three that were
                                           // started.
                                           seen->step = 1;
                                           until([&] { return seen->started >= 3; });
-                                          return serve_nobody(slot);
+                                          return serve(slot);
                                         },
                                     .reload = [] { return two_workers(); },
                                     .reloaded =
@@ -262,7 +265,7 @@ TEST_CASE("a new worker that asks to leave at once does not hold up its reload")
                                         [&](worker_slot slot) {
                                           if (slot.generation == 1) {
                                             if (seen->started.fetch_add(1) == 1) tell_master(SIGHUP);
-                                            return serve_nobody(slot);
+                                            return serve(slot);
                                           }
                                           if (seen->step.fetch_add(1) == 0) {
                                             slot.to_master.send({message::kind::serving, 0});
@@ -273,7 +276,7 @@ TEST_CASE("a new worker that asks to leave at once does not hold up its reload")
                                             return 0;
                                           }
                                           until([&] { return seen->left == 1; });
-                                          return serve_nobody(slot);
+                                          return serve(slot);
                                         },
                                     .reload = [] { return two_workers(); },
                                     .reloaded =
@@ -293,7 +296,7 @@ TEST_CASE("a log that cannot be opened again leaves the pool as it was") {
   supervisor master(two_workers(), {.work =
                                         [&](worker_slot slot) {
                                           if (seen->started.fetch_add(1) == 1) tell_master(SIGUSR1);
-                                          return serve_nobody(slot);
+                                          return serve(slot);
                                         },
                                     .reopen_log =
                                         [] {
@@ -337,7 +340,7 @@ TEST_CASE("a pool says that connections were cut if a worker had to cut some whi
   supervisor master(two_workers(), {.work = [&](worker_slot slot) {
                       const int me = seen->started.fetch_add(1);
                       if (me == 1) tell_master(SIGQUIT);
-                      serve_nobody(slot);
+                      serve(slot);
                       return me == 1 ? exit_connections_cut : 0;
                     }});
   CHECK(master.run() == supervisor::outcome::cut_connections);
@@ -358,4 +361,31 @@ TEST_CASE("a stop while workers are still starting ends the pool") {
                     }});
   CHECK(master.run() == supervisor::outcome::stopped);
   CHECK(seen->started == 2);
+}
+
+TEST_CASE("of a drain of the workers and a reload that come at once the reload counts as the later one") {
+  leave_terminal();
+  const test::output error(2);
+  const shared_memory seen;
+  std::vector<std::string> commands;
+  supervisor master(two_workers(), {.work =
+                                        [&](worker_slot slot) {
+                                          const int me = seen->started.fetch_add(1);
+                                          if (me == 1) tell_master(SIGUSR1);
+                                          if (me == 3) tell_master(SIGTERM);
+                                          return serve(slot);
+                                        },
+                                    .reload =
+                                        [&] {
+                                          commands.emplace_back("reload");
+                                          return two_workers();
+                                        },
+                                    .resized = [&](unsigned n) { commands.push_back(std::to_string(n)); },
+                                    .reopen_log =
+                                        [] {
+                                          ::kill(::getpid(), SIGWINCH);
+                                          ::kill(::getpid(), SIGHUP);
+                                        }});
+  static_cast<void>(master.run());
+  CHECK(commands == std::vector<std::string>{"0", "reload"});
 }

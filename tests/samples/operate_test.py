@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Pools as they are operated: upgraded, asked how they are, started by root or by systemd; and connections that belong
-to nobody. Usage: operate_test.py --build BUILD"""
+"""Pools as they are operated: upgraded, asked how they are, started by root or by systemd; and parked
+connections. Usage: operate_test.py --build BUILD"""
 import collections
 import contextlib
 import os
@@ -24,7 +24,7 @@ def is_gone(pid):
 
 
 class Upgraded:
-    """The master that has taken over from a pool. It is nobody's child here, so it is known by its pid file."""
+    """The master that has taken over from a pool. It is no child of this process, so it is known by its pid file."""
 
     def __init__(self, pool, pid_file):
         lines = len(pool.lines)
@@ -253,7 +253,7 @@ class Parking(Operated):
                 self.assertEqual(pool.wait(), 0)
 
     def test_the_limit_of_a_worker_counts_those_whom_it_serves(self):
-        """Parked clients are nobody's: more of them than limits.connections are kept."""
+        """Parked clients do not count: more of them than limits.connections are kept."""
         with self.pool("--set", "processes.accept=dispatch", "--set", "limits.connections=2") as pool, \
                 contextlib.ExitStack() as clients:
             pool.wait_until_serving()

@@ -1,4 +1,4 @@
-"""A process pool as its tests see it: the master, its workers, and clients that ask who serves them."""
+"""A process pool as its tests see it: the master, its workers, and clients that ask which process serves them."""
 import contextlib
 import os
 import signal
@@ -82,7 +82,7 @@ def children(pid):
 
 
 def living(pid):
-    """The children that have not ended; who has may not have been reaped yet."""
+    """The children that have not ended. One that has ended may not have been reaped yet."""
     return {p for p in children(pid) if state_of(p) not in "ZX"}
 
 

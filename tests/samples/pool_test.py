@@ -654,7 +654,7 @@ class UnderLoad(unittest.TestCase):
                                     worker = int(say(c))
                                     answered[worker] += 1
                         except (AssertionError, OSError) as e:
-                            # Whom nobody had begun to answer may have been at the one that died.
+                            # A client without an answer may have been at the worker that died.
                             if worker is not None and worker not in victims:
                                 wrong.append((worker, e))
 
@@ -692,7 +692,7 @@ class UnderLoad(unittest.TestCase):
                 sample.figure(f"{mode}: 20 reloads,", done[0].strip()[:120])
 
     def test_20_kills_under_load_lose_no_queued_connection_of_reuseport_and_dispatch(self):
-        """Who is served by a worker that dies loses its connection; who waits does not: each such client asks
+        """A client that is served by a worker that dies loses its connection; one that waits does not: it asks
         again on a new connection, and is never refused."""
         for mode in "reuseport", "dispatch":
             with self.subTest(mode), Pool("--set", f"processes.accept={mode}", processes=4) as pool:
