@@ -187,8 +187,9 @@ class master_link {
           if (got.fd) adopt(std::move(got.fd));
           break;
         case message::kind::notice:
-          of_.accept_from(got.content.number);
-          to_master_.send({message::kind::answered, got.content.number});
+          to_master_.send(
+              {of_.accept_from(got.content.number) ? message::kind::answered : message::kind::unable,
+               got.content.number});
           break;
         case message::kind::drain: stop_.drain(); break;
         default: break;

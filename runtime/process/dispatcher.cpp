@@ -199,6 +199,16 @@ void dispatcher::refused(lane& by, std::uint32_t number) {
   if (it == pending.end()) return;
   waiting_.push_back(std::move(it->connection));
   pending.erase(it);
+  pause(by);
+}
+
+void dispatcher::unable(lane& by, std::uint32_t listener) {
+  answered(by, listener);
+  pause(by);
+}
+
+// Other workers get the connection meanwhile, or it waits.
+void dispatcher::pause(lane& by) {
   by.paused_until = clock::now() + shortage_pause;
   if (const auto held_back = log_limit_.pass())
     log::warning("worker {} has no descriptor for a connection, which waits; ({} more since the last line)",

@@ -271,6 +271,7 @@ void supervisor::take_messages(worker& m) {
         break;
       case message::kind::taken: dispatcher::acknowledged(m, got.content.number); break;
       case message::kind::refused: dispatcher_.refused(m, got.content.number); break;
+      case message::kind::unable: dispatcher_.unable(m, got.content.number); break;
       case message::kind::answered: dispatcher_.answered(m, got.content.number); break;
       default: break;
     }

@@ -231,11 +231,14 @@ void server::adopt(unique_fd connection) {
             std::move(permit)});
 }
 
-void server::accept_from(std::size_t i) {
-  if (i >= listeners_.size()) return;
+bool server::accept_from(std::size_t i) {
+  if (i >= listeners_.size()) return true;
   unique_fd connection(::accept4(listeners_[i].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (connection) return adopt(std::move(connection));
-  if (errno == EAGAIN) ++found_nobody_;
+  if (!connection && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+    return false;
+  if (!connection && errno == EAGAIN) ++found_nobody_;
+  if (connection) adopt(std::move(connection));
+  return true;
 }
 
 void server::begin_stop() noexcept {

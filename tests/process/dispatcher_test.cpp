@@ -278,6 +278,22 @@ TEST_CASE("a worker whose channel is full holds up no connection of others") {
   CHECK(f.lanes[0].unacknowledged.empty());
 }
 
+TEST_CASE("a worker that had no descriptor when it was told of a listener rests, and another one is told") {
+  fixture f(accept_kind::notify);
+  const test::output error(2);
+  f.connect();
+  f.turn();
+  const std::size_t told = f.received(0) == 1 ? 0 : 1;
+  f.received(1);
+  f.d->unable(f.lanes[told], 0);
+  f.turn();
+  CHECK(f.received(told) == 0);
+  CHECK(f.received(1 - told) == 1);
+  f.d->unable(f.lanes[1 - told], 0);
+  CHECK(f.turn() == 0);  // the listener is not watched while no worker can accept
+  CHECK(f.d->next_event() != dispatcher::clock::time_point::max());
+}
+
 TEST_CASE("a listener is watched again when the worker that was told of it drains") {
   fixture f(accept_kind::notify);
   f.connect();

@@ -329,6 +329,7 @@ class Shortage(unittest.TestCase):
                     for c in crowd:
                         c.sendall(b"who\n")
                     self.assertGreater(len(sample.answered(crowd, 1)), 40)
+                    self.assertTrue(pool.lines_with("pausing") or pool.lines_with("has no descriptor"), pool.lines)
                 for _ in range(10):
                     self.assertIn(pool.who(), pool.workers())
 

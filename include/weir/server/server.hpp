@@ -73,8 +73,9 @@ class server {
 
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
   void adopt(unique_fd connection);
-  // Core 0's thread. Accepts what listener `i` has, one connection; in a worker that waits to be told so.
-  void accept_from(std::size_t i);
+  // Core 0's thread. Accepts one connection of listener `i`, if there is one; in a worker that waits to be
+  // told so. False: the connection still waits, because this process has no descriptor or memory for it.
+  [[nodiscard]] bool accept_from(std::size_t i);
 
   // Where it listens: a port 0 has become a port.
   [[nodiscard]] std::vector<endpoint> addresses() const;

@@ -17,6 +17,7 @@ struct message {
                // masters
     taken,     // the worker has taken all connections up to `number`; 0 is no connection
     refused,   // the worker has no descriptor for connection `number`, which the master still has
+    unable,    // the worker has no descriptor for a connection of listener `number`; an answer too
     answered,  // the worker has looked at listener `number` after a notice
     // Master to worker.
     connection,  // `number`, with its descriptor

@@ -68,6 +68,8 @@ class dispatcher {
   static void acknowledged(lane& by, std::uint32_t number);
   void refused(lane& by, std::uint32_t number);
   void answered(const lane& by, std::uint32_t listener) noexcept;
+  // A worker has answered that it has no descriptor.
+  void unable(lane& by, std::uint32_t listener);
   // A worker drains: its notices are not waited for any more. It has ended: its connections go to other
   // workers.
   void drains(const lane& which) noexcept;
@@ -94,6 +96,7 @@ class dispatcher {
   [[nodiscard]] bool has_room(std::span<lane* const> lanes) const;
   [[nodiscard]] bool may_refuse(std::span<lane* const> lanes) const;
   lane* choose(std::span<lane* const> lanes, client_key key);
+  void pause(lane& which);
   bool send(unique_fd& connection, std::span<lane* const> lanes);
   void accept_some(int listener, std::span<lane* const> lanes);
   void notify(std::size_t listener, std::span<lane* const> lanes);
