@@ -211,7 +211,7 @@ void dispatcher::unable(lane& by, std::uint32_t listener) {
 void dispatcher::pause(lane& by) {
   by.paused_until = clock::now() + shortage_pause;
   if (const auto held_back = log_limit_.pass())
-    log::warning("worker {} has no descriptor for a connection, which waits; ({} more since the last line)",
+    log::warning("worker {} has no descriptor for a connection, which waits ({} more since the last line)",
                  by.index, *held_back);
 }
 

@@ -351,6 +351,9 @@ void supervisor::tick() {
   if (settings_.processes.stuck_timeout.count() > 0 && now >= next_tick_) {
     next_tick_ = now + settings_.processes.stuck_timeout / worker_table::ticks_until_stuck;
     workers_.listen_for_beats(settings_.processes.stuck_timeout);
+    // The listener that a stuck worker was told of is another worker's now.
+    for (const auto& m : workers_)
+      if (m.is_stuck()) dispatcher_.drains(m);
   }
   board_.pool().parked = static_cast<std::uint32_t>(dispatcher_.parked().size());
   watchdog_.tell_if_due(is_alive());

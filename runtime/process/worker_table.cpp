@@ -43,7 +43,7 @@ worker_table::progress worker_table::progress_of(unsigned generation) const noex
 std::vector<lane*> worker_table::lanes(unsigned generation, unsigned count) noexcept {
   std::vector<lane*> out(count, nullptr);
   for (worker& w : all_)
-    if (w.generation == generation && w.takes && w.index < count) out[w.index] = &w;
+    if (w.generation == generation && w.takes && !w.is_stuck() && w.index < count) out[w.index] = &w;
   return out;
 }
 

@@ -100,12 +100,15 @@ TEST_CASE(
   worker& leaves = f.add(1, 1, stage::leaving);
   for (unsigned i = 0; i < worker_table::ticks_until_stuck; ++i) {
     CHECK(f.table.any_alive());
+    CHECK((f.table.lanes(1, 1)[0] != nullptr) == !stuck.is_stuck());
     f.table.listen_for_beats(400ms);
   }
   CHECK_FALSE(f.table.any_alive());
+  CHECK(f.table.lanes(1, 1)[0] == nullptr);  // it gets no connection meanwhile
   stuck.score->beats += 1;
   f.table.listen_for_beats(400ms);
   CHECK(f.table.any_alive());
+  CHECK(f.table.lanes(1, 1)[0] != nullptr);
   for (unsigned i = 0; i <= worker_table::ticks_until_stuck; ++i) f.table.listen_for_beats(400ms);
   REQUIRE(test::wait_readable(stuck.process.get()));
   CHECK_THAT(error.text(), Contains("is stuck") && Contains("has been stuck for 400 ms and is killed"));

@@ -333,6 +333,21 @@ class Shortage(unittest.TestCase):
                 for _ in range(10):
                     self.assertIn(pool.who(), pool.workers())
 
+    def test_a_stopped_worker_holds_up_no_client_of_notify_for_good(self):
+        with Pool("--set", "processes.accept=notify", "--set", "processes.stuck_timeout=8s") as pool:
+            pool.wait_until_serving()
+            stopped = next(iter(pool.workers()))
+            self.stop_process(stopped)
+            with contextlib.ExitStack() as clients:
+                crowd = [clients.enter_context(connect(pool.address)) for _ in range(8)]
+                for c in crowd:
+                    c.sendall(b"who\n")
+                for c in crowd:
+                    self.assertNotEqual(int(receive_line(c)), stopped)
+                self.assertEqual(pool.lines_with("is killed"), [])  # so it was not its end that helped
+            os.kill(stopped, signal.SIGCONT)
+            pool.wait_until_serving()
+
     def test_a_log_file_that_cannot_be_opened_again_ends_no_process(self):
         with tempfile.TemporaryDirectory() as folder:
             log = f"{folder}/logs/log"

@@ -24,6 +24,12 @@ struct worker : lane {
         generation(generation_),
         drain_timeout(drain_timeout_) {}
 
+  // Its beats have stood still for half of the time after which it is killed. It gets no connections until
+  // they go on.
+  [[nodiscard]] bool is_stuck() const noexcept { return silent_ticks >= ticks_until_stuck / 2; }
+
+  static constexpr unsigned ticks_until_stuck = 4;
+
   child_process process;
   unsigned generation;
   std::chrono::milliseconds drain_timeout;
@@ -60,7 +66,8 @@ class worker_table {
   enum class progress : std::uint8_t { starting, serves, failed };
   [[nodiscard]] progress progress_of(unsigned generation) const noexcept;
 
-  // The workers of a generation to which connections may be sent, by index: null where there is none.
+  // The workers of a generation to which connections may be sent, by index: null where there is none, or it
+  // is stuck.
   [[nodiscard]] std::vector<lane*> lanes(unsigned generation, unsigned count) noexcept;
 
   // When the next one is to be killed because it has not left in time.
@@ -69,7 +76,7 @@ class worker_table {
 
   // Called at equal intervals: reports, and then kills, each worker whose loops do not turn. Counted in calls
   // instead of time: a pool that was stopped as a whole is not stuck.
-  static constexpr unsigned ticks_until_stuck = 4;
+  static constexpr unsigned ticks_until_stuck = worker::ticks_until_stuck;
   void listen_for_beats(std::chrono::milliseconds stuck_timeout);
 
   // In a child: closes what is another worker's.
