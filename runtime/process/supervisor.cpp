@@ -149,8 +149,9 @@ void supervisor::read_signals() {
   }
   // The kernel delivers signals that wait together by their numbers, so their order is lost. A reload counts
   // as the last one: a pool that serves is the lesser harm where WINCH came last.
-  std::stable_partition(commands.begin(), commands.end(),
-                        [](const signal_row* row) { return row->meaning != command::reload; });
+  const auto last = std::find_if(commands.begin(), commands.end(),
+                                 [](const signal_row* row) { return row->meaning == command::reload; });
+  if (last != commands.end()) std::rotate(last, last + 1, commands.end());
   for (const signal_row* const row : commands) {
     commanded_ = true;
     try {
