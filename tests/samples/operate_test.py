@@ -23,6 +23,13 @@ def is_gone(pid):
     return state_of(pid) in "ZX"
 
 
+def living_threads(pid):
+    """A process whose first thread has ended looks gone while its others still run."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return [t for t in os.listdir(f"/proc/{pid}/task") if not is_gone(t)]
+    return []
+
+
 class Upgraded:
     """The master that has taken over from a pool. It is no child of this process, so it is known by its pid file."""
 
@@ -175,7 +182,8 @@ class Upgrading(Operated):
             pool.process.wait()
             os.unlink(init)
             try:
-                until(lambda: all(is_gone(w) for w in before), "its workers are gone")  # until then they may accept
+                # Until the last of their threads is gone they may accept.
+                until(lambda: not any(living_threads(w) for w in before), "its workers are gone")
                 for each in hanging:
                     os.kill(each, signal.SIGKILL)
                 with connect(pool.address) as client:
