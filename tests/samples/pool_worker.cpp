@@ -1,6 +1,7 @@
 // For tests of process pools, a line of commands: "who" is answered with the process id, "slow" with it after
-// 300 ms, "park" with it before the connection is parked, "bye" with it before it is closed; "crash" and "hang" do
-// so. With POOL_INIT naming a file, a worker that starts does what is written there: "crash", "refuse" or "hang".
+// 300 ms, "park" with it before the connection is parked, "bye" with it before it is closed; "crash" and
+// "hang" do so. With POOL_INIT naming a file, a worker that starts does what is written there: "crash",
+// "refuse" or "hang".
 #include <unistd.h>
 
 #include <chrono>
