@@ -198,7 +198,10 @@ void server::run() {
   for (accept_thread& a : accept_threads_) a.stop();
   if (workers_) workers_->stop();
   if (threads_) threads_->stop();
-  if (const auto left = permits_.in_use(); left != 0) log::warning("stopped; {} connections were cut", left);
+  if (const auto left = permits_.in_use(); left != 0) {
+    cut_short_ = true;
+    log::warning("stopped; {} connections were cut", left);
+  }
 }
 
 // On core 0, when all of them are ready.
@@ -230,11 +233,14 @@ void server::adopt(unique_fd connection) {
             std::move(permit)});
 }
 
-void server::accept_from(std::size_t i) {
-  if (i >= listeners_.size()) return;
+bool server::accept_from(std::size_t i) {
+  if (i >= listeners_.size()) return true;
   unique_fd connection(::accept4(listeners_[i].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (connection) return adopt(std::move(connection));
-  if (errno == EAGAIN) ++found_nobody_;
+  if (!connection && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+    return false;
+  if (!connection && errno == EAGAIN) ++found_nobody_;
+  if (connection) adopt(std::move(connection));
+  return true;
 }
 
 void server::begin_stop() noexcept {
@@ -282,6 +288,7 @@ task<> server::tell_threads_again() {
 
 task<> server::limit_drain() {
   co_await sleep_for(settings_.limits.drain_timeout);
+  cut_short_ = permits_.in_use() != 0;
   log::warning("drain_timeout has passed; {} connections are cut", permits_.in_use());
   for (connection_starter& r : starters_) r.home().post([&r] { r.cancel(); });
   if (threads_) threads_->cancel();

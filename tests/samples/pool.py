@@ -1,6 +1,7 @@
-"""A process pool as its tests see it: the master, its workers, and clients that ask who serves them."""
+"""A process pool as its tests see it: the master, its workers, and clients that ask which process serves them."""
 import contextlib
 import os
+import signal
 
 import sample
 from sample import Sample, connect, until
@@ -14,8 +15,20 @@ class Pool(Sample):
     def __init__(self, *arguments, processes=2, name="pool_worker", **how):
         super().__init__("--model", "process-pool", "--processes", processes, *arguments, name=name, **how)
 
+    expected = 0  # the exit code, if it is not the one of a stop that cuts no connection
+
+    def check(self, code):
+        if code != self.expected:
+            super().check(code)
+
     def workers(self):
         return living(self.pid)
+
+    def kill(self):
+        # With a tracer before the program the master is another process than the one that was started.
+        if self.pid != self.process.pid and self.pid in children(self.process.pid):
+            os.kill(self.pid, signal.SIGKILL)
+        super().kill()
 
     def wait_for_workers(self, count, seconds=sample.BOUND):
         until(lambda: len(self.workers()) == count, lambda: f"{count} workers, but there are {self.workers()}", seconds)
@@ -69,7 +82,7 @@ def children(pid):
 
 
 def living(pid):
-    """The children that have not ended; who has may not have been reaped yet."""
+    """The children that have not ended. One that has ended may not have been reaped yet."""
     return {p for p in children(pid) if state_of(p) not in "ZX"}
 
 

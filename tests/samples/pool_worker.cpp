@@ -1,6 +1,7 @@
 // For tests of process pools, a line of commands: "who" is answered with the process id, "slow" with it after
-// 300 ms, "park" with it, and then the connection belongs to nobody, "crash" and "hang" do so. With POOL_INIT
-// naming a file, a worker that starts does what is written there: "crash" or "refuse".
+// 300 ms, "park" with it before the connection is parked, "bye" with it before it is closed; "crash" and
+// "hang" do so. With POOL_INIT naming a file, a worker that starts does what is written there: "crash",
+// "refuse" or "hang".
 #include <unistd.h>
 
 #include <chrono>
@@ -29,6 +30,7 @@ class commands {
     std::string what;
     if (file != nullptr) std::ifstream(file) >> what;
     if (what == "crash") crash();
+    while (what == "hang") ::pause();
     if (what == "refuse") throw std::runtime_error("refused by POOL_INIT");
   }
 
@@ -43,6 +45,7 @@ class commands {
       const bool parks = *line == "park" && in.buffered().empty();
       co_await client.send(answer);
       if (parks) co_return client.park();
+      if (*line == "bye") co_return;
     }
   }
 };

@@ -68,10 +68,14 @@ class server {
   // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once.
   void stop() noexcept;
 
+  // After run(): it stopped before its handlers had ended, so connections were cut.
+  [[nodiscard]] bool cut_short() const noexcept { return cut_short_; }
+
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
   void adopt(unique_fd connection);
-  // Core 0's thread. Accepts what listener `i` has, one connection; in a worker that waits to be told so.
-  void accept_from(std::size_t i);
+  // Core 0's thread. Accepts one connection of listener `i`, if there is one; in a worker that waits to be
+  // told so. False: the connection still waits, because this process has no descriptor or memory for it.
+  [[nodiscard]] bool accept_from(std::size_t i);
 
   // Where it listens: a port 0 has become a port.
   [[nodiscard]] std::vector<endpoint> addresses() const;
@@ -115,6 +119,7 @@ class server {
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
   std::vector<std::vector<acceptor*>> acceptors_of_;  // by core
   std::atomic<int> stops_{0};
+  bool cut_short_ = false;
   std::atomic<std::size_t> accepting_{0};  // acceptors that have not stopped
   std::atomic<std::size_t> starting_{0};   // cores that do not serve yet
   std::function<void()> when_serving_;
