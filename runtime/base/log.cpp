@@ -73,8 +73,7 @@ std::optional<std::uint64_t> limiter::pass() noexcept {
                        std::chrono::steady_clock::now().time_since_epoch())
                        .count();
   auto next = next_.load(std::memory_order_relaxed);
-  if (now < next ||
-      !next_.compare_exchange_strong(next, now + interval_.count(), std::memory_order_relaxed)) {
+  if (now < next || !next_.compare_exchange_strong(next, now + interval_, std::memory_order_relaxed)) {
     held_.fetch_add(1, std::memory_order_relaxed);
     return std::nullopt;
   }

@@ -15,12 +15,12 @@ std::uint64_t timer_queue::current_tick() noexcept {
 
 timer_queue::timer_queue(asio::io_context& context) : context_(context), wheel_(current_tick()) {}
 
-std::uint64_t timer_queue::tick_after(clock::duration wait) const noexcept {
-  // A wait of centuries would overflow the clock.
-  const auto bounded =
-      std::clamp<clock::duration>(wait, clock::duration::zero(), std::chrono::hours(24 * 365));
-  if (held_) return wheel_.now() + std::chrono::ceil<milliseconds>(bounded).count();
-  return std::chrono::ceil<milliseconds>((clock::now() + bounded).time_since_epoch()).count();
+std::uint64_t timer_queue::tick_after(saturated_duration wait) const noexcept {
+  if (held_) return wheel_.now() + ticks(wait);
+  // Rounded up once: the sum, not the two of which it is made.
+  const auto now = clock::now().time_since_epoch();
+  const auto bounded = std::clamp(wait.value(), wait.value().zero(), clock::duration::max() - now);
+  return ticks(now + bounded);
 }
 
 void timer_queue::arm_at(timer& t, std::uint64_t expiry) {

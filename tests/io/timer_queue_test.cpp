@@ -93,6 +93,14 @@ TEST_CASE("a timer may be armed for centuries") {
   timers.disarm(never);
 }
 
+TEST_CASE("a wait in ticks is rounded up and saturates") {
+  CHECK(ticks(1ms) == 1);
+  CHECK(ticks(1500us) == 2);
+  CHECK(ticks(-1s) == 0);
+  CHECK(ticks(40 * 24h) == 3'456'000'000);
+  CHECK(ticks(std::chrono::hours::max()) < UINT64_MAX / 2);
+}
+
 TEST_CASE("a timer that fires may arm itself again") {
   asio::io_context context;
   timer_queue timers(context);

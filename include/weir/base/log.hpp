@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "weir/base/duration.hpp"
+
 namespace weir::log {
 
 enum class level : std::uint8_t { debug, info, warning, error, off };
@@ -49,13 +51,14 @@ void error(fmt::format_string<Args...> text, Args&&... args) {
 // a disk. Thread: any.
 class limiter {
  public:
-  explicit limiter(std::chrono::milliseconds interval = std::chrono::seconds(1)) : interval_(interval) {}
+  explicit limiter(saturated_duration interval = std::chrono::seconds(1)) noexcept
+      : interval_(static_cast<std::int64_t>(interval.milliseconds())) {}
 
   // The number of events held back since the last one let through, or nothing if this one is held back.
   [[nodiscard]] std::optional<std::uint64_t> pass() noexcept;
 
  private:
-  std::chrono::milliseconds interval_;
+  std::int64_t interval_;  // milliseconds
   std::atomic<std::int64_t> next_{0};
   std::atomic<std::uint64_t> held_{0};
 };

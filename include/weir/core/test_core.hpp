@@ -30,7 +30,7 @@ class test_core {
   void settle();
 
   // Moves time on by `d` and settles at each deadline on the way.
-  void advance(std::chrono::milliseconds d);
+  void advance(saturated_duration d);
 
   // How far time has moved.
   [[nodiscard]] std::chrono::milliseconds elapsed() const noexcept { return clock_.elapsed(); }

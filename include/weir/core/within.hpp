@@ -1,10 +1,10 @@
 #pragma once
 // core: a deadline around any task. It lies here and not in task because it needs the core's clock.
 
-#include <chrono>
 #include <system_error>
 #include <utility>
 
+#include "weir/base/duration.hpp"
 #include "weir/core/core.hpp"
 #include "weir/task/detail/children.hpp"
 
@@ -25,7 +25,7 @@ class deadline : io::timer {
   deadline& operator=(const deadline&) = delete;
   ~deadline() { timers_.disarm(*this); }
 
-  void arm(std::chrono::steady_clock::duration d) { timers_.arm(*this, d); }
+  void arm(saturated_duration d) { timers_.arm(*this, d); }
   [[nodiscard]] bool passed() const noexcept { return passed_; }
 
  private:
@@ -43,7 +43,7 @@ class deadline : io::timer {
 // Errors: what `work` throws; std::errc::timed_out if that is the cancellation by this deadline.
 // Thread: a core; `work` stays on it. Cancel: cancels `work`, waits for it, throws operation_canceled.
 template <class T>
-task<T> within(std::chrono::steady_clock::duration d, task<T> work) {
+task<T> within(saturated_duration d, task<T> work) {
   core& here = core::here();
   detail::local_children one(detail::children::policy::cancel_on_error);
   detail::child_of<T> child(one, here.driver(), std::move(work));

@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
+#include "weir/base/duration.hpp"
 #include "weir/core/core_pool.hpp"
 
 namespace weir {
@@ -31,9 +33,8 @@ class stall_detector {
  public:
   // `report` is called on the detector's thread, once for each stall, at most once in `interval`.
   // Default: a line in the log. Uses the signal SIGURG.
-  stall_detector(core_pool& cores, std::chrono::milliseconds limit,
-                 std::function<void(const stall&)> report = {},
-                 std::chrono::milliseconds interval = std::chrono::seconds(1));
+  stall_detector(core_pool& cores, saturated_duration limit, std::function<void(const stall&)> report = {},
+                 saturated_duration interval = std::chrono::seconds(1));
   stall_detector(const stall_detector&) = delete;
   stall_detector& operator=(const stall_detector&) = delete;
   ~stall_detector();
@@ -52,11 +53,11 @@ class stall_detector {
   };
 
   core_pool& cores_;
-  std::chrono::milliseconds limit_;
+  saturated_duration limit_;
   std::function<void(const stall&)> report_;
-  std::chrono::milliseconds interval_;
+  saturated_duration interval_;
   std::vector<watched> watched_;
-  std::chrono::steady_clock::time_point last_report_;
+  std::optional<std::chrono::steady_clock::time_point> last_report_;
   std::atomic<std::uint64_t> seen_{0};
   std::mutex mutex_;
   std::condition_variable stop_;

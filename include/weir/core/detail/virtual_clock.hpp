@@ -16,10 +16,10 @@ class virtual_clock {
   explicit virtual_clock(core& c) noexcept;
 
   // Moves time on. What falls due is woken in order, and goes on when the core gives it its turn.
-  void advance(std::chrono::milliseconds d) noexcept;
+  void advance(saturated_duration d) noexcept;
 
   // Moves time on to the next deadline, but by `d` at most; returns what is left of `d`.
-  [[nodiscard]] std::chrono::milliseconds advance_to_next(std::chrono::milliseconds d) noexcept;
+  [[nodiscard]] std::chrono::milliseconds advance_to_next(saturated_duration d) noexcept;
 
   // How far time has moved.
   [[nodiscard]] std::chrono::milliseconds elapsed() const noexcept;

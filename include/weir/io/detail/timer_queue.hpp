@@ -6,9 +6,13 @@
 #include <optional>
 
 #include "weir/base/asio.hpp"
+#include "weir/base/duration.hpp"
 #include "weir/io/detail/timer_wheel.hpp"
 
 namespace weir::io {
+
+// A wait in ticks, rounded up; saturates, so that adding it to a tick of today needs no check.
+[[nodiscard]] constexpr std::uint64_t ticks(saturated_duration d) noexcept { return d.milliseconds(); }
 
 // Ticks are milliseconds of the steady clock. A deadline never fires early and at most a tick plus the
 // loop's own delay late.
@@ -22,7 +26,7 @@ class timer_queue {
   timer_queue& operator=(const timer_queue&) = delete;
 
   // Fires `t` after `wait` from now; a wait of zero or less fires at the loop's next turn.
-  void arm(timer& t, clock::duration wait) { arm_at(t, tick_after(wait)); }
+  void arm(timer& t, saturated_duration wait) { arm_at(t, tick_after(wait)); }
 
   // Fires `t` when tick `expiry` is reached. For owners that keep ticks: readiness_driver::now() counts the
   // same.
@@ -43,7 +47,7 @@ class timer_queue {
 
  private:
   static std::uint64_t current_tick() noexcept;
-  [[nodiscard]] std::uint64_t tick_after(clock::duration wait) const noexcept;
+  [[nodiscard]] std::uint64_t tick_after(saturated_duration wait) const noexcept;
   void wait_for(std::uint64_t tick);
   void on_time();
 
