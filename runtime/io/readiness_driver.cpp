@@ -59,9 +59,21 @@ void readiness_driver::register_or_send_elsewhere(descriptor& on, descriptor::wa
 }
 
 void readiness_driver::watch(descriptor& on, descriptor::watch what) noexcept {
+  if (const int error = try_watch(on, what); error != 0) {
+    // No event would come, and trying again would take all of the CPU.
+    operation*& waiting = what == descriptor::watch::both ? on.writing : on.reading;
+    operation& op = *std::exchange(waiting, nullptr);
+    op.root->wait_failed(op, error);
+  }
+}
+
+int readiness_driver::try_watch(descriptor& on, descriptor::watch what) noexcept {
   if (set_ < 0) try {
       open();
-    } catch (const std::exception&) {  // as below
+    } catch (const std::system_error& e) {
+      return e.code().value();
+    } catch (...) {
+      return ENOMEM;
     }
   epoll_event e{};
   e.events = EPOLLIN | EPOLLRDHUP;
@@ -69,13 +81,9 @@ void readiness_driver::watch(descriptor& on, descriptor::watch what) noexcept {
   if (what == descriptor::watch::both) e.events |= EPOLLOUT;
   e.data.ptr = &on;
   const int how = on.watched == descriptor::watch::none ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (::epoll_ctl(set_, how, on.fd, &e) == 0) {
-    on.watched = what;
-    return;
-  }
-  // Without a registration no event would come: go on trying from the run queue, which keeps the loop fair.
-  operation*& op = what == descriptor::watch::both ? on.writing : on.reading;
-  schedule(*std::exchange(op, nullptr)->root);
+  if (::epoll_ctl(set_, how, on.fd, &e) != 0) return errno;
+  on.watched = what;
+  return 0;
 }
 
 void readiness_driver::forget(descriptor& on) noexcept {
@@ -84,14 +92,14 @@ void readiness_driver::forget(descriptor& on) noexcept {
   ::epoll_ctl(set_, EPOLL_CTL_DEL, on.fd, &ignored);
 }
 
-bool readiness_driver::arm_once(descriptor& on, bool for_reading) noexcept {
+int readiness_driver::arm_once(descriptor& on, bool for_reading) noexcept {
   epoll_event e{};
   e.events = (for_reading ? EPOLLIN | EPOLLRDHUP : EPOLLOUT) | EPOLLONESHOT;
   e.data.ptr = &on;
   const int how = on.watched == descriptor::watch::none ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (::epoll_ctl(set_, how, on.fd, &e) != 0) return false;
+  if (::epoll_ctl(set_, how, on.fd, &e) != 0) return errno;
   on.watched = descriptor::watch::both;
-  return true;
+  return 0;
 }
 
 void readiness_driver::run_now(chain& root) {

@@ -85,16 +85,17 @@ void worker_migration::wait_at_core(operation& op, bool for_reading) noexcept {
   if (from != nullptr) depart();
   (for_reading ? of_.reading : of_.writing) = &op;
   if (from != nullptr && work_.core_does_io()) return core_driver.deliver(remote_wake::make(of_));
-  bool waits = core_driver.arm_once(registration_, for_reading);
+  const int error = core_driver.arm_once(registration_, for_reading);
   if (from == nullptr) {
-    if (!waits) return of_.schedule();
+    if (error != 0) return of_.wait_failed(op, error);
     return hold_no_more();
   }
   holder worker_holds = holder::worker;
-  if (waits && holder_.compare_exchange_strong(worker_holds, holder::core))
+  if (error == 0 && holder_.compare_exchange_strong(worker_holds, holder::core))
     return;  // from here on it is theirs
   holder_.store(holder::worker);
   settle_at(*from);
+  if (error != 0) return of_.wait_failed(op, error);
   of_.schedule();
 }
 

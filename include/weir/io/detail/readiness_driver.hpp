@@ -50,8 +50,9 @@ class readiness_driver final : public run_queue {
   // True if one more operation may complete inline; false sends the caller to the back of the run queue.
   bool spend() noexcept { return --budget_ > 0; }
 
-  // Waits for readiness. The operation proceeds when its direction may be ready.
-  // Errors: an operation that cannot wait (ENOMEM, ENOSPC) is left to proceed at once.
+  // Waits for readiness. The operation proceeds when its direction may be ready. Its root is set.
+  // Errors: an operation whose descriptor epoll refuses (ENOMEM, ENOSPC, EPERM for a file) ends with the
+  // errno.
   void park_reading(descriptor& on, operation& op) noexcept {
     on.reading = &op;
     if (on.watched == descriptor::watch::none) register_or_send_elsewhere(on, descriptor::watch::reads);
@@ -72,8 +73,9 @@ class readiness_driver final : public run_queue {
   void forget(descriptor& on) noexcept;
 
   // Reports one event of `on`, to `on.reading` or `on.writing`, and then no more until it is armed again. Any
-  // thread that owns `on.fd` and `on.watched`; the rest of it stays the driver's. False: it cannot.
-  [[nodiscard]] bool arm_once(descriptor& on, bool for_reading) noexcept;
+  // thread that owns `on.fd` and `on.watched`; the rest of it stays the driver's. 0, or the errno of
+  // epoll_ctl(2).
+  [[nodiscard]] int arm_once(descriptor& on, bool for_reading) noexcept;
 
   // Resumes a chain now, for who is called by Asio: this is a turn.
   void run_now(chain& root);
@@ -107,6 +109,7 @@ class readiness_driver final : public run_queue {
 
  private:
   void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
+  [[nodiscard]] int try_watch(descriptor& on, descriptor::watch what) noexcept;
   void wait();
   void on_ready();
   std::size_t poll();

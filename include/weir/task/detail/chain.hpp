@@ -97,6 +97,14 @@ class chain {
     schedule();
   }
 
+  // `op` has this chain as its root and cannot wait for what it needs: it ends with `error`. `op` need not be
+  // the operation that a coroutine of the chain waits for.
+  void wait_failed(operation& op, int error) noexcept {
+    if (suspended_ == &op) return end_wait(error);
+    op.kind->cancel(op, error);
+    schedule();
+  }
+
   // Makes the suspended frames safe to destroy: nothing refers to them any more.
   void abandon() noexcept {
     if (operation* op = suspended_) {
