@@ -197,7 +197,7 @@ TEST_CASE("cancelling at the very moment at which the work ends is harmless") {
 TEST_CASE("a frame that is cancelled or destroyed after its wake-up has come home is forgotten") {
   // Always in the run queue, so that whoever is woken stands behind it.
   const auto catch_when_queued = [](std::optional<test::root>* r, bool destroy) -> task<> {
-    while (!(*r)->queued) co_await yield();
+    while (!(*r)->is_queued()) co_await yield();
     if (destroy)
       r->reset();
     else

@@ -65,12 +65,25 @@ class cross_channel {
 
     cross_channel* of;
     waiter* next = nullptr;
+    waiter** link = nullptr;      // what points at this waiter in its queue
     remote_wake* wake = nullptr;  // null again once it has arrived: only then may the frame go on
     bool granted = false;
     bool promised = false;  // a receiver that was granted a value
     bool cancelled = false;
   };
   struct wait_queue {
+    void push(waiter& w) noexcept {
+      w.link = last;
+      *last = &w;
+      last = &w.next;
+    }
+    void remove(waiter& w) noexcept {
+      *w.link = w.next;
+      if (w.next != nullptr)
+        w.next->link = w.link;
+      else
+        last = w.link;
+    }
     waiter* first = nullptr;
     waiter** last = &first;
   };
@@ -145,14 +158,12 @@ class cross_channel {
   // All below: under the mutex.
   void join(wait_queue& l, waiter& w, chain& waiting, std::coroutine_handle<> h) {
     w.wake = remote_wake::make(waiting, &w.wake);
-    *l.last = &w;
-    l.last = &w.next;
+    l.push(w);
     waiting.suspend(w, h);
   }
   waiter& grant(wait_queue& l) noexcept {
     waiter& w = *l.first;
-    l.first = w.next;
-    if (l.first == nullptr) l.last = &l.first;
+    l.remove(w);
     w.granted = true;
     w.root->home().deliver(w.wake);
     return w;
@@ -162,12 +173,7 @@ class cross_channel {
       if (error == 0 && w.wake != nullptr) w.wake->root = nullptr;
       return error == 0;  // it has what it waited for, and the wake-up has come or is on its way
     }
-    for (waiter** at = &l.first; *at != nullptr; at = &(*at)->next) {
-      if (*at != &w) continue;
-      *at = w.next;
-      if (l.last == &w.next) l.last = at;
-      break;
-    }
+    l.remove(w);
     remote_wake::free(w.wake);
     w.cancelled = true;
     return true;

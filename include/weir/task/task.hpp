@@ -32,6 +32,7 @@ struct promise_base {
         ended.root->finished();
         return std::noop_coroutine();
       }
+      of(parent).awaited = nullptr;
       if constexpr (!build::tail_calls) {
         if (ended.root->should_unwind()) {
           ended.root->resume_later(parent);
@@ -43,11 +44,33 @@ struct promise_base {
     void await_resume() const noexcept {}
   };
 
+  // The promise of any task's frame. All promises lie at the same distance from the start of their frames,
+  // for none is aligned to more than a frame is.
+  [[nodiscard]] static promise_base& of(std::coroutine_handle<> frame) noexcept {
+    return std::coroutine_handle<promise_base>::from_address(frame.address()).promise();
+  }
+
+  // Destroys a frame and those that it awaits, the innermost first. The tasks that own those would do the
+  // same, each from within the destruction of the one above, and a million of them would not find room on the
+  // stack.
+  static void destroy(std::coroutine_handle<> outermost) noexcept {
+    std::coroutine_handle<> frame = outermost;
+    while (of(frame).awaited != nullptr) frame = *of(frame).awaited;
+    while (frame != outermost) {
+      const std::coroutine_handle<> parent = of(frame).continuation;
+      *std::exchange(of(parent).awaited, nullptr) = nullptr;  // the task that owned it owns nothing now
+      frame.destroy();
+      frame = parent;
+    }
+    outermost.destroy();
+  }
+
   std::suspend_always initial_suspend() const noexcept { return {}; }
   final_awaiter final_suspend() const noexcept { return {}; }
   void unhandled_exception() noexcept { error = std::current_exception(); }
 
-  std::coroutine_handle<> continuation;  // empty in a root task
+  std::coroutine_handle<> continuation;        // empty in a root task
+  std::coroutine_handle<>* awaited = nullptr;  // where the task lies that this frame awaits, while it does
   chain* root = nullptr;
   std::exception_ptr error;
 };
@@ -97,47 +120,57 @@ class [[nodiscard]] task {
   task(task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
   task& operator=(task&& other) noexcept {
     if (this != &other) {
-      if (frame_) frame_.destroy();
+      if (frame_) detail::promise_base::destroy(frame_);
       frame_ = std::exchange(other.frame_, nullptr);
     }
     return *this;
   }
   ~task() {
-    if (frame_) frame_.destroy();
+    if (frame_) detail::promise_base::destroy(frame_);
   }
 
   explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
 
   struct awaiter {
-    std::coroutine_handle<promise_type> child;
+    std::coroutine_handle<>* child;
     bool await_ready() const noexcept { return false; }
     template <task_promise P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> parent) const noexcept {
-      child.promise().continuation = parent;
-      child.promise().root = parent.promise().root;
-      return child;
+      promise_type& started = task::promise_of(*child);
+      started.continuation = parent;
+      started.root = parent.promise().root;
+      parent.promise().awaited = child;
+      return *child;
     }
-    T await_resume() const { return child.promise().take(); }
+    T await_resume() const { return task::promise_of(*child).take(); }
   };
-  awaiter operator co_await() const& noexcept { return {frame_}; }
+  awaiter operator co_await() const& noexcept { return {&frame_}; }
 
-  // For those who own a root task: makes it part of `line`; the caller resumes and destroys it.
+  // For the owner of a root task: makes the task part of `root`; the caller resumes and destroys the frame.
   [[nodiscard]] std::coroutine_handle<promise_type> release_to(chain& root) noexcept {
-    frame_.promise().root = &root;
-    return std::exchange(frame_, nullptr);
+    promise_of(frame_).root = &root;
+    return typed(std::exchange(frame_, nullptr));
   }
 
  private:
   friend promise_type;
   explicit task(std::coroutine_handle<promise_type> frame) noexcept : frame_(frame) {}
+  static std::coroutine_handle<promise_type> typed(std::coroutine_handle<> frame) noexcept {
+    return std::coroutine_handle<promise_type>::from_address(frame.address());
+  }
+  static promise_type& promise_of(std::coroutine_handle<> frame) noexcept { return typed(frame).promise(); }
 
-  std::coroutine_handle<promise_type> frame_;
+  mutable std::coroutine_handle<>
+      frame_;  // null once it was destroyed together with the frame that awaits it
 };
 
 namespace detail {
 
 template <class T>
 task<T> promise<T>::get_return_object() noexcept {
+  static_assert(
+      alignof(promise) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__,
+      "task<T>: T needs a stronger alignment than a coroutine's frame has; return a std::unique_ptr<T>");
   return task<T>(std::coroutine_handle<promise>::from_promise(*this));
 }
 

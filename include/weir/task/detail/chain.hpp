@@ -116,6 +116,9 @@ class chain {
 
   [[nodiscard]] bool is_suspended() const noexcept { return suspended_ != nullptr; }
 
+  // Whether it waits for its turn in a run queue.
+  [[nodiscard]] bool is_queued() const noexcept { return link_in_queue_ != nullptr; }
+
   // Puts the chain at the end of its home's run queue, once.
   void schedule() noexcept { home().schedule(*this); }
 
@@ -123,7 +126,8 @@ class chain {
   // For who moves a chain to another thread, while nothing refers to it here.
   void move_to(run_queue& home) noexcept {
     leaving();
-    if (queued) this->home().unschedule(*this);  // a turn that was asked for here, and is not needed any more
+    if (is_queued())
+      this->home().unschedule(*this);  // a turn that was asked for here, and is not needed any more
     home_.store(&home, std::memory_order_relaxed);
   }
 
@@ -178,11 +182,10 @@ class chain {
   std::coroutine_handle<> waiter_;
   std::atomic<run_queue*> home_;  // relaxed: asked on the thread where it was made, while it may be elsewhere
 
- public:  // the run queue's
-  chain* next_in_queue = nullptr;
-  bool queued = false;
+  friend class chain_list;
+  chain* next_in_queue_ = nullptr;
+  chain** link_in_queue_ = nullptr;  // what points at this chain; null while it is in no run queue
 
- private:
   std::atomic<bool> cancelled_{false};
   std::uint8_t completions_ = 0;
   std::uint8_t child_groups_ = 0;  // small members last: a derived class continues in the padding
