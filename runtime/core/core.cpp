@@ -97,6 +97,7 @@ class core::spawned final : public chain {
         link_(&home.spawned_) {
     if (next_ != nullptr) next_->link_ = &next_;
     home.spawned_ = this;
+    home.add_own_work();
     resume_later(frame_);
   }
   spawned(const spawned&) = delete;
@@ -107,6 +108,7 @@ class core::spawned final : public chain {
     home_.driver_.unschedule(*this);
     abandon();
     frame_.destroy();
+    home_.end_own_work();
   }
 
   void finished() noexcept override {
@@ -141,8 +143,8 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
       own_offload_(shared_with == nullptr ? std::make_unique<offload_pool>(s.workers.count, s.workers.queue)
                                           : nullptr),
       offload_(shared_with == nullptr ? own_offload_.get() : shared_with),
-      context_(1),
       chunks_(s.loop.chunk_size, s.loop.idle_chunks, role.handlers_migrate),
+      context_(1),
       driver_(context_,
               {.inline_budget = s.loop.inline_budget,
                .polls_per_turn = s.loop.polls_per_turn,
@@ -155,10 +157,13 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
 }
 
 core::~core() {
-  if (own_offload_) own_offload_->stop();
+  own_work_ended_ = nullptr;
+  // A worker that has a job of this core delivers it here.
+  offload_->leave(this);
   // Frames first: what they own gives itself back to the core.
   const entered here(*this);
   while (spawned_ != nullptr) delete spawned_;
+  driver_.drop_delivered();  // the jobs of frames that are gone
   while (!locals_in_order_.empty()) locals_in_order_.pop_back();
 }
 
@@ -192,6 +197,12 @@ std::size_t core::poll() {
 bool core::interrupt(int signal) noexcept {
   const std::lock_guard lock(thread_mutex_);
   return thread_ && ::pthread_kill(*thread_, signal) == 0;
+}
+
+void core::end_own_work() noexcept {
+  const std::uint32_t left = own_work_.load(std::memory_order_relaxed) - 1;
+  own_work_.store(left, std::memory_order_relaxed);
+  if (left == 0 && own_work_ended_) own_work_ended_();
 }
 
 void core::spawn(task<> t) { new spawned(*this, std::move(t)); }

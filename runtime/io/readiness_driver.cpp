@@ -40,7 +40,7 @@ void readiness_driver::open() {
 }
 
 readiness_driver::~readiness_driver() {
-  for (remote_wake* w = delivered_.load(); w != nullptr;) remote_wake::free(std::exchange(w, w->next));
+  drop_delivered();
 }
 
 std::uint64_t readiness_driver::refresh_now() noexcept {
@@ -126,6 +126,11 @@ void readiness_driver::deliver(remote_wake* w) noexcept {
       !delivered_.compare_exchange_weak(before, w, std::memory_order_acq_rel, std::memory_order_relaxed));
   // From here on `w` belongs to the home thread. Whoever finds the stack empty wakes it, for all that follow.
   if (before == nullptr) asio::post(context_, [this] { take_delivered(); });
+}
+
+void readiness_driver::drop_delivered() noexcept {
+  remote_wake* w = delivered_.exchange(nullptr, std::memory_order_acq_rel);
+  while (w != nullptr) static_cast<void>(remote_wake::arrived(std::exchange(w, w->next)));
 }
 
 void readiness_driver::take_delivered() {

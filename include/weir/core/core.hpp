@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -76,7 +78,8 @@ class core {
   // Any thread. Makes run() return; what is suspended stays so until the core is destroyed.
   void stop() noexcept { context_.stop(); }
 
-  // Any thread. Runs `f` on the core's thread.
+  // Any thread. Runs `f` on the core's thread, and destroys it there; if the core has stopped for good, its
+  // owner's thread destroys `f` with the core, after the core's objects.
   template <class F>
   void post(F f) {
     asio::post(context_, std::move(f));
@@ -88,6 +91,16 @@ class core {
   // Starts a task of its own; an exception that leaves it is logged. A task that has not ended when the core
   // is destroyed is destroyed with it.
   void spawn(task<> t);
+
+  // Whether something of the core's own is left that needs its thread: a spawned task that has not ended, or
+  // offloaded work whose coroutine has gone. Any thread.
+  [[nodiscard]] bool has_own_work() const noexcept { return own_work_.load(std::memory_order_relaxed) != 0; }
+  // Before the core runs. Called on its thread each time when the last of that has ended.
+  void when_own_work_ends(std::function<void()> f) { own_work_ended_ = std::move(f); }
+
+  // For what is the core's own work.
+  void add_own_work() noexcept { own_work_.store(own_work_ + 1, std::memory_order_relaxed); }
+  void end_own_work() noexcept;
 
   // For handlers that know what a request is; `--status` shows the sum. The core's thread.
   void count_requests(std::uint64_t n = 1) noexcept { requests_ += n; }
@@ -124,14 +137,16 @@ class core {
   std::optional<pthread_t> thread_;
   std::unique_ptr<offload_pool> own_offload_;
   offload_pool* offload_;
+  io::chunk_pool chunks_;  // before the context, whose handlers may hold chunks when it is destroyed
   asio::io_context context_;
-  io::chunk_pool chunks_;
   io::readiness_driver driver_;
   io::timer_queue timers_;
   std::unordered_map<std::type_index, void*> locals_;
   std::vector<std::shared_ptr<void>>
       locals_in_order_;  // shared_ptr<void>: the one that remembers how to delete
   spawned* spawned_ = nullptr;
+  std::atomic<std::uint32_t> own_work_{0};  // written by the core's thread alone
+  std::function<void()> own_work_ended_;
   std::uint64_t requests_ = 0;
 };
 

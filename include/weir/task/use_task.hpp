@@ -197,19 +197,21 @@ task<T> use_task_t::operator()(asio::awaitable<T, Executor> a) const {
 
 namespace detail {
 
-// A run queue on an executor of Asio, for a task that spawn() has started and its children.
+// A run queue on an executor of Asio, for a task that spawn() has started and its children. Everything that
+// concerns it goes through a strand, so that the executor may have any number of threads.
 class asio_run_queue final : public run_queue, public std::enable_shared_from_this<asio_run_queue> {
  public:
-  explicit asio_run_queue(asio::any_io_executor e) noexcept : executor_(std::move(e)) {}
+  explicit asio_run_queue(const asio::any_io_executor& e) : strand_(asio::make_strand(e)) {}
   void schedule(chain& root) noexcept override;
   void unschedule(chain& root) noexcept override { queue_.remove(root); }
   void deliver(remote_wake* w) noexcept override;
-  [[nodiscard]] asio::any_io_executor executor() const override { return executor_; }
+  [[nodiscard]] asio::any_io_executor executor() const override { return strand_; }
+  [[nodiscard]] std::shared_ptr<void> keep_alive() override { return shared_from_this(); }
 
  private:
   void post();
 
-  asio::any_io_executor executor_;
+  asio::strand<asio::any_io_executor> strand_;
   chain_list queue_;
   bool posted_ = false;
 };
@@ -226,7 +228,7 @@ class asio_spawned final : public chain {
         handler_(std::move(handler)),
         work_(queue_->executor()),
         handler_work_(asio::get_associated_executor(handler_, queue_->executor())) {
-    resume_later(frame_);
+    resume_later(frame_);  // another thread may run it, to its end, from here on
   }
 
   void finished() noexcept override { chain::schedule(); }
@@ -275,14 +277,16 @@ struct spawn_signature<void> {
 
 // Starts a task from Asio code: `weir::spawn(executor, my_task(), asio::detached)`. The token's signature is
 // void(std::exception_ptr) or void(std::exception_ptr, T), as with asio::co_spawn. T is
-// default-constructible. Thread: the task runs on the executor's threads, one at a time. Lifetime: an
-// executor that is destroyed first leaves the task's frame behind.
+// default-constructible. Thread: the task and its children run in a strand of their own: on any of the
+// executor's threads, on one at a time, and what one turn wrote the next one sees. What they share with
+// others needs a lock on an executor of several threads. Lifetime: an executor that is destroyed first leaves
+// the task's frame behind.
 template <class T, class Token>
 auto spawn(asio::any_io_executor executor, task<T> t, Token&& token) {
   using signature = typename detail::spawn_signature<T>::type;
   return asio::async_initiate<Token, signature>(
       [](auto handler, asio::any_io_executor e, task<T> started) {
-        new detail::asio_spawned<T, decltype(handler)>(std::make_shared<detail::asio_run_queue>(std::move(e)),
+        new detail::asio_spawned<T, decltype(handler)>(std::make_shared<detail::asio_run_queue>(e),
                                                        std::move(started), std::move(handler));
       },
       token, std::move(executor), std::move(t));

@@ -31,6 +31,14 @@ inline constexpr bool tail_calls = !sanitized;
 inline constexpr bool tail_calls = false;
 #endif
 
+// GCC before 13 destroys a closure or an aggregate twice that is written within a co_await expression (PR
+// 99576), and misplaces the frame of a coroutine that has no locals and awaits in a loop's condition.
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+inline constexpr bool careful_coroutines = true;
+#else
+inline constexpr bool careful_coroutines = false;
+#endif
+
 // Core-bound objects check that they are used on their core.
 #ifdef NDEBUG
 inline constexpr bool checks = false;

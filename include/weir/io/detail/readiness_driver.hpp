@@ -104,6 +104,9 @@ class readiness_driver final : public run_queue {
     held_ = true;
   }
 
+  // For the owner of the chains, when it destroys them: ends what has been delivered and wakes no chain.
+  void drop_delivered() noexcept;
+
   // Stops waiting, so that the io_context can run out of work.
   void close() noexcept;
 
