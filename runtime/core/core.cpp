@@ -143,7 +143,7 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
       own_offload_(shared_with == nullptr ? std::make_unique<offload_pool>(s.workers.count, s.workers.queue)
                                           : nullptr),
       offload_(shared_with == nullptr ? own_offload_.get() : shared_with),
-      chunks_(s.loop.chunk_size, s.loop.idle_chunks, role.handlers_migrate),
+      chunks_(s.loop.chunk_size, s.loop.idle_chunks, role.handlers_migrate, &driver_),
       context_(1),
       driver_(context_,
               {.inline_budget = s.loop.inline_budget,
@@ -151,7 +151,7 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
                .events = s.loop.events,
                .one_turn = role.io_blocks},
               chunks_),
-      timers_(context_) {
+      timers_(context_, &driver_) {
   // Threads that only may come to wait for sockets have no epoll set until they do.
   if (!role.io_blocks && !role.opens_late) driver_.open();
 }
@@ -205,6 +205,9 @@ void core::end_own_work() noexcept {
   if (left == 0 && own_work_ended_) own_work_ended_();
 }
 
-void core::spawn(task<> t) { new spawned(*this, std::move(t)); }
+void core::spawn(task<> t) {
+  driver_.assert_thread("core::spawn");
+  new spawned(*this, std::move(t));
+}
 
 }  // namespace weir

@@ -39,9 +39,7 @@ void readiness_driver::open() {
   wait();
 }
 
-readiness_driver::~readiness_driver() {
-  drop_delivered();
-}
+readiness_driver::~readiness_driver() { drop_delivered(); }
 
 std::uint64_t readiness_driver::refresh_now() noexcept {
   if (!held_) now_ = coarse_milliseconds();
@@ -59,6 +57,7 @@ void readiness_driver::register_or_send_elsewhere(descriptor& on, descriptor::wa
 }
 
 void readiness_driver::watch(descriptor& on, descriptor::watch what) noexcept {
+  assert_thread("watching a descriptor");
   if (const int error = try_watch(on, what); error != 0) {
     // No event would come, and trying again would take all of the CPU.
     operation*& waiting = what == descriptor::watch::both ? on.writing : on.reading;
@@ -103,6 +102,7 @@ int readiness_driver::arm_once(descriptor& on, bool for_reading) noexcept {
 }
 
 void readiness_driver::run_now(chain& root) {
+  assert_thread("running a chain");
   refresh_now();
   budget_ = bounds_.inline_budget;
   now_runs(&root);
@@ -111,12 +111,16 @@ void readiness_driver::run_now(chain& root) {
 }
 
 void readiness_driver::schedule(chain& root) noexcept {
+  assert_thread("scheduling a chain");
   if (!queue_.push(root) || running_) return;
   running_ = true;
   asio::post(context_, [this] { on_ready(); });
 }
 
-void readiness_driver::unschedule(chain& root) noexcept { queue_.remove(root); }
+void readiness_driver::unschedule(chain& root) noexcept {
+  assert_thread("unscheduling a chain");
+  queue_.remove(root);
+}
 
 void readiness_driver::deliver(remote_wake* w) noexcept {
   remote_wake* before = delivered_.load(std::memory_order_relaxed);

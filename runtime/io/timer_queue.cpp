@@ -13,7 +13,8 @@ std::uint64_t timer_queue::current_tick() noexcept {
   return std::chrono::floor<milliseconds>(clock::now().time_since_epoch()).count();
 }
 
-timer_queue::timer_queue(asio::io_context& context) : context_(context), wheel_(current_tick()) {}
+timer_queue::timer_queue(asio::io_context& context, const run_queue* owner)
+    : context_(context), owner_(owner), wheel_(current_tick()) {}
 
 std::uint64_t timer_queue::tick_after(saturated_duration wait) const noexcept {
   if (held_) return wheel_.now() + ticks(wait);
@@ -24,6 +25,7 @@ std::uint64_t timer_queue::tick_after(saturated_duration wait) const noexcept {
 }
 
 void timer_queue::arm_at(timer& t, std::uint64_t expiry) {
+  check_thread("arming a timer");
   wheel_.arm(t, expiry);
   if (closed_ || held_) return;
   if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);

@@ -50,7 +50,7 @@ struct ready_operation : operation {
 
 // Finds nothing after its event, and its descriptor has become `other` when it waits again.
 struct wait_twice : ready_operation {
-  explicit wait_twice(io::descriptor& on) noexcept : ready_operation(on, direction::reading) {
+  explicit wait_twice(io::descriptor& d) noexcept : ready_operation(d, direction::reading) {
     kind = &twice;
   }
   static bool proceed(operation& op) noexcept {

@@ -2,14 +2,17 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <tuple>
+#include <vector>
 
 #include "loop.hpp"
+#include "weir/task/scope.hpp"
 
 using namespace weir;
 using namespace std::chrono_literals;
@@ -289,7 +292,8 @@ TEST_CASE("a spawned task may await any number of ready tasks") {
   CHECK(result.get() == 300'000);
 }
 
-TEST_CASE("a task that is spawned on a pool of threads runs on one at a time, and sees what its last turn wrote") {
+TEST_CASE(
+    "a task that is spawned on a pool of threads runs on one at a time, and sees what its last turn wrote") {
   asio::thread_pool pool(4);
   // Not atomic: it is the strand that orders the turns, which the thread sanitizer checks.
   struct counters {

@@ -23,6 +23,8 @@ namespace weir {
 // cancelled send had sent, is gone; a cancelled receive() has taken nothing.
 class connection {
  public:
+  using is_core_bound = void;  // no cross_channel takes it: see core_bound
+
   connection() = default;
   explicit connection(connection_state& state) noexcept : state_(&state) {}
   connection(connection&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}

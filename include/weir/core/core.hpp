@@ -24,6 +24,11 @@ namespace weir {
 
 class core_pool;
 
+// A type whose values belong to the core that made them, as a chunk does: they must not travel to another
+// one.
+template <class T>
+concept core_bound = requires { typename T::is_core_bound; };
+
 // What the concurrency model makes of a core.
 struct core_role {
   bool io_blocks = false;  // its I/O happens in system calls: Asio gets a turn after each chain's
@@ -103,7 +108,10 @@ class core {
   void end_own_work() noexcept;
 
   // For handlers that know what a request is; `--status` shows the sum. The core's thread.
-  void count_requests(std::uint64_t n = 1) noexcept { requests_ += n; }
+  void count_requests(std::uint64_t n = 1) noexcept {
+    driver_.assert_thread("core::count_requests");
+    requests_ += n;
+  }
   [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
 
   [[nodiscard]] unsigned index() const noexcept { return index_; }
@@ -122,6 +130,7 @@ class core {
   // what T's constructor asks for outlives T.
   template <class T>
   [[nodiscard]] T& local() {
+    driver_.assert_thread("core::local");
     void*& slot = locals_[typeid(T)];
     if (slot == nullptr) slot = locals_in_order_.emplace_back(std::make_shared<T>(*this)).get();
     return *static_cast<T*>(slot);

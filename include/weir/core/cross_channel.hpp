@@ -10,15 +10,18 @@
 #include <system_error>
 #include <utility>
 
+#include "weir/core/core.hpp"
 #include "weir/task/task.hpp"
 
 namespace weir {
 
 // What is sent is received once, in order. A full channel holds up its senders. Those who wait are resumed on
 // their own cores; wake-ups for one core that come together cost one.
-// Thread: any core. Lifetime: outlives those who wait.
+// Thread: any core. Lifetime: outlives the operations that wait; values that nobody has received die with it.
 template <class T>
 class cross_channel {
+  static_assert(!core_bound<T>, "cross_channel<T>: T belongs to its core; send a copy of what is in it");
+
  public:
   // `capacity`: values that wait without holding up a sender, at least 1.
   explicit cross_channel(std::size_t capacity) : capacity_(std::max<std::size_t>(capacity, 1)) {}

@@ -7,6 +7,7 @@
 #include "weir/base/duration.hpp"
 #include "weir/core/core.hpp"
 #include "weir/task/detail/children.hpp"
+#include "weir/task/named_task.hpp"
 
 namespace weir {
 namespace detail {
@@ -56,6 +57,11 @@ task<T> within(saturated_duration d, task<T> work) {
   }
   if (limit.passed() && child.error()) detail::throw_timed_out(child.error());
   co_return child.take();
+}
+
+template <class T>
+named_task<T> within(saturated_duration d, named_task<T> work) {
+  return named_task<T>(within(d, task<T>(std::move(work))));
 }
 
 }  // namespace weir

@@ -41,6 +41,11 @@ struct is_named : std::false_type {};
 template <class T>
 struct is_named<named_task<T>> : std::true_type {};
 
+template <class T>
+named_task<T> named(task<T> t) noexcept {
+  return named_task<T>(std::move(t));
+}
+
 // Whether an argument of this type, as deduced for a forwarding reference, is destroyed twice within
 // co_await. A class with constructors is not, but which that are cannot be told: what has a name is passed as
 // an lvalue.

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -17,6 +18,10 @@ template <class T>
 class task;
 
 namespace detail {
+
+// Ends the program: GCC 12 has put the promise, and with it all of the frame, where the coroutine will not
+// look for it.
+[[noreturn]] void misplaced_frame(const void* promise) noexcept;
 
 struct promise_base {
   static void* operator new(std::size_t size) { return block_pool::allocate(size); }
@@ -48,6 +53,13 @@ struct promise_base {
   // for none is aligned to more than a frame is.
   [[nodiscard]] static promise_base& of(std::coroutine_handle<> frame) noexcept {
     return std::coroutine_handle<promise_base>::from_address(frame.address()).promise();
+  }
+
+  // A frame and its promise lie at multiples of 16.
+  void check_place() const noexcept {
+    if constexpr (build::careful_coroutines)
+      if (reinterpret_cast<std::uintptr_t>(this) % 16 != 0) [[unlikely]]
+        misplaced_frame(this);
   }
 
   // Destroys a frame and those that it awaits, the innermost first. The tasks that own those would do the
@@ -109,8 +121,11 @@ concept task_promise = std::derived_from<P, detail::promise_base>;
 // awaits it. Its frame comes from block_pool.
 // Lifetime: the task owns the frame. Parameters of the coroutine are copied into the frame: take them by
 // value, and let no lambda with captures be a coroutine.
-// Thread: stays on the thread that awaits it, unless it moves by an operation that says so.
-// Cancel: awaiting a task is cancelled by cancelling what that task itself waits for.
+// GCC 12: a coroutine with `co_await` in a condition needs a local variable, or its frame is misplaced and
+// the program is ended with a message; `while (const bool sent = co_await client.send(text))` has one. A
+// closure with a destructor, or an aggregate, that is passed within a co_await expression is destroyed twice:
+// give it, or the task, a name first. Thread: stays on the thread that awaits it, unless it moves by an
+// operation that says so. Cancel: awaiting a task is cancelled by cancelling what that task itself waits for.
 template <class T = void>
 class [[nodiscard]] task {
  public:
@@ -171,10 +186,12 @@ task<T> promise<T>::get_return_object() noexcept {
   static_assert(
       alignof(promise) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__,
       "task<T>: T needs a stronger alignment than a coroutine's frame has; return a std::unique_ptr<T>");
+  check_place();
   return task<T>(std::coroutine_handle<promise>::from_promise(*this));
 }
 
 inline task<void> promise<void>::get_return_object() noexcept {
+  check_place();
   return task<void>(std::coroutine_handle<promise>::from_promise(*this));
 }
 

@@ -203,7 +203,10 @@ class asio_run_queue final : public run_queue, public std::enable_shared_from_th
  public:
   explicit asio_run_queue(const asio::any_io_executor& e) : strand_(asio::make_strand(e)) {}
   void schedule(chain& root) noexcept override;
-  void unschedule(chain& root) noexcept override { queue_.remove(root); }
+  void unschedule(chain& root) noexcept override {
+    assert_thread("unscheduling a spawned task");
+    queue_.remove(root);
+  }
   void deliver(remote_wake* w) noexcept override;
   [[nodiscard]] asio::any_io_executor executor() const override { return strand_; }
   [[nodiscard]] std::shared_ptr<void> keep_alive() override { return shared_from_this(); }

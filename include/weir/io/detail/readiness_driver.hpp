@@ -48,16 +48,21 @@ class readiness_driver final : public run_queue {
   void open();
 
   // True if one more operation may complete inline; false sends the caller to the back of the run queue.
-  bool spend() noexcept { return --budget_ > 0; }
+  bool spend() noexcept {
+    assert_thread("an operation of this core's");
+    return --budget_ > 0;
+  }
 
   // Waits for readiness. The operation proceeds when its direction may be ready. Its root is set.
   // Errors: an operation whose descriptor epoll refuses (ENOMEM, ENOSPC, EPERM for a file) ends with the
   // errno.
   void park_reading(descriptor& on, operation& op) noexcept {
+    assert_thread("waiting to read");
     on.reading = &op;
     if (on.watched == descriptor::watch::none) register_or_send_elsewhere(on, descriptor::watch::reads);
   }
   void park_writing(descriptor& on, operation& op) noexcept {
+    assert_thread("waiting to write");
     on.writing = &op;
     if (on.watched != descriptor::watch::both) register_or_send_elsewhere(on, descriptor::watch::both);
   }

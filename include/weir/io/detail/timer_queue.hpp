@@ -8,6 +8,7 @@
 #include "weir/base/asio.hpp"
 #include "weir/base/duration.hpp"
 #include "weir/io/detail/timer_wheel.hpp"
+#include "weir/task/detail/run_queue.hpp"
 
 namespace weir::io {
 
@@ -21,7 +22,8 @@ class timer_queue {
  public:
   using clock = std::chrono::steady_clock;
 
-  explicit timer_queue(asio::io_context& context);
+  // `owner`: whose thread it belongs to, for the thread rule.
+  explicit timer_queue(asio::io_context& context, const run_queue* owner = nullptr);
   timer_queue(const timer_queue&) = delete;
   timer_queue& operator=(const timer_queue&) = delete;
 
@@ -32,11 +34,17 @@ class timer_queue {
   // same.
   void arm_at(timer& t, std::uint64_t expiry);
 
-  void disarm(timer& t) noexcept { wheel_.disarm(t); }
+  void disarm(timer& t) noexcept {
+    check_thread("disarming a timer");
+    wheel_.disarm(t);
+  }
 
   // From now on time stands still: it moves, and timers fire, when advance_to() says so.
   void hold() noexcept;
-  void advance_to(std::uint64_t tick) noexcept { wheel_.advance(tick); }
+  void advance_to(std::uint64_t tick) noexcept {
+    check_thread("moving time on");
+    wheel_.advance(tick);
+  }
   [[nodiscard]] std::uint64_t now() const noexcept { return held_ ? wheel_.now() : current_tick(); }
 
   // A tick not later than the next expiry; nothing if no timer is armed.
@@ -51,7 +59,13 @@ class timer_queue {
   void wait_for(std::uint64_t tick);
   void on_time();
 
+  void check_thread([[maybe_unused]] const char* what) const noexcept {
+    if constexpr (build::checks)
+      if (owner_ != nullptr) owner_->assert_thread(what);
+  }
+
   asio::io_context& context_;
+  const run_queue* owner_;
   timer_wheel wheel_;
   std::optional<asio::steady_timer> in_asio_;  // made when first armed
   std::uint64_t waiting_for_ = UINT64_MAX;

@@ -91,6 +91,7 @@ class chain {
   // Ends the wait for the suspended operation with `error`; its coroutine is resumed from the run queue, or
   // when the operation has ended. Nothing happens if the chain waits for nothing.
   void end_wait(int error) noexcept {
+    home().assert_thread("ending a wait");
     operation* const op = suspended_;
     if (op == nullptr || !op->kind->cancel(*op, error)) return;
     suspended_ = nullptr;

@@ -40,6 +40,7 @@ class wait_list {
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
   void push(list_operation& op) noexcept {
+    check(op, "waiting in a list of another core");
     op.link = last_;
     *last_ = &op;
     last_ = &op.next;
@@ -58,6 +59,7 @@ class wait_list {
   list_operation* grant_one() noexcept {
     list_operation* const op = first_;
     if (op == nullptr) return nullptr;
+    check(*op, "granting to a coroutine of another core");
     remove(*op);
     op->granted = true;
     op->root->schedule();
@@ -65,14 +67,23 @@ class wait_list {
   }
 
  private:
+  // All of a list belong to one run queue, and its thread. An empty list does not know which.
+  void check([[maybe_unused]] const list_operation& op, [[maybe_unused]] const char* what) const noexcept {
+    if constexpr (build::checks) {
+      op.root->home().assert_thread(what);
+      if (first_ != nullptr && first_->root != nullptr) first_->root->home().assert_thread(what);
+    }
+  }
+
   list_operation* first_ = nullptr;
   list_operation** last_ = &first_;
 };
 
 template <task_promise P>
 void list_operation::await_suspend(std::coroutine_handle<P> h) noexcept {
+  root = h.promise().root;
   list->push(*this);
-  h.promise().root->suspend(*this, h);
+  root->suspend(*this, h);
 }
 
 inline bool list_operation::cancel(operation& op, int error) noexcept {

@@ -50,6 +50,7 @@ class worker_pool final : public worker_queue {
   slot* free_slot();
   slot* new_slot();
   void work(slot& d);
+  void own_work_ended(slot& d);
 
   settings settings_;
   bool fixed_;
