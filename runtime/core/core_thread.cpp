@@ -39,6 +39,14 @@ void core_thread::start(const std::string& name) {
   }
 }
 
+void core_thread::rest() noexcept {
+  try {
+    core_.post([&c = core_] { c.stop(); });
+  } catch (const std::exception&) {  // without memory: at once
+    core_.stop();
+  }
+}
+
 void core_thread::stop(int signal) noexcept {
   core_.stop();
   while (signal != 0 && running_) {

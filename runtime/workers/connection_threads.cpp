@@ -99,7 +99,7 @@ void connection_threads::cancel() noexcept {
 }
 
 void connection_threads::stop() noexcept {
-  for (slot& s : slots_) s.thread.rest();
+  for (slot& s : slots_) s.thread.home().stop();
   for (slot& s : slots_) s.thread.stop(wake_up);
 }
 

@@ -133,7 +133,7 @@ void worker_pool::stop() noexcept {
   {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
-    for (slot& d : slots_) d.thread.rest();
+    for (slot& d : slots_) d.thread.home().stop();
   }
   for (slot& d : slots_) d.thread.stop();
 }
