@@ -16,7 +16,7 @@ namespace {
 
 constinit thread_local core* current_core = nullptr;
 
-// Pins the calling thread, and lets it go where it could before.
+// Pins the calling thread, and restores its affinity.
 class pinned {
  public:
   explicit pinned(std::optional<int> cpu) {
@@ -65,7 +65,7 @@ class sigpipe_blocked {
   sigset_t before_;
 };
 
-// Makes the calling thread known while it runs the core.
+// Records the calling thread while it runs the core.
 class running_thread {
  public:
   running_thread(std::mutex& m, std::optional<pthread_t>& at) : mutex_(m), at_(at) {
@@ -160,7 +160,7 @@ core::~core() {
   own_work_ended_ = nullptr;
   // A worker that has a job of this core delivers it here.
   offload_->leave(this);
-  // Frames first: what they own gives itself back to the core.
+  // Frames first: what they own goes back to the core.
   const entered here(*this);
   while (spawned_ != nullptr) delete spawned_;
   driver_.drop_delivered();  // the jobs of frames that are gone

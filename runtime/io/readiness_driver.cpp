@@ -128,7 +128,8 @@ void readiness_driver::deliver(remote_wake* w) noexcept {
     w->next = before;
   } while (
       !delivered_.compare_exchange_weak(before, w, std::memory_order_acq_rel, std::memory_order_relaxed));
-  // From here on `w` belongs to the home thread. Whoever finds the stack empty wakes it, for all that follow.
+  // From here on `w` belongs to the home thread. The thread that finds the stack empty wakes the home thread,
+  // for all that follow.
   if (before == nullptr) asio::post(context_, [this] { take_delivered(); });
 }
 
@@ -149,7 +150,7 @@ void readiness_driver::take_delivered() {
     if (chain* const root = remote_wake::arrived(w)) queue_.push(*root);
   }
   if (running_ || queue_.empty()) return;
-  // Now: a turn of Asio's and a look at the sockets first would each cost a system call.
+  // Now: a turn of Asio's and a poll of the sockets first would cost a system call each.
   running_ = true;
   begin_batch();
   give_turns();
@@ -174,7 +175,8 @@ void readiness_driver::on_ready() {
   for (std::uint32_t round = 0; round < rounds; ++round) {
     const std::size_t n = poll();
     give_turns();
-    // One lone event: most likely nobody else is there, and Asio's wait finds out as well.
+    // After one lone event another poll would most likely find nothing; Asio's wait sees the next event as
+    // well.
     if (n < 2 && queue_.empty()) break;
   }
   if (!queue_.empty()) {
@@ -229,8 +231,8 @@ void readiness_driver::more_than_input(descriptor& d, std::uint32_t events) {
   operation* const reading = input ? d.reading : nullptr;
   operation* const writing = room ? d.writing : nullptr;
   if (input && reading == nullptr && d.level) forget(d);
-  // Whoever has a turn here may leave for another thread with the descriptor: so one turn, and the last
-  // thing.
+  // Resuming may migrate `d` to another thread, or destroy it. Resume at most one operation and do not touch
+  // `d` afterwards.
   if (reading != nullptr && writing != nullptr && reading != writing) writing->root->schedule();
   if (reading != nullptr)
     give_turn(*reading);

@@ -307,7 +307,7 @@ TEST_CASE("a receiver that is destroyed after its wake-up has come home is forgo
   std::optional<test::root> first;
   first.emplace(l.core(), receive_one(&c, &lost));
   l.run(test::rounds());
-  // Always in the run queue, so that whoever is woken stands behind it.
+  // Always in the run queue, so that a chain that is woken stands behind it.
   const auto destroy_when_queued = [](std::optional<test::root>* r) -> task<> {
     while (!(*r)->is_queued()) co_await yield();
     r->reset();

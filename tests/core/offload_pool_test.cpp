@@ -36,7 +36,7 @@ class jobs {
   std::deque<call> made_;
 };
 
-constexpr const void* nobody = nullptr;
+constexpr const void* no_owner = nullptr;
 
 }  // namespace
 
@@ -52,7 +52,7 @@ TEST_CASE("jobs run on other threads, and no more of them than the limit") {
                           threads.insert(std::this_thread::get_id());
                           ++done;
                         }),
-                        nobody));
+                        no_owner));
   }
   CHECK(test::eventually([&] { return done == 500; }));
   const std::lock_guard lock(m);
@@ -65,7 +65,7 @@ TEST_CASE("jobs that block run at the same time, up to the limit") {
   jobs job;
   offload_pool pool(3, 10);  // ends first, and its jobs with it
   for (int i = 0; i < 3; ++i) {
-    REQUIRE(pool.submit(job([&] { together.arrive_and_wait(); }), nobody));
+    REQUIRE(pool.submit(job([&] { together.arrive_and_wait(); }), no_owner));
   }
   together.arrive_and_wait();  // hangs, to the limit of the test, unless all three are there
 }
@@ -80,16 +80,16 @@ TEST_CASE("a full queue refuses at once, and takes again when there is room") {
                         started.release();
                         go_on.acquire();
                       }),
-                      nobody));
+                      no_owner));
   started.acquire();
-  REQUIRE(pool.submit(job([&] { ++done; }), nobody));
-  REQUIRE(pool.submit(job([&] { ++done; }), nobody));
+  REQUIRE(pool.submit(job([&] { ++done; }), no_owner));
+  REQUIRE(pool.submit(job([&] { ++done; }), no_owner));
   CHECK(pool.queued() == 2);
-  CHECK_FALSE(pool.submit(job([&] { ++done; }), nobody));
+  CHECK_FALSE(pool.submit(job([&] { ++done; }), no_owner));
   go_on.release();
   CHECK(test::eventually([&] { return done == 2; }));
   CHECK(pool.queued() == 0);
-  CHECK(pool.submit(job([&] { ++done; }), nobody));
+  CHECK(pool.submit(job([&] { ++done; }), no_owner));
   CHECK(test::eventually([&] { return done == 3; }));
 }
 
@@ -104,9 +104,9 @@ TEST_CASE("a job is withdrawn only while it waits") {
     go_on.acquire();
   });
   auto& waiting = job([&] { ran = true; });
-  REQUIRE(pool.submit(running, nobody));
+  REQUIRE(pool.submit(running, no_owner));
   started.acquire();
-  REQUIRE(pool.submit(waiting, nobody));
+  REQUIRE(pool.submit(waiting, no_owner));
   CHECK_FALSE(pool.withdraw(running));
   CHECK(pool.queued() == 1);
   CHECK(pool.withdraw(waiting));
@@ -128,10 +128,10 @@ TEST_CASE("stopping waits for what runs, drops what waits and refuses what comes
                         go_on.acquire();
                         ended = true;
                       }),
-                      nobody));
+                      no_owner));
   started.acquire();
   auto& waiting = job([&] { ran = true; });
-  REQUIRE(pool.submit(waiting, nobody));
+  REQUIRE(pool.submit(waiting, no_owner));
   std::jthread other([&] {
     // The queue is empty once stop() has begun.
     while (pool.queued() > 0) std::this_thread::yield();
@@ -141,11 +141,13 @@ TEST_CASE("stopping waits for what runs, drops what waits and refuses what comes
   CHECK(ended);
   CHECK_FALSE(ran);
   CHECK(pool.withdraw(waiting));  // dropped: it will not run
-  CHECK_FALSE(pool.submit(waiting, nobody));
+  CHECK_FALSE(pool.submit(waiting, no_owner));
   pool.stop();
 }
 
-TEST_CASE("who leaves the pool has its waiting jobs dropped and its running ones waited for, and no others") {
+TEST_CASE(
+    "an owner that leaves the pool has its waiting jobs dropped and its running ones waited for, and no "
+    "others") {
   jobs job;
   offload_pool pool(2, 10);
   const int me = 0;
@@ -190,10 +192,10 @@ TEST_CASE("three hundred thousand jobs are withdrawn from the queue, the younges
   std::deque<call*> waiting;
   offload_pool pool(1, 400'000);
   std::binary_semaphore go_on(0);
-  REQUIRE(pool.submit(job([&] { go_on.acquire(); }), nobody));
+  REQUIRE(pool.submit(job([&] { go_on.acquire(); }), no_owner));
   for (int i = 0; i < 300'000; ++i) {
     waiting.push_back(&job([] {}));
-    if (!pool.submit(*waiting.back(), nobody)) FAIL("the queue is full");
+    if (!pool.submit(*waiting.back(), no_owner)) FAIL("the queue is full");
   }
   std::size_t withdrawn = 0;
   for (; !waiting.empty(); waiting.pop_back()) withdrawn += pool.withdraw(*waiting.back()) ? 1 : 0;

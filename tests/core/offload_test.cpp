@@ -17,6 +17,8 @@
 #include "loop.hpp"
 #include "weir/base/error.hpp"
 #include "weir/task/scope.hpp"
+#include "weir/task/use_task.hpp"
+#include "weir/task/when.hpp"
 
 using namespace weir;
 using namespace std::chrono_literals;
@@ -93,7 +95,7 @@ TEST_CASE("the work's exception comes back to the core") {
   }());
 }
 
-TEST_CASE("thousands of pieces of work come back, each to who asked") {
+TEST_CASE("thousands of pieces of work come back, each to the coroutine that asked") {
   test::loop l(workers(4, 10'000));
   const auto body = [](int i, int* right) -> task<> {
     auto t = offload([i] { return i * 2; });
@@ -194,7 +196,7 @@ TEST_CASE("cancelling at the very moment at which the work ends is harmless") {
 }
 
 TEST_CASE("a frame that is cancelled or destroyed after its wake-up has come home is forgotten") {
-  // Always in the run queue, so that whoever is woken stands behind it.
+  // Always in the run queue, so that a chain that is woken stands behind it.
   const auto catch_when_queued = [](std::optional<test::root>* r, bool destroy) -> task<> {
     while (!(*r)->is_queued()) co_await yield();
     if (destroy)
@@ -323,5 +325,29 @@ TEST_CASE("a core that shares its offload threads waits for its own jobs when it
   std::jthread other([holder] { holder->go_on.release(); });
   c.reset();
   CHECK(holder->ended);
+  CHECK(died_on == std::this_thread::get_id());
+}
+
+TEST_CASE("a job that is left by a task which Asio code has spawned comes home after the task has ended") {
+  test::loop l(workers(1, 4));
+  const auto holder = std::make_shared<holding>();
+  std::thread::id died_on;
+  bool ended = false;
+  const auto body = [](std::shared_ptr<holding> h, std::thread::id* at, bool* out) -> task<> {
+    const auto when_started = [](std::shared_ptr<holding> waited_for) -> task<> {
+      while (!waited_for->started) co_await yield();
+    };
+    auto work = offload([captured = dies_on(at), job = hold{h}] { return job(); });
+    auto first = when_any(std::move(work), when_started(h));
+    const auto winner = co_await first;
+    CHECK(winner.index() == 1);
+    *out = true;
+  };
+  weir::spawn(l.core().context().get_executor(), body(holder, &died_on, &ended), asio::detached);
+  l.run(test::until([&] { return ended; }));
+  l.run(test::rounds());  // the spawned task's frame and run queue are gone
+  CHECK(died_on == std::thread::id());
+  holder->go_on.release();
+  l.run(test::until([&] { return died_on != std::thread::id(); }));
   CHECK(died_on == std::this_thread::get_id());
 }

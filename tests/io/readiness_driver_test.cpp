@@ -217,7 +217,7 @@ TEST_CASE("an operation that is refused a wait after an event ends with the errn
   CHECK(error == EPERM);
 }
 
-TEST_CASE("an edge is reported once and a level until somebody reads, but not to nobody") {
+TEST_CASE("an edge is reported once, and a level until it is read or no operation reads") {
   test::loop l;
   for (const bool level : {false, true}) {
     CAPTURE(level);

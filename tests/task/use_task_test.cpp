@@ -204,7 +204,7 @@ TEST_CASE("a task that is destroyed while it awaits Asio takes its operation alo
   l.run(test::rounds());
 }
 
-TEST_CASE("awaiting Asio in a task that nobody runs is an error") {
+TEST_CASE("awaiting Asio in a task that runs on no core and in no executor is an error") {
   asio::io_context context;
   asio::steady_timer timer(context, 1h);
   test::stray l;

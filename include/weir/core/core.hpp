@@ -29,23 +29,22 @@ class core_pool;
 template <class T>
 concept core_bound = requires { typename T::is_core_bound; };
 
-// What the concurrency model makes of a core.
+// What the concurrency model asks of a core.
 struct core_role {
-  bool io_blocks = false;  // its I/O happens in system calls: Asio gets a turn after each chain's
-  bool handlers_migrate =
-      false;                // handlers run on other threads than their connection's: chunks may die there
-  bool opens_late = false;  // no epoll set until something waits for a socket
+  bool io_blocks = false;  // operations block in system calls: Asio gets a turn after each turn of a chain
+  // Handlers run on other threads than their connection's, and chunks may be destroyed there.
+  bool handlers_migrate = false;
+  bool opens_late = false;  // no epoll set until an operation waits for a socket
 };
 
-// Problem: state that several threads touch needs locks, and a thread that wanders between CPUs loses its
-// caches. A core is a thread that stays on one CPU and shares nothing: an io_context, the driver nested in
-// it, its timers and its memory.
-// While a thread runs a core, SIGPIPE is blocked on it: sendfile(2) raises it.
-// Thread: what is marked "any thread" may be called from anywhere; the rest belongs to the core's thread
-// while it runs, and to its owner before and after.
+// Problem: state that several threads use needs locks, and a thread that moves between CPUs loses its caches.
+// A core is a thread that stays on one CPU and shares nothing: an io_context, the driver nested in it, its
+// timers and its memory. While a thread runs a core, SIGPIPE is blocked on it: sendfile(2) raises it. Thread:
+// functions marked "any thread" may be called from any; the others belong to the core's thread while the core
+// runs, and to its owner before and after that. Builds with checks end the program where that is violated.
 class core {
  public:
-  // `cpu`: the CPU that the thread is pinned to, none for wherever the kernel puts it.
+  // `cpu`: the CPU that the thread is pinned to; none: the kernel chooses.
   // `shared_with`: the threads for offload(); none for its own.
   // `pool`: the pool that it is part of.
   core(unsigned index, std::optional<int> cpu, const settings& s, offload_pool* shared_with = nullptr,
@@ -107,7 +106,7 @@ class core {
   void add_own_work() noexcept { own_work_.store(own_work_ + 1, std::memory_order_relaxed); }
   void end_own_work() noexcept;
 
-  // For handlers that know what a request is; `--status` shows the sum. The core's thread.
+  // For handlers of a protocol with requests; `--status` shows the sum.
   void count_requests(std::uint64_t n = 1) noexcept {
     driver_.assert_thread("core::count_requests");
     requests_ += n;

@@ -15,20 +15,20 @@
 
 namespace weir {
 
-// What is sent is received once, in order. A full channel holds up its senders. Those who wait are resumed on
-// their own cores; wake-ups for one core that come together cost one.
-// Thread: any core. Lifetime: outlives the operations that wait; values that nobody has received die with it.
+// Each value is received once, in order. A full channel suspends its senders. Coroutines are resumed on their
+// own cores; wake-ups of one core that come together cost one. Thread: any core. Lifetime: outlives the
+// operations that wait; values that were not received are destroyed with it, on the thread that destroys it.
 template <class T>
 class cross_channel {
   static_assert(!core_bound<T>, "cross_channel<T>: T belongs to its core; send a copy of what is in it");
 
  public:
-  // `capacity`: values that wait without holding up a sender, at least 1.
+  // `capacity`: values that are kept before a sender is suspended, at least 1.
   explicit cross_channel(std::size_t capacity) : capacity_(std::max<std::size_t>(capacity, 1)) {}
   cross_channel(const cross_channel&) = delete;
   cross_channel& operator=(const cross_channel&) = delete;
 
-  // No further send; what was sent is still received, then receive() gives nothing.
+  // Refuses further values; those that were sent are still received, then receive() gives nothing.
   void close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;
@@ -69,7 +69,7 @@ class cross_channel {
     cross_channel* of;
     waiter* next = nullptr;
     waiter** link = nullptr;      // what points at this waiter in its queue
-    remote_wake* wake = nullptr;  // null again once it has arrived: only then may the frame go on
+    remote_wake* wake = nullptr;  // null again once it has arrived: only then may the coroutine continue
     bool granted = false;
     bool promised = false;  // a receiver that was granted a value
     bool cancelled = false;
@@ -174,7 +174,7 @@ class cross_channel {
   bool leave(wait_queue& l, waiter& w, int error) noexcept {
     if (w.granted) {
       if (error == 0 && w.wake != nullptr) w.wake->root = nullptr;
-      return error == 0;  // it has what it waited for, and the wake-up has come or is on its way
+      return error == 0;  // granted already: the wake-up has arrived or is on its way
     }
     l.remove(w);
     remote_wake::free(w.wake);

@@ -1,5 +1,5 @@
 #pragma once
-// core: waiting for time to pass, and giving others a turn.
+// core: waiting for time to pass, and giving other coroutines a turn.
 
 #include <coroutine>
 #include <system_error>
@@ -41,14 +41,14 @@ struct yield_operation {
 
 }  // namespace detail
 
-// Goes on after at least `d`; at once if `d` is zero or less.
+// Continues after at least `d`; at once if `d` is zero or less.
 // Errors: std::system_error with errc::not_on_a_core off a core.
 // Cancel: throws operation_canceled; nothing remains.
 [[nodiscard]] inline detail::sleep_operation sleep_for(saturated_duration d) noexcept {
   return detail::sleep_operation(d);
 }
 
-// Goes on after every other coroutine that is ready now has had its turn.
+// Continues after every other coroutine that is ready now has had a turn.
 // Cancel: cannot be cancelled; it ends by itself.
 [[nodiscard]] inline detail::yield_operation yield() noexcept { return {}; }
 

@@ -1,5 +1,5 @@
 #pragma once
-// core: a deadline around any task. It lies here and not in task because it needs the core's clock.
+// core: a deadline for any task. It is part of core, not of task, because it needs the core's timers.
 
 #include <system_error>
 #include <utility>
@@ -40,7 +40,7 @@ class deadline : io::timer {
 }  // namespace detail
 
 // The result of `work`, which is cancelled when it has not ended after `d`. Deadlines nest; the nearest wins.
-// What ends without waiting, or ends although it was cancelled, keeps its result.
+// `work` that ends without waiting, or in spite of the cancellation, keeps its result.
 // Errors: what `work` throws; std::errc::timed_out if that is the cancellation by this deadline.
 // Thread: a core; `work` stays on it. Cancel: cancels `work`, waits for it, throws operation_canceled.
 template <class T>

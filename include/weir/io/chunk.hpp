@@ -34,13 +34,13 @@ struct chunk_block {
   static void release(chunk_block* block) noexcept;
 };
 
-// Buffers of one size for one core, last in first out, so that the warm one is used again.
-// Thread: take and give back on the core's own thread. Lifetime: outlives its chunks.
+// Buffers of one size for one core, last in, first out, so that the buffer that is still in the cache is used
+// again. Thread: the core's. Lifetime: outlives its chunks.
 class chunk_pool {
  public:
-  // Keeps at most `idle` unused buffers of `capacity` bytes; more go back to the allocator. `roaming`: chunks
-  // may die on another thread, and go to the allocator.
-  // `owner`: whose thread it belongs to, for the thread rule.
+  // Keeps at most `idle` unused buffers of `capacity` bytes; others are freed. `roaming`: chunks may be
+  // destroyed on other threads; they belong to no pool then. `owner`: whose thread it belongs to, for the
+  // thread rule.
   chunk_pool(std::size_t capacity, std::size_t idle, bool roaming = false,
              const run_queue* owner = nullptr) noexcept
       : capacity_(capacity), idle_(build::pools ? idle : 0), roaming_(roaming), owner_(owner) {}
@@ -54,8 +54,7 @@ class chunk_pool {
     return block != nullptr ? block : chunk_block::make(capacity_, home());
   }
 
-  // The same without going to the allocator: null if no unused buffer is there. grow() adds one; false
-  // without memory.
+  // The same without an allocation: null if there is no unused buffer. grow() adds one; false without memory.
   [[nodiscard]] chunk_block* take_kept() noexcept {
     check_thread("taking a chunk");
     if (free_ == nullptr) return nullptr;
@@ -100,8 +99,9 @@ inline void chunk_block::release(chunk_block* block) noexcept {
 
 }  // namespace io
 
-// What one receive brought. Empty at the end of the stream.
-// Thread: stays on the core that received it. Lifetime: the bytes live as long as the chunk.
+// The bytes of one receive. Empty at the end of the stream. As a condition it needs a name:
+// `while (auto data = co_await client.receive())`.
+// Thread: the core that received it; it is destroyed there. Lifetime: the bytes live as long as the chunk.
 class chunk {
  public:
   using is_core_bound = void;  // no cross_channel takes it: see core_bound

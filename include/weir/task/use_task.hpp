@@ -19,13 +19,13 @@
 namespace weir {
 namespace detail {
 
-// Where the answer of an Asio operation is put. Shared by the handler, which Asio may keep as long as it
-// likes, and by the frame, which may be destroyed earlier.
+// The result of an Asio operation. Shared by the handler, which Asio may keep for any time, and the frame,
+// which may be destroyed earlier.
 template <class Result>
 struct asio_answer {
   std::optional<Result> result;
   std::exception_ptr error;
-  operation* waiting = nullptr;  // null once nobody waits
+  operation* waiting = nullptr;  // null once no frame waits
   asio::cancellation_signal cancel;
   asio::any_io_executor executor;
 
@@ -60,7 +60,7 @@ struct asio_operation : operation {
     self.answer->waiting = nullptr;
     return true;
   }
-  // Asio may use the operation's buffers until its handler has been called: so wait for that.
+  // Asio may use the operation's buffers until its handler has been called: the operation ends then.
   static bool cancel(operation& op, int error) noexcept {
     auto& self = static_cast<asio_operation&>(op);
     if (error == 0) self.answer->waiting = nullptr;
@@ -72,7 +72,7 @@ struct asio_operation : operation {
   asio_answer<Result>* answer;
 };
 
-// Asio 1.22 keeps errno values in a category of its own, which no std::errc compares equal to.
+// Asio 1.22 keeps errno values in a category of its own, to which no std::errc compares equal.
 [[nodiscard]] inline error_code comparable(const error_code& ec) noexcept {
   return ec.category() == asio::error::get_system_category() ? error_code(ec.value(), std::generic_category())
                                                              : ec;
@@ -156,8 +156,8 @@ class asio_handler {
 // Called with an asio::awaitable<T> it gives a task<T>: `co_await weir::use_task(legacy())`.
 // Thread: on a core, or in a task that Asio code spawned; the handler's executor is the core's, or that
 // one's. Errors: errc::not_on_a_core elsewhere. Cancel: the Asio operation gets a terminal cancellation, and
-// what it answers to that is thrown: operation_canceled. One that knows no cancellation, such as a name
-// look-up, takes its time.
+// its error is thrown: operation_canceled. An operation without support for cancellation, such as a name
+// look-up, runs to its end.
 struct use_task_t {
   template <class T, class Executor>
   task<T> operator()(asio::awaitable<T, Executor> a) const;

@@ -104,7 +104,7 @@ auto when_all(Task... tasks) {
 }
 
 // Runs the tasks together until the first has ended, by a result or an exception; that is the result or the
-// exception here. The others are cancelled and waited for. The index of the variant tells who was first.
+// exception here. The others are cancelled and waited for. The index of the variant is that of the first.
 // Thread: stays on this one. Cancel: cancels the tasks, waits for them, throws operation_canceled.
 template <class... T>
 task<std::variant<detail::result_of<T>...>> when_any(task<T>... tasks) {

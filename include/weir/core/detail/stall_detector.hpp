@@ -1,5 +1,5 @@
 #pragma once
-// core: tells which handler holds up its core.
+// core: reports a handler that keeps its core from running others.
 
 #include <atomic>
 #include <chrono>
@@ -16,7 +16,7 @@
 
 namespace weir {
 
-// What was seen of a core that did not come back to its loop.
+// A turn that has lasted longer than the limit.
 struct stall {
   unsigned core = 0;
   std::chrono::milliseconds lasted{0};  // at least
@@ -24,11 +24,11 @@ struct stall {
   std::string stack;                    // function names, innermost first, separated by " < "
 };
 
-// Problem: one handler that computes or blocks stops every connection of its core, and nothing tells which.
-// A thread of its own looks at each core's beat; a core whose turn has lasted longer than the limit is
-// interrupted by a signal on its own thread, which notes who is running and its stack.
-// What a core pays: one store per resumed coroutine.
-// Thread: made and destroyed while the cores do not end. Errors: std::system_error without a thread.
+// Problem: one handler that computes or blocks stops every connection of its core, and nothing shows which.
+// The detector's thread reads each core's batch counter; a core whose turn has lasted longer than the limit
+// is interrupted by a signal, whose handler records the running chain and its stack. What a core pays: one
+// store per resumed coroutine. Thread: made and destroyed while the cores do not end. Errors:
+// std::system_error without a thread.
 class stall_detector {
  public:
   // `report` is called on the detector's thread, once for each stall, at most once in `interval`.
@@ -39,7 +39,7 @@ class stall_detector {
   stall_detector& operator=(const stall_detector&) = delete;
   ~stall_detector();
 
-  // Stalls seen, also those held back. Any thread.
+  // The number of stalls, including those that were not reported. Any thread.
   [[nodiscard]] std::uint64_t seen() const noexcept { return seen_.load(std::memory_order_relaxed); }
 
  private:

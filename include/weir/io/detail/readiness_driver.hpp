@@ -17,9 +17,9 @@
 
 namespace weir::io {
 
-// Problem: an io_context costs a thousand instructions per operation in type erasure, locks and memory.
-// Here it waits on one descriptor, the epoll set of this driver, and wakes once per batch; the driver then
-// polls_per_turn the set and resumes coroutines directly.
+// Problem: an io_context costs a thousand instructions per operation in type erasure, locks and memory. Here
+// it waits on one descriptor, the epoll set of this driver, and wakes once per batch; the driver then polls
+// the set and resumes coroutines directly.
 //
 // Operations try their system call first and park on EAGAIN. A descriptor is registered at its first park,
 // edge-triggered and for reading; for writing too from the first time that a send buffer was full.
@@ -47,7 +47,7 @@ class readiness_driver final : public run_queue {
   // Errors: std::system_error.
   void open();
 
-  // True if one more operation may complete inline; false sends the caller to the back of the run queue.
+  // True if one more operation may complete inline; after false the caller goes to the end of the run queue.
   bool spend() noexcept {
     assert_thread("an operation of this core's");
     return --budget_ > 0;
@@ -82,15 +82,15 @@ class readiness_driver final : public run_queue {
   // epoll_ctl(2).
   [[nodiscard]] int arm_once(descriptor& on, bool for_reading) noexcept;
 
-  // Resumes a chain now, for who is called by Asio: this is a turn.
+  // Gives a chain a turn now. For callers that Asio's handlers run.
   void run_now(chain& root);
 
   [[nodiscard]] chunk_pool& chunks() const noexcept { return chunks_; }
 
-  // How many batches there were: tells an operation whether it was parked a moment ago. Any thread.
+  // The number of batches: tells an operation whether it was parked in the last one. Any thread.
   [[nodiscard]] std::uint64_t batch() const noexcept { return batch_.load(std::memory_order_relaxed); }
 
-  // The run queue runs after each batch of events: what is in a batch never refers to something that the
+  // The run queue runs after each batch of events, so that no event of a batch refers to something that the
   // queue has destroyed.
   void schedule(chain& root) noexcept override;
   void unschedule(chain& root) noexcept override;
@@ -100,7 +100,7 @@ class readiness_driver final : public run_queue {
   // Milliseconds on a coarse monotonic clock, read once per batch.
   [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
 
-  // Reads that clock. For what a timer wakes: a loop without socket events has no batches.
+  // Reads that clock. For code that a timer calls: a loop without socket events has no batches.
   std::uint64_t refresh_now() noexcept;
 
   // From now on the clock stands at `now` until it is set again. For tests: see core/virtual_clock.hpp.
@@ -145,7 +145,7 @@ class readiness_driver final : public run_queue {
   std::atomic<remote_wake*> delivered_{nullptr};
   bool running_ = false;  // inside on_ready, or it is already posted
   bool waiting_ = false;
-  bool held_ = false;  // somebody else sets now_
+  bool held_ = false;  // hold_now() sets now_, not the clock
 };
 
 }  // namespace weir::io

@@ -30,8 +30,7 @@ class timer_queue {
   // Fires `t` after `wait` from now; a wait of zero or less fires at the loop's next turn.
   void arm(timer& t, saturated_duration wait) { arm_at(t, tick_after(wait)); }
 
-  // Fires `t` when tick `expiry` is reached. For owners that keep ticks: readiness_driver::now() counts the
-  // same.
+  // Fires `t` when tick `expiry` is reached. readiness_driver::now() counts the same ticks.
   void arm_at(timer& t, std::uint64_t expiry);
 
   void disarm(timer& t) noexcept {
@@ -39,7 +38,7 @@ class timer_queue {
     wheel_.disarm(t);
   }
 
-  // From now on time stands still: it moves, and timers fire, when advance_to() says so.
+  // Stops the clock: time moves, and timers fire, only in advance_to().
   void hold() noexcept;
   void advance_to(std::uint64_t tick) noexcept {
     check_thread("moving time on");

@@ -40,7 +40,8 @@ class chain_list {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
-  // Gives up to `turns` turns, and one to each that is queued now at least. `before` is told whose it is.
+  // Gives at least one turn to each chain that is queued now, and up to `turns` in total. Calls `before` with
+  // the chain before each turn. A turn may destroy its chain.
   template <class Before>
   void run(std::size_t turns, Before before) {
     for (std::size_t n = turns > size_ ? turns : size_; n > 0 && size_ > 0; --n) {

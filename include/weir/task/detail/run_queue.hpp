@@ -34,8 +34,8 @@ struct remote_wake {
 // Thread: the home's, unless said otherwise. Lifetime: outlives its chains.
 class run_queue {
  public:
-  // The queue of the thread that is running: a core's, or of the Asio code that spawned the running task;
-  // null elsewhere. here() throws std::system_error with errc::not_on_a_core instead.
+  // The queue that the calling thread has entered: a core's, or that of a task which Asio code has spawned;
+  // null on other threads, where here() throws std::system_error with errc::not_on_a_core.
   [[nodiscard]] static run_queue* current() noexcept;
   [[nodiscard]] static run_queue& here();
 
@@ -50,7 +50,8 @@ class run_queue {
   virtual void schedule(chain& root) noexcept = 0;
   virtual void unschedule(chain& root) noexcept = 0;
 
-  // Any thread. Resumes the chain of `w` on the home thread. One wake-up of the thread serves a whole batch.
+  // Any thread. Resumes the chain of `w` on the home thread, to which `w` belongs from here on. One wake-up
+  // of the thread serves a whole batch.
   virtual void deliver(remote_wake* w) noexcept = 0;
 
   // Any thread.
@@ -60,11 +61,11 @@ class run_queue {
   // queue that waits for such deliveries before it goes.
   [[nodiscard]] virtual std::shared_ptr<void> keep_alive() { return nullptr; }
 
-  // The chain that is running; null while the home itself is. Any thread, but only the home's own, and a
-  // signal handler on it, may look at the chain.
+  // The chain that runs; null while none does. Any thread; only the home thread, and a signal handler on it,
+  // may dereference the pointer.
   [[nodiscard]] chain* running() const noexcept { return running_.load(std::memory_order_relaxed); }
 
-  // Says so; returns the one before.
+  // Records which chain runs; returns the previous one.
   chain* now_runs(chain* root) noexcept {
     chain* const before = running();
     running_.store(root, std::memory_order_relaxed);

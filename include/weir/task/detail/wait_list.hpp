@@ -1,5 +1,5 @@
 #pragma once
-// task: operations of one core that wait in line for something that another coroutine gives.
+// task: operations of one core that wait, in order, for another coroutine of that core.
 
 #include <cerrno>
 #include <coroutine>
@@ -25,7 +25,7 @@ struct list_operation : operation {
 
   wait_list* list;
   list_operation* next = nullptr;
-  list_operation** link = nullptr;  // null while it is not in line
+  list_operation** link = nullptr;  // null while it is in no list
   bool granted = false;
   bool cancelled = false;
 };
@@ -55,7 +55,7 @@ class wait_list {
     op.link = nullptr;
   }
 
-  // Takes the first out of line and resumes it from its run queue; null if nobody waits.
+  // Removes the first operation and resumes it from its run queue; null if none waits.
   list_operation* grant_one() noexcept {
     list_operation* const op = first_;
     if (op == nullptr) return nullptr;
@@ -88,7 +88,7 @@ void list_operation::await_suspend(std::coroutine_handle<P> h) noexcept {
 
 inline bool list_operation::cancel(operation& op, int error) noexcept {
   auto& self = static_cast<list_operation&>(op);
-  if (self.granted && error != 0) return false;  // it has what it waited for, and is about to go on
+  if (self.granted && error != 0) return false;  // granted already: it is in the run queue
   if (self.link != nullptr) self.list->remove(self);
   self.cancelled = true;
   return true;
