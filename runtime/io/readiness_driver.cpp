@@ -46,11 +46,6 @@ std::uint64_t readiness_driver::refresh_now() noexcept {
   return now_;
 }
 
-void readiness_driver::close() noexcept {
-  error_code ignored;
-  if (in_asio_) static_cast<void>(in_asio_->close(ignored));
-}
-
 void readiness_driver::register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept {
   if (on.mode == wait_mode::loop) return watch(on, what);
   elsewhere_(on, what == descriptor::watch::reads);
@@ -184,7 +179,7 @@ void readiness_driver::on_ready() {
   } else {
     running_ = false;
   }
-  if (in_asio_ && in_asio_->is_open()) wait();
+  if (in_asio_) wait();
 }
 
 // Several turns for each epoll_wait: chains that only wait for each other cost no system call per turn.

@@ -27,7 +27,7 @@ std::uint64_t timer_queue::tick_after(saturated_duration wait) const noexcept {
 void timer_queue::arm_at(timer& t, std::uint64_t expiry) {
   check_thread("arming a timer");
   wheel_.arm(t, expiry);
-  if (closed_ || held_) return;
+  if (held_) return;
   if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);
 }
 
@@ -44,17 +44,12 @@ void timer_queue::on_time() {
   waiting_for_ = UINT64_MAX;
   if (held_) return;
   wheel_.advance(current_tick());
-  if (const auto next = wheel_.next(); next && *next < waiting_for_ && !closed_) wait_for(*next);
+  if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);
 }
 
 void timer_queue::hold() noexcept {
   wheel_.advance(current_tick());
   held_ = true;
-  if (in_asio_) in_asio_->cancel();
-}
-
-void timer_queue::close() {
-  closed_ = true;
   if (in_asio_) in_asio_->cancel();
 }
 

@@ -112,9 +112,6 @@ class readiness_driver final : public run_queue {
   // For the owner of the chains, when it destroys them: ends what has been delivered and wakes no chain.
   void drop_delivered() noexcept;
 
-  // Stops waiting, so that the io_context can run out of work.
-  void close() noexcept;
-
  private:
   void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
   [[nodiscard]] int try_watch(descriptor& on, descriptor::watch what) noexcept;

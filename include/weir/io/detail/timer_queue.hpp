@@ -49,9 +49,6 @@ class timer_queue {
   // A tick not later than the next expiry; nothing if no timer is armed.
   [[nodiscard]] std::optional<std::uint64_t> next() const noexcept { return wheel_.next(); }
 
-  // Stops waiting, so that the io_context can run out of work. Armed timers do not fire any more.
-  void close();
-
  private:
   static std::uint64_t current_tick() noexcept;
   [[nodiscard]] std::uint64_t tick_after(saturated_duration wait) const noexcept;
@@ -68,7 +65,6 @@ class timer_queue {
   timer_wheel wheel_;
   std::optional<asio::steady_timer> in_asio_;  // made when first armed
   std::uint64_t waiting_for_ = UINT64_MAX;
-  bool closed_ = false;
   bool held_ = false;
 };
 
