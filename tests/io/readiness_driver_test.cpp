@@ -392,13 +392,3 @@ TEST_CASE("many sockets that are ready at once are all served, in batches") {
   l.run(test::until([&] { return count == 50; }));
   CHECK(count == 50);
 }
-
-TEST_CASE("a closed driver lets the io_context run out of work") {
-  asio::io_context context;
-  io::chunk_pool chunks(4096, 4);
-  io::readiness_driver driver(context, {}, chunks);
-  driver.open();
-  driver.close();
-  CHECK(context.run_for(test::deadline) <= 1);
-  CHECK(context.stopped());
-}
