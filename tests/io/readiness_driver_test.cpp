@@ -50,9 +50,7 @@ struct ready_operation : operation {
 
 // Finds nothing after its event, and its descriptor has become `other` when it waits again.
 struct wait_twice : ready_operation {
-  explicit wait_twice(io::descriptor& d) noexcept : ready_operation(d, direction::reading) {
-    kind = &twice;
-  }
+  explicit wait_twice(io::descriptor& d) noexcept : ready_operation(d, direction::reading) { kind = &twice; }
   static bool proceed(operation& op) noexcept {
     auto& self = static_cast<wait_twice&>(op);
     self.on->driver->forget(*self.on);
