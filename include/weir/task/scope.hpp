@@ -20,7 +20,7 @@ namespace weir {
 // where they wait. If one of them is on another core at that moment (switch_to), the program is terminated.
 // Thread: the one that made it; a scope without tasks may be destroyed on another. Errors:
 // errc::not_on_a_core off a core and outside a task that weir::spawn started.
-class scope : private detail::children {
+class scope final : private detail::children {
  public:
   scope() : children(policy::cancel_on_error), home_(run_queue::here()) {}
   ~scope();
