@@ -37,7 +37,7 @@ struct promise_base {
         ended.root->finished();
         return std::noop_coroutine();
       }
-      of(parent).awaited = nullptr;
+      of(parent).root = ended.root;  // it awaits no task any more
       if constexpr (!build::tail_calls) {
         if (ended.root->should_unwind()) {
           ended.root->resume_later(parent);
@@ -62,15 +62,27 @@ struct promise_base {
         misplaced_frame(this);
   }
 
+  // Where the task lies that this frame awaits; null while it awaits none. A frame that awaits a task does
+  // not run, and needs no root until then: the place of the task is kept there, marked by the lowest bit, so
+  // that a frame is no larger for it.
+  [[nodiscard]] std::coroutine_handle<>* awaited() const noexcept {
+    const auto bits = reinterpret_cast<std::uintptr_t>(root);
+    return (bits & 1) != 0 ? reinterpret_cast<std::coroutine_handle<>*>(bits - 1) : nullptr;
+  }
+  void await(std::coroutine_handle<>* child) noexcept {
+    root = reinterpret_cast<chain*>(reinterpret_cast<std::uintptr_t>(child) | 1);
+  }
+
   // Destroys a frame and those that it awaits, the innermost first. The tasks that own those would do the
   // same, each from within the destruction of the one above, and a million of them would not find room on the
   // stack.
   static void destroy(std::coroutine_handle<> outermost) noexcept {
     std::coroutine_handle<> frame = outermost;
-    while (of(frame).awaited != nullptr) frame = *of(frame).awaited;
+    while (of(frame).awaited() != nullptr) frame = *of(frame).awaited();
     while (frame != outermost) {
       const std::coroutine_handle<> parent = of(frame).continuation;
-      *std::exchange(of(parent).awaited, nullptr) = nullptr;  // the task that owned it owns nothing now
+      *of(parent).awaited() = nullptr;  // the task that owned the frame owns nothing now
+      of(parent).root = nullptr;
       frame.destroy();
       frame = parent;
     }
@@ -81,9 +93,8 @@ struct promise_base {
   final_awaiter final_suspend() const noexcept { return {}; }
   void unhandled_exception() noexcept { error = std::current_exception(); }
 
-  std::coroutine_handle<> continuation;        // empty in a root task
-  std::coroutine_handle<>* awaited = nullptr;  // where the task lies that this frame awaits, while it does
-  chain* root = nullptr;
+  std::coroutine_handle<> continuation;  // empty in a root task
+  chain* root = nullptr;                 // of a frame that awaits no task: see awaited()
   std::exception_ptr error;
 };
 
@@ -154,7 +165,7 @@ class [[nodiscard]] task {
       promise_type& started = task::promise_of(*child);
       started.continuation = parent;
       started.root = parent.promise().root;
-      parent.promise().awaited = child;
+      parent.promise().await(child);
       return *child;
     }
     T await_resume() const { return task::promise_of(*child).take(); }
