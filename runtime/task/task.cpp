@@ -3,22 +3,22 @@
 #include <execinfo.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 
 namespace weir::detail {
 
-void misplaced_frame(const void* promise) noexcept {
+void misplaced_frame(const void*) noexcept {
   std::fputs(
       "weir: GCC 12 has misplaced the frame of a coroutine that has `co_await` in a condition and no local "
       "variable. "
-      "Give the result a name there: `while (const bool sent = co_await client.send(text))`. The coroutine "
-      "is\n",
+      "Give the result a name there: `while (const bool sent = co_await client.send(text))`. It was called "
+      "here:\n",
       stderr);
-  // The frame begins 8 bytes further to the front than its promise says, with the address of the coroutine's
-  // code.
-  void* code = *reinterpret_cast<void* const*>(static_cast<const char*>(promise) - 24);
-  ::backtrace_symbols_fd(&code, 1, STDERR_FILENO);
+  std::array<void*, 8> stack;
+  ::backtrace_symbols_fd(stack.data(), ::backtrace(stack.data(), static_cast<int>(stack.size())),
+                         STDERR_FILENO);
   std::abort();
 }
 
