@@ -1,6 +1,7 @@
 #pragma once
 // All of weir: write a coroutine per connection, and let run() serve it.
 
+#include "weir/base/duration.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
@@ -26,6 +27,7 @@
 #include "weir/server/service.hpp"
 #include "weir/task/channel.hpp"
 #include "weir/task/event.hpp"
+#include "weir/task/named_task.hpp"
 #include "weir/task/scope.hpp"
 #include "weir/task/semaphore.hpp"
 #include "weir/task/task.hpp"

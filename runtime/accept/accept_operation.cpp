@@ -20,10 +20,10 @@ constexpr operation_kind kind_of_accept{
           return false;
         },
     .cancel =
-        [](operation& op, int) noexcept {
+        [](operation& op, int error) noexcept {
           auto& self = static_cast<accept_operation&>(op);
           if (self.on->reading == &self) self.on->reading = nullptr;
-          self.outcome.error = ECANCELED;
+          self.outcome.error = error;
           return true;
         },
 };

@@ -1,4 +1,4 @@
-// Asio's own sources, compiled once.
+// Asio's sources, compiled once for all users of the library.
 #include <asio.hpp>
 
 // Asio 1.22 forgot a semicolon that is only missed when small blocks are not recycled, as under a sanitizer.

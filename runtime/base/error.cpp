@@ -22,8 +22,8 @@ class weir_category final : public std::error_category {
 }  // namespace
 
 const std::error_category& category() noexcept {
-  static const weir_category instance;
-  return instance;
+  static const auto* const instance = new weir_category;  // never destroyed: errors are compared at exit, too
+  return *instance;
 }
 
 std::error_code make_error_code(errc e) noexcept { return {static_cast<int>(e), category()}; }

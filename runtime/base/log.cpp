@@ -19,9 +19,11 @@ namespace {
 std::atomic<level> lowest_level{level::info};
 std::atomic<std::uint64_t> lost{0};
 
+// Never destroyed: destructors of global objects may log, and exit() leaves other threads running, which log
+// as well.
 spdlog::logger& sink() {
-  static const auto instance = [] {
-    auto made = std::make_shared<spdlog::logger>("weir", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  static spdlog::logger* const instance = [] {
+    auto* const made = new spdlog::logger("weir", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%Y-%m-%d %H:%M:%S.%e %l [%P] %v");
     made->set_level(spdlog::level::trace);
     made->set_error_handler([](const std::string&) { lost.fetch_add(1, std::memory_order_relaxed); });
@@ -73,8 +75,7 @@ std::optional<std::uint64_t> limiter::pass() noexcept {
                        std::chrono::steady_clock::now().time_since_epoch())
                        .count();
   auto next = next_.load(std::memory_order_relaxed);
-  if (now < next ||
-      !next_.compare_exchange_strong(next, now + interval_.count(), std::memory_order_relaxed)) {
+  if (now < next || !next_.compare_exchange_strong(next, now + interval_, std::memory_order_relaxed)) {
     held_.fetch_add(1, std::memory_order_relaxed);
     return std::nullopt;
   }

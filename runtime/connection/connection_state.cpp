@@ -177,7 +177,7 @@ void connection_state::cut() noexcept {
 }
 
 void connection_state::cut_handler() noexcept {
-  if (handler_ && phase_ != phase::ended) note_cut();
+  if (handler_) note_cut();
   cancel();
 }
 

@@ -57,6 +57,11 @@ bool outbox::proceed(operation& op) noexcept {
   return false;  // there is no coroutine to resume
 }
 
+bool outbox::cancel(operation& op, int error) noexcept {
+  if (error != 0) static_cast<flush_operation&>(op).from->drop_all();
+  return true;
+}
+
 void outbox::flush() noexcept {
   if (state_->writing == &operation_) state_->writing = nullptr;
   if (!state_->is_open()) return drop_all();

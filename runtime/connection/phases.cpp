@@ -7,41 +7,36 @@
 
 namespace weir {
 
-// The whole life of a connection: what each event does in each phase. An empty place cannot happen.
+// The whole life of a connection: what each event does in each phase. `no` cannot happen.
 struct phase_table {
-  using state = connection_state;
-  using action = void (state::*)() noexcept;
-  using row = std::array<action, 11>;
+  using s = connection_state;
+  using action = void (s::*)() noexcept;
+  using row = std::array<action, 6>;
 
-  static constexpr std::array<row, 6> rows = {{
-      // serve, input, timer, stop,
-      // cut, close, reset, drop,
-      // park, release, handler_end
-      /* opening */
-      {&state::begin_serving, nullptr, &state::check_idle, &state::tell_stop, &state::nothing,
-       &state::close_at_once, &state::reset_at_once, &state::let_go_and_close, &state::let_go_and_close,
-       &state::give_up_socket, nullptr},
-      /* serving */
-      {nullptr, nullptr, &state::check_idle, &state::tell_stop, &state::cut_handler, &state::close_gracefully,
-       &state::reset_at_once, &state::let_go_and_close, &state::park_after_handler, &state::give_up_socket,
-       &state::end_of_handler},
-      /* lingering */
-      {nullptr, &state::linger_step, &state::end_linger, &state::nothing, &state::cut_linger, &state::nothing,
-       &state::reset_at_once, &state::let_go, &state::let_go, nullptr, &state::end_of_handler},
-      /* parked */
-      {&state::begin_serving, &state::wake_parked, &state::check_idle_parked, &state::wake_parked,
-       &state::close_parked, nullptr, nullptr, nullptr, nullptr, &state::give_up_socket, nullptr},
-      /* leaving */
-      {nullptr, nullptr, &state::offer_again, nullptr, &state::close_parked, nullptr, nullptr, nullptr,
-       nullptr, nullptr, nullptr},
-      /* ended */
-      {nullptr, nullptr, nullptr, &state::tell_stop_without_socket, &state::cut_handler, &state::nothing,
-       &state::nothing, &state::let_go, &state::let_go, nullptr, &state::end_of_handler},
+  static constexpr action no = nullptr;
+  static constexpr action nothing = &s::nothing;
+
+  // clang-format off
+  static constexpr std::array<row, 12> rows = {{
+      //               opening               serving                 lingering          parked                  leaving           ended
+      /* serve */       {&s::begin_serving,    no,                     no,                &s::begin_serving,      no,               no},
+      /* input */       {no,                   no,                     &s::linger_step,   &s::wake_parked,        no,               no},
+      /* wait_failed */ {no,                   no,                     &s::end_linger,    &s::close_parked,       no,               no},
+      /* timer */       {&s::check_idle,       &s::check_idle,         &s::end_linger,    &s::check_idle_parked,  &s::offer_again,  no},
+      /* stop */        {&s::tell_stop,        &s::tell_stop,          nothing,           &s::wake_parked,        no,               &s::cancel_handler},
+      /* cut */         {nothing,              &s::cut_handler,        &s::cut_linger,    &s::close_parked,       &s::close_parked, &s::cancel_handler},
+      /* close */       {&s::close_at_once,    &s::close_gracefully,   nothing,           no,                     no,               nothing},
+      /* reset */       {&s::reset_at_once,    &s::reset_at_once,      &s::reset_at_once, no,                     no,               nothing},
+      /* drop */        {&s::let_go_and_close, &s::let_go_and_close,   &s::let_go,        no,                     no,               &s::let_go},
+      /* park */        {&s::let_go_and_close, &s::park_after_handler, &s::let_go,        no,                     no,               &s::let_go},
+      /* release */     {&s::give_up_socket,   &s::give_up_socket,     no,                &s::give_up_socket,     no,               no},
+      /* handler_end */ {no,                   &s::end_of_handler,     &s::end_of_handler, no,                    no,               &s::end_of_handler},
   }};
+  // clang-format on
 };
 
 void connection_state::on(connection_event e) noexcept {
-  const auto action = phase_table::rows[static_cast<std::size_t>(phase_)][static_cast<std::size_t>(e)];
+  const auto action = phase_table::rows[static_cast<std::size_t>(e)][static_cast<std::size_t>(phase_)];
   if (action != nullptr) return (this->*action)();
   if constexpr (build::checks) {
     std::fprintf(stderr, "weir: a connection that is %s cannot have the event %s\n", name_of(phase_).data(),

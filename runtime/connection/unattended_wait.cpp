@@ -33,8 +33,16 @@ bool unattended_wait::has_input(operation& op) noexcept {
   return false;  // there is no coroutine to resume
 }
 
+// The driver schedules this chain after it.
+bool unattended_wait::failed(operation& op, int /*error*/) noexcept {
+  auto& self = static_cast<unattended_wait&>(op);
+  self.failed_ = true;
+  if (self.on_->reading == &op) self.on_->reading = nullptr;
+  return true;
+}
+
 void unattended_wait::turn() {
-  if (on_ != nullptr) return on_->on(connection_event::input);
+  if (on_ != nullptr) return on_->on(failed_ ? connection_event::wait_failed : connection_event::input);
   home().now_runs(nullptr);  // a stall report must not describe it any more
   destroy();
 }

@@ -16,7 +16,7 @@ namespace {
 
 constinit thread_local core* current_core = nullptr;
 
-// Pins the calling thread, and lets it go where it could before.
+// Pins the calling thread, and restores its affinity.
 class pinned {
  public:
   explicit pinned(std::optional<int> cpu) {
@@ -65,7 +65,7 @@ class sigpipe_blocked {
   sigset_t before_;
 };
 
-// Makes the calling thread known while it runs the core.
+// Records the calling thread while it runs the core.
 class running_thread {
  public:
   running_thread(std::mutex& m, std::optional<pthread_t>& at) : mutex_(m), at_(at) {
@@ -97,6 +97,7 @@ class core::spawned final : public chain {
         link_(&home.spawned_) {
     if (next_ != nullptr) next_->link_ = &next_;
     home.spawned_ = this;
+    home.add_own_work();
     resume_later(frame_);
   }
   spawned(const spawned&) = delete;
@@ -107,6 +108,7 @@ class core::spawned final : public chain {
     home_.driver_.unschedule(*this);
     abandon();
     frame_.destroy();
+    home_.end_own_work();
   }
 
   void finished() noexcept override {
@@ -141,24 +143,27 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
       own_offload_(shared_with == nullptr ? std::make_unique<offload_pool>(s.workers.count, s.workers.queue)
                                           : nullptr),
       offload_(shared_with == nullptr ? own_offload_.get() : shared_with),
+      chunks_(s.loop.chunk_size, s.loop.idle_chunks, role.handlers_migrate, &driver_),
       context_(1),
-      chunks_(s.loop.chunk_size, s.loop.idle_chunks, role.handlers_migrate),
       driver_(context_,
               {.inline_budget = s.loop.inline_budget,
                .polls_per_turn = s.loop.polls_per_turn,
                .events = s.loop.events,
                .one_turn = role.io_blocks},
               chunks_),
-      timers_(context_) {
+      timers_(context_, &driver_) {
   // Threads that only may come to wait for sockets have no epoll set until they do.
   if (!role.io_blocks && !role.opens_late) driver_.open();
 }
 
 core::~core() {
-  if (own_offload_) own_offload_->stop();
-  // Frames first: what they own gives itself back to the core.
+  own_work_ended_ = nullptr;
+  // A worker that has a job of this core delivers it here.
+  offload_->leave(this);
+  // Frames first: what they own goes back to the core.
   const entered here(*this);
   while (spawned_ != nullptr) delete spawned_;
+  driver_.drop_delivered();  // the jobs of frames that are gone
   while (!locals_in_order_.empty()) locals_in_order_.pop_back();
 }
 
@@ -194,6 +199,15 @@ bool core::interrupt(int signal) noexcept {
   return thread_ && ::pthread_kill(*thread_, signal) == 0;
 }
 
-void core::spawn(task<> t) { new spawned(*this, std::move(t)); }
+void core::end_own_work() noexcept {
+  const std::uint32_t left = own_work_.load(std::memory_order_relaxed) - 1;
+  own_work_.store(left, std::memory_order_relaxed);
+  if (left == 0 && own_work_ended_) own_work_ended_();
+}
+
+void core::spawn(task<> t) {
+  driver_.assert_thread("core::spawn");
+  new spawned(*this, std::move(t));
+}
 
 }  // namespace weir

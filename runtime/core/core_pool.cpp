@@ -14,7 +14,7 @@ core_pool::core_pool(const std::vector<std::optional<int>>& cpus, const settings
     cores_.emplace_back(static_cast<unsigned>(cores_.size()), cpu, s, &offload_, this, role);
 }
 
-// What still runs beside the cores may yet wake one.
+// Offloaded work that still runs may wake a core.
 core_pool::~core_pool() { offload_.stop(); }
 
 void core_pool::run() {

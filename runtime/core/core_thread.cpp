@@ -19,7 +19,8 @@ void core_thread::start(const std::string& name) {
   running_ = true;
   try {
     thread_ = std::thread([this, name] {
-      ::pthread_setname_np(::pthread_self(), name.c_str());  // from elsewhere it would take a descriptor
+      ::pthread_setname_np(::pthread_self(),
+                           name.c_str());  // the name of another thread is set through a descriptor
       if (!cpus_.empty()) {
         cpu_set_t mask;
         CPU_ZERO(&mask);
@@ -36,6 +37,14 @@ void core_thread::start(const std::string& name) {
   } catch (...) {
     running_ = false;
     throw;
+  }
+}
+
+void core_thread::rest() noexcept {
+  try {
+    core_.post([&c = core_] { c.stop(); });
+  } catch (const std::exception&) {  // without memory: at once
+    core_.stop();
   }
 }
 

@@ -1,12 +1,15 @@
 #include "weir/core/detail/cpu_set.hpp"
 
 #include <fmt/format.h>
+#include <hwloc.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <stdexcept>
 
 #include "weir/base/error.hpp"
@@ -29,6 +32,9 @@ int cpu_in(std::string_view digits, std::string_view text) {
   return cpu;
 }
 
+struct free_bitmap {
+  void operator()(hwloc_bitmap_t set) const noexcept { hwloc_bitmap_free(set); }
+};
 struct free_cpus {
   void operator()(cpu_set_t* set) const noexcept { CPU_FREE(set); }
 };
@@ -60,15 +66,13 @@ cpu_set cpu_set::parse(std::string_view text) { return cpu_set(parse_cpu_list(te
 bool cpu_set::contains(int cpu) const noexcept { return std::binary_search(cpus_.begin(), cpus_.end(), cpu); }
 
 std::string cpu_set::to_string() const {
-  std::string out;
-  for (std::size_t i = 0; i < cpus_.size();) {
-    auto last = i;
-    while (last + 1 < cpus_.size() && cpus_[last + 1] == cpus_[last] + 1) ++last;
-    if (!out.empty()) out += ',';
-    out += last == i ? fmt::format("{}", cpus_[i]) : fmt::format("{}-{}", cpus_[i], cpus_[last]);
-    i = last + 1;
-  }
-  return out;
+  const std::unique_ptr<hwloc_bitmap_s, free_bitmap> set(hwloc_bitmap_alloc());
+  for (const int cpu : cpus_)
+    if (!set || hwloc_bitmap_set(set.get(), static_cast<unsigned>(cpu)) != 0) throw std::bad_alloc();
+  char* text = nullptr;
+  if (hwloc_bitmap_list_asprintf(&text, set.get()) < 0) throw std::bad_alloc();
+  const std::unique_ptr<char, void (*)(void*)> owned(text, std::free);
+  return text;
 }
 
 cpu_set allowed_cpus() {

@@ -1,34 +1,68 @@
 #include "weir/core/detail/offload_pool.hpp"
 
 #include <algorithm>
+#include <system_error>
 
 namespace weir {
 
-bool offload_pool::submit(std::shared_ptr<job> j) {
+void offload_pool::push(job& j) noexcept {
+  j.place_ = job::place::queued;
+  j.next_ = nullptr;
+  j.link_ = last_;
+  *last_ = &j;
+  last_ = &j.next_;
+  ++queued_;
+}
+
+void offload_pool::take_out(job& j, job::place to) noexcept {
+  j.place_ = to;
+  *j.link_ = j.next_;
+  if (j.next_ != nullptr)
+    j.next_->link_ = j.link_;
+  else
+    last_ = j.link_;
+  --queued_;
+}
+
+bool offload_pool::submit(job& j, const void* owner) {
   const std::lock_guard lock(mutex_);
-  if (stopping_ || queue_.size() >= queue_limit_) return false;
-  if (idle_ <= queue_.size() && threads_.size() < threads_limit_) threads_.emplace_back([this] { work(); });
-  queue_.push_back(std::move(j));
+  if (stopping_ || queued_ >= queue_limit_) return false;
+  if (idle_ <= queued_ && threads_.size() < threads_limit_) {
+    running_.reserve(threads_.size() + 1);  // so that a worker's push_back cannot fail
+    try {
+      threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+      if (threads_.empty()) throw;  // else the job waits for one of the threads that there are
+    }
+  }
+  j.owner_ = owner;
+  push(j);
   ready_.notify_one();
   return true;
 }
 
-bool offload_pool::withdraw(const job& j) noexcept {
+bool offload_pool::withdraw(job& j) noexcept {
   const std::lock_guard lock(mutex_);
-  const auto at =
-      std::find_if(queue_.begin(), queue_.end(), [&j](const auto& each) { return each.get() == &j; });
-  if (at == queue_.end()) return false;
-  queue_.erase(at);
-  return true;
+  if (j.place_ == job::place::queued) take_out(j, job::place::outside);
+  return j.place_ == job::place::outside;
+}
+
+void offload_pool::leave(const void* owner) noexcept {
+  std::unique_lock lock(mutex_);
+  for (job* j = first_; j != nullptr;) {
+    job* const next = j->next_;
+    if (j->owner_ == owner) take_out(*j, job::place::outside);
+    j = next;
+  }
+  ended_.wait(lock, [&] { return std::find(running_.begin(), running_.end(), owner) == running_.end(); });
 }
 
 void offload_pool::stop() noexcept {
-  std::deque<std::shared_ptr<job>> dropped;
   std::vector<std::thread> threads;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    dropped.swap(queue_);
+    while (first_ != nullptr) take_out(*first_, job::place::outside);
     threads.swap(threads_);
     ready_.notify_all();
   }
@@ -37,21 +71,25 @@ void offload_pool::stop() noexcept {
 
 std::size_t offload_pool::queued() const {
   const std::lock_guard lock(mutex_);
-  return queue_.size();
+  return queued_;
 }
 
 void offload_pool::work() noexcept {
   std::unique_lock lock(mutex_);
   for (;;) {
     ++idle_;
-    ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    ready_.wait(lock, [this] { return stopping_ || first_ != nullptr; });
     --idle_;
     if (stopping_) return;
-    const std::shared_ptr<job> next = std::move(queue_.front());
-    queue_.pop_front();
+    job& next = *first_;
+    const void* const owner = next.owner_;
+    take_out(next, job::place::started);
+    running_.push_back(owner);
     lock.unlock();
-    next->run();
+    next.run();  // hands the job back: it may be gone from here on
     lock.lock();
+    running_.erase(std::find(running_.begin(), running_.end(), owner));
+    ended_.notify_all();
   }
 }
 

@@ -18,8 +18,7 @@ constexpr operation_kind kind_of_sleep{
 
 }  // namespace
 
-sleep_operation::sleep_operation(std::chrono::steady_clock::duration d) noexcept
-    : operation(kind_of_sleep), wait(d) {
+sleep_operation::sleep_operation(saturated_duration d) noexcept : operation(kind_of_sleep), wait(d) {
   fire = expire;
 }
 

@@ -78,14 +78,13 @@ void log_stall(const stall& s) {
 
 }  // namespace
 
-stall_detector::stall_detector(core_pool& cores, std::chrono::milliseconds limit,
-                               std::function<void(const stall&)> report, std::chrono::milliseconds interval)
+stall_detector::stall_detector(core_pool& cores, saturated_duration limit,
+                               std::function<void(const stall&)> report, saturated_duration interval)
     : cores_(cores),
       limit_(limit),
       report_(report ? std::move(report) : log_stall),
       interval_(interval),
-      watched_(cores.size()),
-      last_report_(std::chrono::steady_clock::now() - interval) {
+      watched_(cores.size()) {
   // The first backtrace loads a library, which a signal handler must not.
   std::array<void*, 1> unused;
   ::backtrace(unused.data(), 1);
@@ -106,7 +105,8 @@ stall_detector::~stall_detector() {
 }
 
 void stall_detector::watch() {
-  const auto pause = std::max(limit_ / 4, std::chrono::milliseconds(1));
+  const auto pause = std::clamp<std::chrono::nanoseconds>(limit_.value() / 4, std::chrono::milliseconds(1),
+                                                          std::chrono::hours(1));
   std::unique_lock lock(mutex_);
   while (!stop_.wait_for(lock, pause, [this] { return stopping_; })) {
     std::size_t i = 0;
@@ -122,10 +122,10 @@ void stall_detector::look_at(core& c, std::size_t i) {
     w = {beat, now, false};
     return;
   }
-  if (w.reported || now - w.since < limit_) return;
+  if (w.reported || now - w.since < limit_.value()) return;
   w.reported = true;
   seen_.fetch_add(1, std::memory_order_relaxed);
-  if (now - last_report_ < interval_) return;
+  if (last_report_ && now - *last_report_ < interval_.value()) return;
 
   sighting& s = seen_by_handler;
   if (s.taken.exchange(true)) return;

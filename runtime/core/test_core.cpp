@@ -7,9 +7,9 @@ void test_core::settle() {
   }
 }
 
-void test_core::advance(std::chrono::milliseconds d) {
+void test_core::advance(saturated_duration d) {
   settle();
-  while (d.count() > 0) {
+  while (!d.is_over()) {
     d = clock_.advance_to_next(d);
     settle();
   }

@@ -15,13 +15,13 @@ void virtual_clock::set(std::uint64_t tick) noexcept {
   core_.timers().advance_to(tick);
 }
 
-void virtual_clock::advance(std::chrono::milliseconds d) noexcept {
-  while (d.count() > 0) d = advance_to_next(d);
+void virtual_clock::advance(saturated_duration d) noexcept {
+  while (!d.is_over()) d = advance_to_next(d);
 }
 
-std::chrono::milliseconds virtual_clock::advance_to_next(std::chrono::milliseconds d) noexcept {
+std::chrono::milliseconds virtual_clock::advance_to_next(saturated_duration d) noexcept {
   const std::uint64_t now = core_.timers().now();
-  const std::uint64_t end = now + static_cast<std::uint64_t>(std::max<std::int64_t>(d.count(), 0));
+  const std::uint64_t end = now + io::ticks(d);
   const std::uint64_t to = std::min(core_.timers().next().value_or(end), end);
   set(to);
   return std::chrono::milliseconds(end - to);

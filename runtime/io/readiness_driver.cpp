@@ -39,18 +39,11 @@ void readiness_driver::open() {
   wait();
 }
 
-readiness_driver::~readiness_driver() {
-  for (remote_wake* w = delivered_.load(); w != nullptr;) remote_wake::free(std::exchange(w, w->next));
-}
+readiness_driver::~readiness_driver() { drop_delivered(); }
 
 std::uint64_t readiness_driver::refresh_now() noexcept {
   if (!held_) now_ = coarse_milliseconds();
   return now_;
-}
-
-void readiness_driver::close() noexcept {
-  error_code ignored;
-  if (in_asio_) static_cast<void>(in_asio_->close(ignored));
 }
 
 void readiness_driver::register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept {
@@ -59,9 +52,22 @@ void readiness_driver::register_or_send_elsewhere(descriptor& on, descriptor::wa
 }
 
 void readiness_driver::watch(descriptor& on, descriptor::watch what) noexcept {
+  assert_thread("watching a descriptor");
+  if (const int error = try_watch(on, what); error != 0) {
+    // No event would come, and trying again would take all of the CPU.
+    operation*& waiting = what == descriptor::watch::both ? on.writing : on.reading;
+    operation& op = *std::exchange(waiting, nullptr);
+    op.root->wait_failed(op, error);
+  }
+}
+
+int readiness_driver::try_watch(descriptor& on, descriptor::watch what) noexcept {
   if (set_ < 0) try {
       open();
-    } catch (const std::exception&) {  // as below
+    } catch (const std::system_error& e) {
+      return e.code().value();
+    } catch (...) {
+      return ENOMEM;
     }
   epoll_event e{};
   e.events = EPOLLIN | EPOLLRDHUP;
@@ -69,13 +75,9 @@ void readiness_driver::watch(descriptor& on, descriptor::watch what) noexcept {
   if (what == descriptor::watch::both) e.events |= EPOLLOUT;
   e.data.ptr = &on;
   const int how = on.watched == descriptor::watch::none ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (::epoll_ctl(set_, how, on.fd, &e) == 0) {
-    on.watched = what;
-    return;
-  }
-  // Without a registration no event would come: go on trying from the run queue, which keeps the loop fair.
-  operation*& op = what == descriptor::watch::both ? on.writing : on.reading;
-  schedule(*std::exchange(op, nullptr)->root);
+  if (::epoll_ctl(set_, how, on.fd, &e) != 0) return errno;
+  on.watched = what;
+  return 0;
 }
 
 void readiness_driver::forget(descriptor& on) noexcept {
@@ -84,17 +86,18 @@ void readiness_driver::forget(descriptor& on) noexcept {
   ::epoll_ctl(set_, EPOLL_CTL_DEL, on.fd, &ignored);
 }
 
-bool readiness_driver::arm_once(descriptor& on, bool for_reading) noexcept {
+int readiness_driver::arm_once(descriptor& on, bool for_reading) noexcept {
   epoll_event e{};
   e.events = (for_reading ? EPOLLIN | EPOLLRDHUP : EPOLLOUT) | EPOLLONESHOT;
   e.data.ptr = &on;
   const int how = on.watched == descriptor::watch::none ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (::epoll_ctl(set_, how, on.fd, &e) != 0) return false;
+  if (::epoll_ctl(set_, how, on.fd, &e) != 0) return errno;
   on.watched = descriptor::watch::both;
-  return true;
+  return 0;
 }
 
 void readiness_driver::run_now(chain& root) {
+  assert_thread("running a chain");
   refresh_now();
   budget_ = bounds_.inline_budget;
   now_runs(&root);
@@ -103,12 +106,16 @@ void readiness_driver::run_now(chain& root) {
 }
 
 void readiness_driver::schedule(chain& root) noexcept {
+  assert_thread("scheduling a chain");
   if (!queue_.push(root) || running_) return;
   running_ = true;
   asio::post(context_, [this] { on_ready(); });
 }
 
-void readiness_driver::unschedule(chain& root) noexcept { queue_.remove(root); }
+void readiness_driver::unschedule(chain& root) noexcept {
+  assert_thread("unscheduling a chain");
+  queue_.remove(root);
+}
 
 void readiness_driver::deliver(remote_wake* w) noexcept {
   remote_wake* before = delivered_.load(std::memory_order_relaxed);
@@ -116,8 +123,14 @@ void readiness_driver::deliver(remote_wake* w) noexcept {
     w->next = before;
   } while (
       !delivered_.compare_exchange_weak(before, w, std::memory_order_acq_rel, std::memory_order_relaxed));
-  // From here on `w` belongs to the home thread. Whoever finds the stack empty wakes it, for all that follow.
+  // From here on `w` belongs to the home thread. The thread that finds the stack empty wakes the home thread,
+  // for all that follow.
   if (before == nullptr) asio::post(context_, [this] { take_delivered(); });
+}
+
+void readiness_driver::drop_delivered() noexcept {
+  remote_wake* w = delivered_.exchange(nullptr, std::memory_order_acq_rel);
+  while (w != nullptr) static_cast<void>(remote_wake::arrived(std::exchange(w, w->next)));
 }
 
 void readiness_driver::take_delivered() {
@@ -132,7 +145,7 @@ void readiness_driver::take_delivered() {
     if (chain* const root = remote_wake::arrived(w)) queue_.push(*root);
   }
   if (running_ || queue_.empty()) return;
-  // Now: a turn of Asio's and a look at the sockets first would each cost a system call.
+  // Now: a turn of Asio's and a poll of the sockets first would cost a system call each.
   running_ = true;
   begin_batch();
   give_turns();
@@ -157,7 +170,8 @@ void readiness_driver::on_ready() {
   for (std::uint32_t round = 0; round < rounds; ++round) {
     const std::size_t n = poll();
     give_turns();
-    // One lone event: most likely nobody else is there, and Asio's wait finds out as well.
+    // After one lone event another poll would most likely find nothing; Asio's wait sees the next event as
+    // well.
     if (n < 2 && queue_.empty()) break;
     if (std::exchange(round_ends_, false)) break;
   }
@@ -166,7 +180,7 @@ void readiness_driver::on_ready() {
   } else {
     running_ = false;
   }
-  if (in_asio_ && in_asio_->is_open()) wait();
+  if (in_asio_) wait();
 }
 
 // Several turns for each epoll_wait: chains that only wait for each other cost no system call per turn.
@@ -213,8 +227,8 @@ void readiness_driver::more_than_input(descriptor& d, std::uint32_t events) {
   operation* const reading = input ? d.reading : nullptr;
   operation* const writing = room ? d.writing : nullptr;
   if (input && reading == nullptr && d.level) forget(d);
-  // Whoever has a turn here may leave for another thread with the descriptor: so one turn, and the last
-  // thing.
+  // Resuming may migrate `d` to another thread, or destroy it. Resume at most one operation and do not touch
+  // `d` afterwards.
   if (reading != nullptr && writing != nullptr && reading != writing) writing->root->schedule();
   if (reading != nullptr)
     give_turn(*reading);

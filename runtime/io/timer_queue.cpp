@@ -13,19 +13,21 @@ std::uint64_t timer_queue::current_tick() noexcept {
   return std::chrono::floor<milliseconds>(clock::now().time_since_epoch()).count();
 }
 
-timer_queue::timer_queue(asio::io_context& context) : context_(context), wheel_(current_tick()) {}
+timer_queue::timer_queue(asio::io_context& context, const run_queue* owner)
+    : context_(context), owner_(owner), wheel_(current_tick()) {}
 
-std::uint64_t timer_queue::tick_after(clock::duration wait) const noexcept {
-  // A wait of centuries would overflow the clock.
-  const auto bounded =
-      std::clamp<clock::duration>(wait, clock::duration::zero(), std::chrono::hours(24 * 365));
-  if (held_) return wheel_.now() + std::chrono::ceil<milliseconds>(bounded).count();
-  return std::chrono::ceil<milliseconds>((clock::now() + bounded).time_since_epoch()).count();
+std::uint64_t timer_queue::tick_after(saturated_duration wait) const noexcept {
+  if (held_) return wheel_.now() + ticks(wait);
+  // Rounded up once: the sum, not the two of which it is made.
+  const auto now = clock::now().time_since_epoch();
+  const auto bounded = std::clamp(wait.value(), wait.value().zero(), clock::duration::max() - now);
+  return ticks(now + bounded);
 }
 
 void timer_queue::arm_at(timer& t, std::uint64_t expiry) {
+  check_thread("arming a timer");
   wheel_.arm(t, expiry);
-  if (closed_ || held_) return;
+  if (held_) return;
   if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);
 }
 
@@ -42,17 +44,12 @@ void timer_queue::on_time() {
   waiting_for_ = UINT64_MAX;
   if (held_) return;
   wheel_.advance(current_tick());
-  if (const auto next = wheel_.next(); next && *next < waiting_for_ && !closed_) wait_for(*next);
+  if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);
 }
 
 void timer_queue::hold() noexcept {
   wheel_.advance(current_tick());
   held_ = true;
-  if (in_asio_) in_asio_->cancel();
-}
-
-void timer_queue::close() {
-  closed_ = true;
   if (in_asio_) in_asio_->cancel();
 }
 

@@ -5,7 +5,7 @@
 namespace weir::detail {
 
 child::~child() {
-  if (&home() != origin_) std::terminate();  // its frames run on another thread
+  if (&home() != origin_) std::terminate();  // another thread may be running its frames
   owner_->forget(*this);
   origin_->unschedule(*this);
   abandon();
@@ -36,7 +36,7 @@ void child::finished() noexcept {
     ended_ = true;
     if (starting_ == nullptr) schedule();
   } else {
-    // What the parent looks at is written at home, by turn().
+    // What the parent reads is written on its thread, by turn().
     home_again();
   }
 }

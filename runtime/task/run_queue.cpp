@@ -18,10 +18,11 @@ constinit thread_local char this_thread = 0;  // its address tells threads apart
 }  // namespace
 
 remote_wake* remote_wake::make(chain& root, remote_wake** kept_in) {
-  return new (block_pool::allocate(sizeof(remote_wake))) remote_wake{nullptr, &root, kept_in};
+  return new (block_pool::allocate(sizeof(remote_wake))) remote_wake{nullptr, &root, kept_in, nullptr};
 }
 
 chain* remote_wake::arrived(remote_wake* w) noexcept {
+  if (w->receive != nullptr) return w->receive(w);
   chain* const root = w->root;
   if (root != nullptr && w->kept_in != nullptr) *w->kept_in = nullptr;
   free(w);

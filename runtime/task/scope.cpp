@@ -26,10 +26,13 @@ struct scope_child final : detail::child_of<void> {
 }  // namespace
 
 scope::~scope() {
+  if (first() == nullptr) return;
+  home_.assert_thread("the destruction of a scope with tasks");
   while (first() != nullptr) delete static_cast<scope_child*>(first());
 }
 
 void scope::spawn(task<> t) {
+  home_.assert_thread("scope::spawn");
   auto* const c = new scope_child(*this, home_, std::move(t));
   add(*c);
   if (cancelled_ || error_) c->cancel();
@@ -37,6 +40,7 @@ void scope::spawn(task<> t) {
 }
 
 void scope::cancel() noexcept {
+  home_.assert_thread("scope::cancel");
   cancelled_ = true;
   cancel_all();
 }

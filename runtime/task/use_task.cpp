@@ -1,6 +1,7 @@
 #include "weir/task/use_task.hpp"
 
 #include <typeinfo>
+#include <utility>
 
 namespace weir::detail {
 
@@ -18,11 +19,12 @@ std::exception_ptr comparable(const std::exception_ptr& error) noexcept {
 }
 
 void asio_run_queue::schedule(chain& root) noexcept {
+  assert_thread("waking a spawned task");
   if (queue_.push(root) && !std::exchange(posted_, true)) post();
 }
 
 void asio_run_queue::post() {
-  asio::post(executor_, [self = shared_from_this()] {
+  asio::post(strand_, [self = shared_from_this()] {
     const entered here(*self);
     self->queue_.run(1, [](chain&) {});
     self->posted_ = !self->queue_.empty();
@@ -30,9 +32,32 @@ void asio_run_queue::post() {
   });
 }
 
+namespace {
+
+// A delivery on its way through an executor, which may be destroyed instead of calling it.
+class delivery {
+ public:
+  explicit delivery(remote_wake* w) noexcept : wake_(w) {}
+  delivery(delivery&& other) noexcept : wake_(std::exchange(other.wake_, nullptr)) {}
+  delivery(const delivery&) = delete;
+  delivery& operator=(const delivery&) = delete;
+  ~delivery() {
+    if (wake_ != nullptr) remote_wake::arrived(wake_);
+  }
+  [[nodiscard]] chain* arrived() noexcept { return remote_wake::arrived(std::exchange(wake_, nullptr)); }
+
+ private:
+  remote_wake* wake_;
+};
+
+}  // namespace
+
 void asio_run_queue::deliver(remote_wake* w) noexcept {
-  asio::post(executor_, [self = shared_from_this(), w] {
-    if (chain* const root = remote_wake::arrived(w)) self->schedule(*root);
+  // Once posted, `w` may be received on another thread, and with it go what else keeps this queue.
+  const auto self = shared_from_this();
+  asio::post(strand_, [self, arriving = delivery(w)]() mutable {
+    const entered here(*self);
+    if (chain* const root = arriving.arrived()) self->schedule(*root);
   });
 }
 

@@ -1,5 +1,7 @@
 #include "weir/workers/detail/connection_threads.hpp"
 
+#include <algorithm>
+
 #include "weir/base/log.hpp"
 
 namespace weir {
@@ -16,6 +18,7 @@ connection_threads::slot::slot(unsigned index, connection_threads& of)
   at.emplace(thread.home(), of.settings_, of.handler_, of.all_, of.per_address_);
   at->block(slice);
   at->when_left([this, &of] { of.left(*this); });
+  thread.home().when_own_work_ends([this, &of] { of.own_work_ended(*this); });
 }
 
 connection_threads::connection_threads(const settings& s, std::vector<int> cpus,
@@ -63,9 +66,20 @@ void connection_threads::deliver(accepted_socket s) noexcept {
 
 void connection_threads::left(slot& s) {
   const std::lock_guard lock(mutex_);
-  const bool enough = idle_.size() >= idle_threads;
+  // What the handler has spawned needs the thread until it has ended: see own_work_ended().
+  const bool enough = idle_.size() >= idle_threads && !s.thread.home().has_own_work();
   (enough ? resting_ : idle_).push_back(&s);
   if (enough) s.thread.rest();
+}
+
+void connection_threads::own_work_ended(slot& s) {
+  const std::lock_guard lock(mutex_);
+  if (idle_.size() <= idle_threads) return;
+  const auto at = std::find(idle_.begin(), idle_.end(), &s);
+  if (at == idle_.end()) return;  // it has a connection
+  idle_.erase(at);
+  resting_.push_back(&s);
+  s.thread.rest();
 }
 
 void connection_threads::each(void (*f)(connection_starter&)) noexcept {
@@ -85,7 +99,7 @@ void connection_threads::cancel() noexcept {
 }
 
 void connection_threads::stop() noexcept {
-  for (slot& s : slots_) s.thread.rest();
+  for (slot& s : slots_) s.thread.home().stop();
   for (slot& s : slots_) s.thread.stop(wake_up);
 }
 

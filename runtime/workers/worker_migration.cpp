@@ -81,7 +81,7 @@ void worker_migration::do_io() noexcept {
 
 // A worker may have it from here on.
 void worker_migration::hand_over() noexcept {
-  if (of_.queued) of_.home().unschedule(of_);  // it goes on by this, once
+  if (of_.is_queued()) of_.home().unschedule(of_);  // it goes on by this, once
   holder_.store(holder::worker);
   work_.push(of_);
 }
@@ -115,18 +115,19 @@ void worker_migration::wait_at_core(operation& op, bool for_reading) noexcept {
   if (from != nullptr) depart();
   (for_reading ? of_.reading : of_.writing) = &op;
   if (from != nullptr && work_.core_does_io()) return core_driver.deliver(remote_wake::make(of_));
-  bool waits = core_driver.arm_once(registration_, for_reading);
+  const int error = core_driver.arm_once(registration_, for_reading);
   if (from == nullptr) {
-    if (!waits) return of_.end_wait(errno);
+    if (error != 0) return of_.wait_failed(op, error);
     holder_.store(holder::core, std::memory_order_release);
     return;
   }
   holder worker_holds = holder::worker;
-  if (waits && holder_.compare_exchange_strong(worker_holds, holder::core))
+  if (error == 0 && holder_.compare_exchange_strong(worker_holds, holder::core))
     return;  // from here on it is theirs
   holder_.store(holder::worker);
   settle_at(*from);
-  waits ? of_.schedule() : of_.end_wait(errno);
+  if (error != 0) return of_.wait_failed(op, error);
+  of_.schedule();
 }
 
 void worker_migration::settle_at(worker& w) noexcept {

@@ -30,6 +30,7 @@ void worker_pool::start() {
 worker_pool::slot* worker_pool::new_slot() {
   slot& d =
       slots_.emplace_back(static_cast<unsigned>(slots_.size()), cpus_, settings_, loops_.offload_threads());
+  d.thread.home().when_own_work_ends([this, &d] { own_work_ended(d); });
   try {
     d.thread.start("weir worker " + std::to_string(d.thread.home().index()));
   } catch (...) {
@@ -125,7 +126,9 @@ void worker_pool::work(slot& d) {
     {
       const std::lock_guard lock(mutex_);
       if (ready_.empty()) {
-        const bool enough = !fixed_ && idle_.size() >= idle_threads && d.at.residents() == 0;
+        // What a handler has spawned needs the thread until it has ended: see own_work_ended().
+        const bool enough = !fixed_ && idle_.size() >= idle_threads && d.at.residents() == 0 &&
+                            !d.thread.home().has_own_work();
         (enough ? resting_ : idle_).push_back(&d);
         if (enough) d.thread.rest();
         return;
@@ -139,6 +142,16 @@ void worker_pool::work(slot& d) {
   d.thread.home().post([this, &d] { work(d); });
 }
 
+void worker_pool::own_work_ended(slot& d) {
+  const std::lock_guard lock(mutex_);
+  if (fixed_ || idle_.size() <= idle_threads || d.at.residents() != 0) return;
+  const auto at = std::find(idle_.begin(), idle_.end(), &d);
+  if (at == idle_.end()) return;  // it runs a handler, or is about to
+  idle_.erase(at);
+  resting_.push_back(&d);
+  d.thread.rest();
+}
+
 void worker_pool::tell() noexcept {
   const std::lock_guard lock(mutex_);
   stopping_ = true;
@@ -149,7 +162,7 @@ void worker_pool::stop() noexcept {
   {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
-    for (slot& d : slots_) d.thread.rest();
+    for (slot& d : slots_) d.thread.home().stop();
   }
   for (slot& d : slots_) d.thread.stop();
 }

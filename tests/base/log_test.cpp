@@ -52,6 +52,10 @@ TEST_CASE("a limiter passes the first event, holds back the rest and counts them
   CHECK_FALSE(limit.pass());
   CHECK_FALSE(limit.pass());
 
+  log::limiter once(std::chrono::hours::max());
+  CHECK(once.pass() == 0u);
+  CHECK_FALSE(once.pass());
+
   log::limiter open(std::chrono::milliseconds(0));
   CHECK(open.pass() == 0u);
   CHECK(open.pass() == 0u);

@@ -307,9 +307,9 @@ TEST_CASE("a receiver that is destroyed after its wake-up has come home is forgo
   std::optional<test::root> first;
   first.emplace(l.core(), receive_one(&c, &lost));
   l.run(test::rounds());
-  // Always in the run queue, so that whoever is woken stands behind it.
+  // Always in the run queue, so that a chain that is woken stands behind it.
   const auto destroy_when_queued = [](std::optional<test::root>* r) -> task<> {
-    while (!(*r)->queued) co_await yield();
+    while (!(*r)->is_queued()) co_await yield();
     r->reset();
   };
   int value = 4;
@@ -341,4 +341,23 @@ TEST_CASE("a thousand tasks that wait for cross_channels are destroyed with thei
   }
   l.destroy();
   CHECK(living == 0);
+}
+
+// What grows with the square of the number could not end within the time that a test has.
+TEST_CASE("two hundred thousand coroutines that wait in a cross_channel are cancelled") {
+  test::loop l;
+  cross_channel<int> nothing(1);
+  const auto wait = [](cross_channel<int>* c) -> task<> { static_cast<void>(co_await c->receive()); };
+  const auto body = [](cross_channel<int>* c, const decltype(wait)* each) -> task<> {
+    scope s;
+    for (int i = 0; i < 200'000; ++i) s.spawn((*each)(c));
+    co_await test::rounds();
+    CHECK(s.running() == 200'000);
+    s.cancel();
+    co_await s.join();
+  };
+  l.run(body(&nothing, &wait));
+  int value = 7;
+  CHECK(nothing.try_send(value));
+  CHECK(nothing.try_receive() == 7);
 }

@@ -17,6 +17,8 @@
 #include "loop.hpp"
 #include "weir/base/error.hpp"
 #include "weir/task/scope.hpp"
+#include "weir/task/use_task.hpp"
+#include "weir/task/when.hpp"
 
 using namespace weir;
 using namespace std::chrono_literals;
@@ -93,7 +95,7 @@ TEST_CASE("the work's exception comes back to the core") {
   }());
 }
 
-TEST_CASE("thousands of pieces of work come back, each to who asked") {
+TEST_CASE("thousands of pieces of work come back, each to the coroutine that asked") {
   test::loop l(workers(4, 10'000));
   const auto body = [](int i, int* right) -> task<> {
     auto t = offload([i] { return i * 2; });
@@ -172,8 +174,7 @@ TEST_CASE("cancelled work that runs is not waited for, runs to its end, and its 
   CHECK_FALSE(holder->ended);
   holder->go_on.release();
   l.run(test::until([&] { return holder->ended.load(); }));
-  CHECK(test::eventually([&] { return holder.use_count() == 1; }));
-  l.run(test::rounds());
+  l.run(test::until([&] { return holder.use_count() == 1; }));
 }
 
 TEST_CASE("cancelling at the very moment at which the work ends is harmless") {
@@ -195,9 +196,9 @@ TEST_CASE("cancelling at the very moment at which the work ends is harmless") {
 }
 
 TEST_CASE("a frame that is cancelled or destroyed after its wake-up has come home is forgotten") {
-  // Always in the run queue, so that whoever is woken stands behind it.
+  // Always in the run queue, so that a chain that is woken stands behind it.
   const auto catch_when_queued = [](std::optional<test::root>* r, bool destroy) -> task<> {
-    while (!(*r)->queued) co_await yield();
+    while (!(*r)->is_queued()) co_await yield();
     if (destroy)
       r->reset();
     else
@@ -249,4 +250,104 @@ TEST_CASE("a core that is destroyed with work running waits for it; what is queu
   CHECK(holder->ended);
   CHECK_FALSE(*ran);
   CHECK(living == 0);
+}
+
+namespace {
+
+// Notes on which thread the last of its copies dies.
+struct dies_on {
+  explicit dies_on(std::thread::id* at)
+      : owner(at, [](std::thread::id* p) { *p = std::this_thread::get_id(); }) {}
+  std::shared_ptr<std::thread::id> owner;
+};
+
+}  // namespace
+
+TEST_CASE("what a job has captured dies on the core, before the result is taken") {
+  test::loop l;
+  const auto body = []() -> task<> {
+    for (int i = 0; i < 2000; ++i) {
+      std::thread::id died_on;
+      bool dead_before_result = false;
+      {
+        auto work = offload([d = dies_on(&died_on)] { return 1; });
+        const int one = co_await work;
+        dead_before_result = one == 1 && died_on != std::thread::id();
+      }
+      if (died_on != std::this_thread::get_id() || !dead_before_result) FAIL("in round " << i);
+    }
+  };
+  l.run(body());
+}
+
+TEST_CASE(
+    "what a job has captured dies on the core if its coroutine is cancelled or destroyed while it runs") {
+  for (const bool destroy : {false, true}) {
+    CAPTURE(destroy);
+    test::loop l(workers(1, 4));
+    const auto holder = std::make_shared<holding>();
+    std::thread::id died_on;
+    const auto body = [](std::shared_ptr<holding> h, std::thread::id* at) -> task<> {
+      auto work = offload([captured = dies_on(at), job = hold{std::move(h)}] { return job(); });
+      static_cast<void>(co_await work);
+    };
+    std::error_code error;
+    std::optional<test::root> r;
+    r.emplace(l.core(), test::error_of(body(holder, &died_on), &error));
+    l.run(test::until([&] { return holder->started.load(); }));
+    if (destroy) {
+      r.reset();
+    } else {
+      l.run(test::cancel(&*r), test::until([&] { return r->has_ended(); }));
+      CHECK(error == std::errc::operation_canceled);
+      r.reset();
+    }
+    CHECK(died_on == std::thread::id());
+    CHECK(l.core().has_own_work());
+    holder->go_on.release();
+    l.run(test::until([&] { return died_on != std::thread::id(); }));
+    CHECK(died_on == std::this_thread::get_id());
+    CHECK(holder->ended);
+  }
+}
+
+TEST_CASE("a core that shares its offload threads waits for its own jobs when it is destroyed") {
+  offload_pool shared(1, 4);
+  const auto holder = std::make_shared<holding>();
+  std::thread::id died_on;
+  std::optional<core> c(std::in_place, 0U, std::nullopt, settings{}, &shared);
+  const auto body = [](std::shared_ptr<holding> h, std::thread::id* at) -> task<> {
+    auto work = offload([captured = dies_on(at), job = hold{std::move(h)}] { return job(); });
+    static_cast<void>(co_await work);
+  };
+  c->spawn(body(holder, &died_on));
+  while (!holder->started) c->poll();
+  std::jthread other([holder] { holder->go_on.release(); });
+  c.reset();
+  CHECK(holder->ended);
+  CHECK(died_on == std::this_thread::get_id());
+}
+
+TEST_CASE("a job that is left by a task which Asio code has spawned comes home after the task has ended") {
+  test::loop l(workers(1, 4));
+  const auto holder = std::make_shared<holding>();
+  std::thread::id died_on;
+  bool ended = false;
+  const auto body = [](std::shared_ptr<holding> h, std::thread::id* at, bool* out) -> task<> {
+    const auto when_started = [](std::shared_ptr<holding> waited_for) -> task<> {
+      while (!waited_for->started) co_await yield();
+    };
+    auto work = offload([captured = dies_on(at), job = hold{h}] { return job(); });
+    auto first = when_any(std::move(work), when_started(h));
+    const auto winner = co_await first;
+    CHECK(winner.index() == 1);
+    *out = true;
+  };
+  weir::spawn(l.core().context().get_executor(), body(holder, &died_on, &ended), asio::detached);
+  l.run(test::until([&] { return ended; }));
+  l.run(test::rounds());  // the spawned task's frame and run queue are gone
+  CHECK(died_on == std::thread::id());
+  holder->go_on.release();
+  l.run(test::until([&] { return died_on != std::thread::id(); }));
+  CHECK(died_on == std::this_thread::get_id());
 }

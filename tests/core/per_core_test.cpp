@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -109,4 +110,32 @@ TEST_CASE("a core's own object, asked for off a core, is an error") {
   core_pool pool(three, {});
   const per_core<counter> counters(pool);
   CHECK_THROWS_AS(counters.local(), std::system_error);
+}
+
+TEST_CASE("what is thrown on another core is thrown on the one that asked, and ends the asking there") {
+  core_pool pool({std::nullopt, std::nullopt, std::nullopt}, {});
+  per_core<counter> all(pool);
+  bool right = false;
+  const auto body = [](core_pool* p, per_core<counter>* each, bool* out) -> task<> {
+    core& home = core::here();
+    auto asked = each->reduce(
+        0L,
+        [](counter& c) {
+          ++c.value;
+          if (core::here().index() == 1) throw std::runtime_error("on another core");
+          return 0L;
+        },
+        std::plus<>());
+    bool caught = false;
+    try {
+      static_cast<void>(co_await asked);
+    } catch (const std::runtime_error&) {
+      caught = &core::here() == &home;
+    }
+    *out = caught && each->on((*p)[1]).value == 1 && each->on((*p)[2]).value == 0;
+    p->stop();
+  };
+  pool[0].spawn(body(&pool, &all, &right));
+  pool.run();
+  CHECK(right);
 }

@@ -66,6 +66,28 @@ TEST_CASE("a sleep of zero or less goes on at once, without giving others a turn
   CHECK(order == std::vector{1, 2});
 }
 
+TEST_CASE("a sleep may be as long as its unit can say, and longer than a year") {
+  test_core core;
+  std::vector<int> order;
+  const auto for_ever = [](std::vector<int>* out) -> task<> {
+    co_await sleep_for(std::chrono::seconds::max());
+    out->push_back(1);
+  };
+  const auto for_hours = [](std::vector<int>* out) -> task<> {
+    co_await sleep_for(std::chrono::hours::max());
+    out->push_back(2);
+  };
+  core->spawn(for_ever(&order));
+  core->spawn(for_hours(&order));
+  core->spawn(sleep_then_note(2 * 8760h, 3, &order));
+  core.advance(2 * 8760h - 1ms);
+  CHECK(order.empty());
+  core.advance(1ms);
+  CHECK(order == std::vector{3});
+  core.advance(200 * 8760h);
+  CHECK(order == std::vector{3});
+}
+
 TEST_CASE("a cancelled sleep throws operation_canceled and leaves no timer behind") {
   test::loop l;
   std::vector<int> order;

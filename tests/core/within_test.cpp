@@ -22,6 +22,10 @@ task<std::unique_ptr<int>> give_later(int value) {
   co_await sleep_for(1ms);
   co_return std::make_unique<int>(value);
 }
+task<int> give_after(std::chrono::hours d, int value) {
+  co_await sleep_for(d);
+  co_return value;
+}
 task<> fail(std::chrono::milliseconds after, const char* what) {
   co_await sleep_for(after);
   throw std::runtime_error(what);
@@ -50,6 +54,21 @@ task<> nested(std::chrono::milliseconds outer, std::chrono::milliseconds inner, 
 }
 
 }  // namespace
+
+TEST_CASE("a deadline may be as far as its unit can say") {
+  test_core core;
+  std::error_code error;
+  int value = 0;
+  const auto body = [](int* out) -> task<> {
+    auto late = give_after(8760h, 7);
+    auto bounded = within(std::chrono::seconds::max(), std::move(late));
+    *out = co_await bounded;
+  };
+  core->spawn(test::error_of(body(&value), &error));
+  core.advance(8760h);
+  CHECK(value == 7);
+  CHECK(error == std::error_code());
+}
 
 TEST_CASE("what ends in time keeps its result") {
   test::loop l;

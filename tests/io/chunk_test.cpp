@@ -69,7 +69,8 @@ TEST_CASE("a chunk shows its bytes and moves without copying them") {
   auto third = filled(pool, "xyz");
   third = std::move(second);
   CHECK(third.text() == "abc");
-  CHECK_FALSE(chunk());
+  const chunk none;
+  CHECK_FALSE(none);
 }
 
 TEST_CASE("a buffer of another size belongs to no pool and is freed when it is released") {

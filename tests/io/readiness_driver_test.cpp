@@ -48,6 +48,20 @@ struct ready_operation : operation {
   int error = 0;
 };
 
+// Finds nothing after its event, and its descriptor has become `other` when it waits again.
+struct wait_twice : ready_operation {
+  explicit wait_twice(io::descriptor& d) noexcept : ready_operation(d, direction::reading) { kind = &twice; }
+  static bool proceed(operation& op) noexcept {
+    auto& self = static_cast<wait_twice&>(op);
+    self.on->driver->forget(*self.on);
+    self.on->fd = self.other;
+    self.on->driver->park_reading(*self.on, self);
+    return false;
+  }
+  static constexpr operation_kind twice{&proceed, &ready_operation::cancel};
+  int other = -1;
+};
+
 task<> wait_for(io::descriptor* d, direction way, int* count) {
   ready_operation op(*d, way);
   static_cast<void>(co_await op);
@@ -163,19 +177,45 @@ TEST_CASE("one descriptor may be waited for in both directions at once") {
   CHECK(reads == 1);
 }
 
-TEST_CASE("what cannot be watched is tried again from the run queue") {
+TEST_CASE(
+    "an operation on what epoll refuses ends with the errno, in either direction and at every attempt") {
   test::loop l;
-  const unique_fd file(::memfd_create("file", MFD_CLOEXEC));
-  io::descriptor d;  // epoll refuses files
+  const unique_fd file(::memfd_create("file", MFD_CLOEXEC));  // epoll refuses files
+  io::descriptor d;
   d.fd = file.get();
   d.driver = &l.core().driver();
-  int count = 0;
-  l.run(wait_for(&d, direction::reading, &count), wait_for(&d, direction::writing, &count));
-  CHECK(count == 2);
+  const auto fail_twice = [](io::descriptor* on, direction way, std::vector<int>* errors) -> task<> {
+    for (int i = 0; i < 2; ++i) {
+      ready_operation op(*on, way);
+      const int error = co_await op;
+      errors->push_back(error);
+    }
+  };
+  std::vector<int> errors;
+  l.run(fail_twice(&d, direction::reading, &errors), fail_twice(&d, direction::writing, &errors));
+  CHECK(errors == std::vector{EPERM, EPERM, EPERM, EPERM});
   CHECK(d.watched == io::descriptor::watch::none);
+  CHECK(d.reading == nullptr);
+  CHECK(d.writing == nullptr);
 }
 
-TEST_CASE("an edge is reported once and a level until somebody reads, but not to nobody") {
+TEST_CASE("an operation that is refused a wait after an event ends with the errno") {
+  test::loop l;
+  auto ends = test::unix_pair();
+  open_descriptor d(l, ends.a.get());
+  const unique_fd file(::memfd_create("file", MFD_CLOEXEC));
+  const auto body = [](io::descriptor* on, int other, int* error) -> task<> {
+    wait_twice op(*on);
+    op.other = other;
+    *error = co_await op;
+  };
+  int error = 0;
+  test::put(ends.b.get(), "x");
+  l.run(body(&d, file.get(), &error));
+  CHECK(error == EPERM);
+}
+
+TEST_CASE("an edge is reported once, and a level until it is read or no operation reads") {
   test::loop l;
   for (const bool level : {false, true}) {
     CAPTURE(level);
@@ -349,14 +389,4 @@ TEST_CASE("many sockets that are ready at once are all served, in batches") {
   for (auto& p : pairs) test::put(p.b.get(), "x");
   l.run(test::until([&] { return count == 50; }));
   CHECK(count == 50);
-}
-
-TEST_CASE("a closed driver lets the io_context run out of work") {
-  asio::io_context context;
-  io::chunk_pool chunks(4096, 4);
-  io::readiness_driver driver(context, {}, chunks);
-  driver.open();
-  driver.close();
-  CHECK(context.run_for(test::deadline) <= 1);
-  CHECK(context.stopped());
 }

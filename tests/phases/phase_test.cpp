@@ -500,7 +500,7 @@ void run_sequence(std::uint64_t seed, way waits) {
     }
     for (const connection_state* c : w.home->local<connection_table>().all())
       tell("left: ", c->fd, " ", name_of(c->now_in()), c->is_stopping() ? " stopping" : "",
-           c->is_suspended() ? " suspended" : "", c->queued ? " queued" : "");
+           c->is_suspended() ? " suspended" : "", c->is_queued() ? " queued" : "");
     CHECK(w.frames == 0);
     CHECK(w.permits.in_use() == 0);
     CHECK(w.home->local<connection_table>().all().empty());

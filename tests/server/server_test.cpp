@@ -17,6 +17,7 @@
 #include "sockets.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/core/detail/virtual_clock.hpp"
+#include "weir/core/offload.hpp"
 #include "weir/core/sleep.hpp"
 
 using namespace weir;
@@ -307,6 +308,50 @@ TEST_CASE("a program's own tasks run on the cores of its server") {
   auto there = ran_on.get_future();
   REQUIRE(there.wait_for(30s) == std::future_status::ready);
   CHECK(there.get() == s->cores().size() - 1);
+}
+
+TEST_CASE("what a handler spawns or posts goes on after it in every model, also on threads that rest") {
+  struct counts {
+    std::atomic<int> tasks{0};
+    std::atomic<int> posts{0};
+    std::atomic<int> offloaded{0};
+  };
+  struct handlers {
+    static task<> later(counts* n) {
+      co_await sleep_for(5ms);
+      auto work = offload([n] { ++n->offloaded; });
+      co_await work;
+      co_await sleep_for(5ms);
+      ++n->tasks;
+    }
+    static task<> leave_something(connection c, counts* n) {
+      const auto request = co_await c.receive();
+      if (!request) co_return;
+      core::here().spawn(later(n));
+      core::here().post([n] { ++n->posts; });
+      co_await c.send("x");
+    }
+  };
+  for (const auto& row : names<model_kind>) {
+    if (row.value == model_kind::process_pool) continue;
+    CAPTURE(row.name);
+    auto s = local();
+    s.model = row.value;
+    s.workers.queue = 100;
+    counts n;
+    serving it(s, [&n](connection c) { return handlers::leave_something(std::move(c), &n); });
+    // One at a time where one at a time is served.
+    const int at_once = row.value == model_kind::serial ? 1 : 30;
+    for (int served = 0; served < 30; served += at_once) {
+      std::vector<test::client> clients;
+      for (int i = 0; i < at_once; ++i) clients.emplace_back(it.at());
+      for (auto& c : clients) REQUIRE(c.send("go"));
+      for (auto& c : clients) REQUIRE(c.receive(1) == "x");
+    }
+    CHECK(test::eventually([&] { return n.tasks == 30; }));
+    CHECK(n.posts == 30);
+    CHECK(n.offloaded == 30);
+  }
 }
 
 TEST_CASE("each policy that balances reaches both loops, and neither with less than a third") {

@@ -111,7 +111,7 @@ TEST_CASE("the next thread that starts takes over the pool of one that has ended
   freed_elsewhere(second, own_size(2));
 }
 
-TEST_CASE("a block outlives its thread, and comes home to whoever has its pool then") {
+TEST_CASE("a block outlives its thread, and goes back to the thread that has its pool then") {
   void* const block = allocated_elsewhere(own_size(3));
   std::memset(block, 1, own_size(3));
   block_pool::deallocate(block, own_size(3));

@@ -26,7 +26,7 @@ struct noted : test::stray {
   std::pair<chain_list*, chain*>* removes = nullptr;
 };
 
-const auto nobody_asks = [](const chain&) {};
+const auto ignore = [](const chain&) {};
 
 }  // namespace
 
@@ -40,7 +40,7 @@ TEST_CASE("chains get their turn in the order in which they came, each once") {
   CHECK_FALSE(list.push(b));
   CHECK(list.push(c));
   CHECK(list.size() == 3);
-  list.run(0, nobody_asks);
+  list.run(0, ignore);
   CHECK(order == std::vector{2, 1, 3});
   CHECK(list.empty());
   CHECK(list.push(b));
@@ -54,10 +54,10 @@ TEST_CASE("what is appended during a round waits for the next") {
   a.again = &list;
   list.push(a);
   list.push(b);
-  list.run(0, nobody_asks);
+  list.run(0, ignore);
   CHECK(order == std::vector{1, 2});
   CHECK(list.size() == 1);
-  list.run(0, nobody_asks);
+  list.run(0, ignore);
   CHECK(order == std::vector{1, 2, 1});
   list.remove(a);
 }
@@ -73,7 +73,7 @@ TEST_CASE("a chain is taken out at the head, in the middle and at the tail, and 
     list.remove(*all[out]);
     CHECK(list.size() == 2);
     list.push(d);
-    list.run(0, nobody_asks);
+    list.run(0, ignore);
     std::vector<int> expected{0, 1, 2, 3};
     expected.erase(expected.begin() + static_cast<std::ptrdiff_t>(out));
     CHECK(order == expected);
@@ -89,7 +89,7 @@ TEST_CASE("a chain that another takes out during a round gets no turn") {
   list.push(a);
   list.push(b);
   list.push(c);
-  list.run(0, nobody_asks);
+  list.run(0, ignore);
   CHECK(order == std::vector{1, 3});
   CHECK(list.empty());
 }

@@ -100,7 +100,7 @@ TEST_CASE("values may be movable only") {
   l.run(body());
 }
 
-TEST_CASE("a full channel holds up its sender until somebody receives") {
+TEST_CASE("a full channel suspends its sender until a value is received") {
   test::loop l;
   channel<int> c(2);
   const auto body = [](channel<int>* to) -> task<> {
@@ -179,7 +179,7 @@ TEST_CASE("a closed channel refuses what is sent, gives what it has, and then no
   l.run(body());
 }
 
-TEST_CASE("closing wakes everybody who waits") {
+TEST_CASE("closing wakes every coroutine that waits") {
   test::loop l;
   const auto body = []() -> task<> {
     channel<int> empty(1);

@@ -44,7 +44,7 @@ TEST_CASE("a wake-up that arrives is gone from where it was kept, and tells whom
   CHECK(remote_wake::arrived(remote_wake::make(line)) == static_cast<chain*>(&line));
 }
 
-TEST_CASE("a wake-up that was disowned finds nobody and touches nothing") {
+TEST_CASE("a wake-up that was disowned wakes no chain and touches nothing") {
   test::stray line;
   remote_wake* kept = nullptr;
   kept = remote_wake::make(line, &kept);

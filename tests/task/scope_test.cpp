@@ -312,3 +312,30 @@ TEST_CASE("a thousand tasks that wait in scopes are destroyed with their core") 
 TEST_CASE("a scope off a core and outside a task is an error") {
   CHECK_THROWS_AS(scope(), std::system_error);
 }
+
+constexpr int many = 200'000;
+
+// What grows with the square of the number could not end within the time that a test has.
+TEST_CASE(
+    "two hundred thousand children are destroyed before their first turn, or cancelled while they wait") {
+  test::loop l;
+  int living = 0;
+  const auto destroy = [](int* n) -> task<> {
+    scope s;
+    for (int i = 0; i < many; ++i) s.spawn(test::sleep_long(n));
+    CHECK(s.running() == many);
+    co_return;
+  };
+  l.run(destroy(&living));
+  CHECK(living == 0);
+  const auto cancel = [](int* n) -> task<> {
+    scope s;
+    for (int i = 0; i < many; ++i) s.spawn(test::sleep_long(n));
+    co_await test::rounds();
+    CHECK(*n == many);
+    s.cancel();
+    co_await s.join();
+  };
+  l.run(cancel(&living));
+  CHECK(living == 0);
+}

@@ -57,7 +57,7 @@ TEST_CASE("no more than the permits are inside at once, and all get in") {
   CHECK(done == 50);
 }
 
-TEST_CASE("a release goes to the one who waits longest, and nobody overtakes") {
+TEST_CASE("a release goes to the coroutine that has waited longest, and none overtakes it") {
   test::loop l;
   semaphore s(0);
   std::vector<int> order;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -41,6 +42,35 @@ task<> sleep_long(counted /*alive*/) { co_await sleep_for(1h); }
 task<> sleep_below(counted alive) {
   const counted inner(alive.count);
   auto below = sleep_long(counted(alive.count));
+  co_await below;
+}
+
+// Sleeps below `depth` tasks, each of which awaits the next.
+task<> nest(int depth, int* living) {
+  const counted here(living);
+  co_await yield();  // each level starts from the run queue, so that going down needs no stack either
+  if (depth == 0) {
+    co_await sleep_for(1h);
+  } else {
+    auto below = nest(depth - 1, living);
+    co_await below;
+  }
+}
+
+// Notes when it is destroyed.
+struct noting {
+  noting(int n, std::vector<int>* o) : name(n), order(o) {}
+  noting(const noting&) = delete;
+  noting& operator=(const noting&) = delete;
+  ~noting() { order->push_back(name); }
+  int name;
+  std::vector<int>* order;
+};
+task<> note_end(int depth, std::vector<int>* order) {
+  const noting here(depth, order);
+  if (depth == 0) co_await sleep_for(1h);
+  auto never_started = note_end(100 + depth, order);
+  auto below = note_end(depth - 1, order);
   co_await below;
 }
 
@@ -247,4 +277,26 @@ TEST_CASE("a frame that is freed on another thread comes home") {
   const auto again = big(place(&second), {});
   CHECK(first != nullptr);
   CHECK(first == second);
+}
+
+TEST_CASE("a million suspended tasks, each awaited by the one above, are destroyed") {
+  test::loop l;
+  int living = 0;
+  std::optional<test::root> r;
+  r.emplace(l.core(), nest(1'000'000, &living));
+  l.run(test::until([&] { return living == 1'000'001; }));
+  l.run(test::rounds());
+  r.reset();
+  CHECK(living == 0);
+}
+
+TEST_CASE("suspended tasks are destroyed from the innermost outwards, while what they refer to still lives") {
+  test::loop l;
+  std::vector<int> order;
+  std::optional<test::root> r;
+  r.emplace(l.core(), note_end(3, &order));
+  l.run(test::rounds());
+  CHECK(order.empty());
+  r.reset();
+  CHECK(order == std::vector{0, 1, 2, 3});
 }

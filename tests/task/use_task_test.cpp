@@ -2,14 +2,17 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <tuple>
+#include <vector>
 
 #include "loop.hpp"
+#include "weir/task/scope.hpp"
 
 using namespace weir;
 using namespace std::chrono_literals;
@@ -201,7 +204,7 @@ TEST_CASE("a task that is destroyed while it awaits Asio takes its operation alo
   l.run(test::rounds());
 }
 
-TEST_CASE("awaiting Asio in a task that nobody runs is an error") {
+TEST_CASE("awaiting Asio in a task that runs on no core and in no executor is an error") {
   asio::io_context context;
   asio::steady_timer timer(context, 1h);
   test::stray l;
@@ -287,4 +290,43 @@ TEST_CASE("a spawned task may await any number of ready tasks") {
   context.run_for(test::deadline);
   REQUIRE(result.wait_for(0s) == std::future_status::ready);
   CHECK(result.get() == 300'000);
+}
+
+TEST_CASE(
+    "a task that is spawned on a pool of threads runs on one at a time, and sees what its last turn wrote") {
+  asio::thread_pool pool(4);
+  // Not atomic: it is the strand that orders the turns, which the thread sanitizer checks.
+  struct counters {
+    int turns = 0;
+    int by_children = 0;
+  };
+  const auto hop = [](asio::thread_pool* p, int* count, int times) -> task<> {
+    for (int i = 0; i < times; ++i) {
+      co_await asio::post(p->get_executor(), use_task);
+      ++*count;
+    }
+  };
+  const auto body = [](asio::thread_pool* p, counters* c, const decltype(hop)* each) -> task<int> {
+    asio::steady_timer timer(p->get_executor());
+    for (int i = 0; i < 500; ++i) {
+      co_await asio::post(p->get_executor(), use_task);
+      ++c->turns;
+      timer.expires_after(0ms);
+      co_await timer.async_wait(use_task);
+      ++c->turns;
+      co_await yield();
+      ++c->turns;
+    }
+    scope s;
+    for (int i = 0; i < 4; ++i) s.spawn((*each)(p, &c->by_children, 100));
+    co_await s.join();
+    co_return c->turns;
+  };
+  std::array<counters, 4> all;
+  std::vector<std::future<int>> results;
+  for (counters& each : all)
+    results.push_back(weir::spawn(pool.get_executor(), body(&pool, &each, &hop), asio::use_future));
+  for (auto& r : results) CHECK(r.get() == 1500);
+  pool.join();
+  for (const counters& each : all) CHECK(each.by_children == 400);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// base: the one door to Asio. Nothing else in weir includes an Asio header, so what differs between
-// Asio releases is told here and nowhere else.
+// base: the only header of weir that includes Asio's, so that differences between Asio releases are handled
+// in one place.
 
 #include <asio.hpp>
 #include <asio/co_spawn.hpp>

@@ -1,6 +1,5 @@
 #pragma once
-// base: what can go wrong that the operating system has no number for, and how errno becomes an
-// exception that names its object.
+// base: weir's own error codes, and how an errno becomes an exception that names its object.
 
 #include <string_view>
 #include <system_error>
@@ -11,7 +10,7 @@ namespace weir {
 enum class errc {
   truncated = 1,      // the stream ended inside a message
   message_too_large,  // a message is longer than the limit given for it
-  not_on_a_core,      // an operation that needs a core was awaited on a thread that is none
+  not_on_a_core,      // an operation that needs a core was awaited on a thread that runs none
   overloaded,         // a bounded queue is full; nothing was queued
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// base: one line per event, to standard error unless a program says otherwise.
+// base: the log: one line per event, to standard error by default.
 
 #include <fmt/format.h>
 
@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "weir/base/duration.hpp"
+
 namespace weir::log {
 
 enum class level : std::uint8_t { debug, info, warning, error, off };
@@ -18,14 +20,15 @@ enum class level : std::uint8_t { debug, info, warning, error, off };
 void set_level(level lowest);
 [[nodiscard]] bool enabled(level l) noexcept;
 
-// Writes one line: time, level, process id, text. Control characters in `text` are escaped, so that
-// bytes of a peer cannot forge a line. Thread: any. Errors: a line that cannot be written is counted.
+// Writes one line: time, level, process id, text. Control characters in `text` are escaped, so that bytes of
+// a peer cannot forge a line. Works until the process has ended: also in destructors of global objects.
+// Thread: any. Errors: a line that cannot be written is counted.
 void write(level l, std::string_view text);
 [[nodiscard]] std::uint64_t lost_lines() noexcept;
 
-// Standard error goes to the end of the file `path` from now on, lines and all else that is written there; it
-// is made if need be. Called again it opens the file of that name anew, so that one that was moved away is
-// left alone; no line is lost in between. Errors: std::system_error, and nothing is changed.
+// Redirects standard error, log lines and all other output, to the end of the file `path`, which is created
+// if it does not exist. A further call opens the path again, so that a file that was renamed gets no more
+// lines; no line is lost in between. Errors: std::system_error; standard error is then unchanged.
 void to_file(const std::string& path);
 
 template <class... Args>
@@ -45,17 +48,19 @@ void error(fmt::format_string<Args...> text, Args&&... args) {
   if (enabled(level::error)) write(level::error, fmt::format(text, std::forward<Args>(args)...));
 }
 
-// Lets one event through per interval and counts the rest: what a peer can cause at will must not fill
-// a disk. Thread: any.
+// Lets one event per interval through and counts the others, so that log lines that a peer can cause at will
+// do not fill a disk. Thread: any.
 class limiter {
  public:
-  explicit limiter(std::chrono::milliseconds interval = std::chrono::seconds(1)) : interval_(interval) {}
+  explicit limiter(saturated_duration interval = std::chrono::seconds(1)) noexcept
+      : interval_(static_cast<std::int64_t>(interval.milliseconds())) {}
 
-  // The number of events held back since the last one let through, or nothing if this one is held back.
+  // Nothing if this event is held back; otherwise the number of events held back since the last one that
+  // passed.
   [[nodiscard]] std::optional<std::uint64_t> pass() noexcept;
 
  private:
-  std::chrono::milliseconds interval_;
+  std::int64_t interval_;  // milliseconds
   std::atomic<std::int64_t> next_{0};
   std::atomic<std::uint64_t> held_{0};
 };

@@ -25,6 +25,8 @@ namespace weir {
 // cancelled send had sent, is gone; a cancelled receive() has taken nothing.
 class connection {
  public:
+  using is_core_bound = void;  // no cross_channel takes it: see core_bound
+
   // A handle without a connection, as one that was moved from: closed. An operation on it ends the program
   // with a message.
   connection() noexcept : state_(nobody()) {}

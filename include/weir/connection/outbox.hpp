@@ -44,7 +44,7 @@ class outbox : private chain {
     outbox* from;
   };
   static bool proceed(operation& op) noexcept;
-  static bool cancel(operation&, int) noexcept { return true; }
+  static bool cancel(operation& op, int error) noexcept;
   static constexpr operation_kind kind{&proceed, &cancel};
 
   void turn() override { flush(); }

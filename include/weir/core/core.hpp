@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,23 +24,27 @@ namespace weir {
 
 class core_pool;
 
-// What the concurrency model makes of a core.
+// A type whose values belong to the core that made them, as a chunk does: they must not travel to another
+// one.
+template <class T>
+concept core_bound = requires { typename T::is_core_bound; };
+
+// What the concurrency model asks of a core.
 struct core_role {
-  bool io_blocks = false;  // its I/O happens in system calls: Asio gets a turn after each chain's
-  bool handlers_migrate =
-      false;                // handlers run on other threads than their connection's: chunks may die there
-  bool opens_late = false;  // no epoll set until something waits for a socket
+  bool io_blocks = false;  // operations block in system calls: Asio gets a turn after each turn of a chain
+  // Handlers run on other threads than their connection's, and chunks may be destroyed there.
+  bool handlers_migrate = false;
+  bool opens_late = false;  // no epoll set until an operation waits for a socket
 };
 
-// Problem: state that several threads touch needs locks, and a thread that wanders between CPUs loses its
-// caches. A core is a thread that stays on one CPU and shares nothing: an io_context, the driver nested in
-// it, its timers and its memory.
-// While a thread runs a core, SIGPIPE is blocked on it: sendfile(2) raises it.
-// Thread: what is marked "any thread" may be called from anywhere; the rest belongs to the core's thread
-// while it runs, and to its owner before and after.
+// Problem: state that several threads use needs locks, and a thread that moves between CPUs loses its caches.
+// A core is a thread that stays on one CPU and shares nothing: an io_context, the driver nested in it, its
+// timers and its memory. While a thread runs a core, SIGPIPE is blocked on it: sendfile(2) raises it. Thread:
+// functions marked "any thread" may be called from any; the others belong to the core's thread while the core
+// runs, and to its owner before and after that. Builds with checks end the program where that is violated.
 class core {
  public:
-  // `cpu`: the CPU that the thread is pinned to, none for wherever the kernel puts it.
+  // `cpu`: the CPU that the thread is pinned to; none: the kernel chooses.
   // `shared_with`: the threads for offload(); none for its own.
   // `pool`: the pool that it is part of.
   core(unsigned index, std::optional<int> cpu, const settings& s, offload_pool* shared_with = nullptr,
@@ -76,7 +82,8 @@ class core {
   // Any thread. Makes run() return; what is suspended stays so until the core is destroyed.
   void stop() noexcept { context_.stop(); }
 
-  // Any thread. Runs `f` on the core's thread.
+  // Any thread. Runs `f` on the core's thread, and destroys it there; if the core has stopped for good, its
+  // owner's thread destroys `f` with the core, after the core's objects.
   template <class F>
   void post(F f) {
     asio::post(context_, std::move(f));
@@ -89,8 +96,21 @@ class core {
   // is destroyed is destroyed with it.
   void spawn(task<> t);
 
-  // For handlers that know what a request is; `--status` shows the sum. The core's thread.
-  void count_requests(std::uint64_t n = 1) noexcept { requests_ += n; }
+  // Whether something of the core's own is left that needs its thread: a spawned task that has not ended, or
+  // offloaded work whose coroutine has gone. Any thread.
+  [[nodiscard]] bool has_own_work() const noexcept { return own_work_.load(std::memory_order_relaxed) != 0; }
+  // Before the core runs. Called on its thread each time when the last of that has ended.
+  void when_own_work_ends(std::function<void()> f) { own_work_ended_ = std::move(f); }
+
+  // For what is the core's own work.
+  void add_own_work() noexcept { own_work_.store(own_work_ + 1, std::memory_order_relaxed); }
+  void end_own_work() noexcept;
+
+  // For handlers of a protocol with requests; `--status` shows the sum.
+  void count_requests(std::uint64_t n = 1) noexcept {
+    driver_.assert_thread("core::count_requests");
+    requests_ += n;
+  }
   [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
 
   [[nodiscard]] unsigned index() const noexcept { return index_; }
@@ -109,6 +129,7 @@ class core {
   // what T's constructor asks for outlives T.
   template <class T>
   [[nodiscard]] T& local() {
+    driver_.assert_thread("core::local");
     void*& slot = locals_[typeid(T)];
     if (slot == nullptr) slot = locals_in_order_.emplace_back(std::make_shared<T>(*this)).get();
     return *static_cast<T*>(slot);
@@ -124,14 +145,16 @@ class core {
   std::optional<pthread_t> thread_;
   std::unique_ptr<offload_pool> own_offload_;
   offload_pool* offload_;
+  io::chunk_pool chunks_;  // before the context, whose handlers may hold chunks when it is destroyed
   asio::io_context context_;
-  io::chunk_pool chunks_;
   io::readiness_driver driver_;
   io::timer_queue timers_;
   std::unordered_map<std::type_index, void*> locals_;
   std::vector<std::shared_ptr<void>>
       locals_in_order_;  // shared_ptr<void>: the one that remembers how to delete
   spawned* spawned_ = nullptr;
+  std::atomic<std::uint32_t> own_work_{0};  // written by the core's thread alone
+  std::function<void()> own_work_ended_;
   std::uint64_t requests_ = 0;
 };
 

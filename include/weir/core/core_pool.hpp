@@ -9,8 +9,8 @@
 
 namespace weir {
 
-// Core 0 runs on the thread that calls run(), each further one on a thread of its own: a pool of one core is
-// a single-threaded process.
+// Core 0 runs on the thread that calls run(), each other core on a thread of its own: a pool of one core is a
+// single-threaded process.
 // Thread: the owner's, unless said otherwise.
 class core_pool {
  public:

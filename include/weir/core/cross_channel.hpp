@@ -10,22 +10,25 @@
 #include <system_error>
 #include <utility>
 
+#include "weir/core/core.hpp"
 #include "weir/task/task.hpp"
 
 namespace weir {
 
-// What is sent is received once, in order. A full channel holds up its senders. Those who wait are resumed on
-// their own cores; wake-ups for one core that come together cost one.
-// Thread: any core. Lifetime: outlives those who wait.
+// Each value is received once, in order. A full channel suspends its senders. Coroutines are resumed on their
+// own cores; wake-ups of one core that come together cost one. Thread: any core. Lifetime: outlives the
+// operations that wait; values that were not received are destroyed with it, on the thread that destroys it.
 template <class T>
 class cross_channel {
+  static_assert(!core_bound<T>, "cross_channel<T>: T belongs to its core; send a copy of what is in it");
+
  public:
-  // `capacity`: values that wait without holding up a sender, at least 1.
+  // `capacity`: values that are kept before a sender is suspended, at least 1.
   explicit cross_channel(std::size_t capacity) : capacity_(std::max<std::size_t>(capacity, 1)) {}
   cross_channel(const cross_channel&) = delete;
   cross_channel& operator=(const cross_channel&) = delete;
 
-  // No further send; what was sent is still received, then receive() gives nothing.
+  // Refuses further values; those that were sent are still received, then receive() gives nothing.
   void close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;
@@ -65,12 +68,25 @@ class cross_channel {
 
     cross_channel* of;
     waiter* next = nullptr;
-    remote_wake* wake = nullptr;  // null again once it has arrived: only then may the frame go on
+    waiter** link = nullptr;      // what points at this waiter in its queue
+    remote_wake* wake = nullptr;  // null again once it has arrived: only then may the coroutine continue
     bool granted = false;
     bool promised = false;  // a receiver that was granted a value
     bool cancelled = false;
   };
   struct wait_queue {
+    void push(waiter& w) noexcept {
+      w.link = last;
+      *last = &w;
+      last = &w.next;
+    }
+    void remove(waiter& w) noexcept {
+      *w.link = w.next;
+      if (w.next != nullptr)
+        w.next->link = w.link;
+      else
+        last = w.link;
+    }
     waiter* first = nullptr;
     waiter** last = &first;
   };
@@ -145,14 +161,12 @@ class cross_channel {
   // All below: under the mutex.
   void join(wait_queue& l, waiter& w, chain& waiting, std::coroutine_handle<> h) {
     w.wake = remote_wake::make(waiting, &w.wake);
-    *l.last = &w;
-    l.last = &w.next;
+    l.push(w);
     waiting.suspend(w, h);
   }
   waiter& grant(wait_queue& l) noexcept {
     waiter& w = *l.first;
-    l.first = w.next;
-    if (l.first == nullptr) l.last = &l.first;
+    l.remove(w);
     w.granted = true;
     w.root->home().deliver(w.wake);
     return w;
@@ -160,14 +174,9 @@ class cross_channel {
   bool leave(wait_queue& l, waiter& w, int error) noexcept {
     if (w.granted) {
       if (error == 0 && w.wake != nullptr) w.wake->root = nullptr;
-      return error == 0;  // it has what it waited for, and the wake-up has come or is on its way
+      return error == 0;  // granted already: the wake-up has arrived or is on its way
     }
-    for (waiter** at = &l.first; *at != nullptr; at = &(*at)->next) {
-      if (*at != &w) continue;
-      *at = w.next;
-      if (l.last == &w.next) l.last = at;
-      break;
-    }
+    l.remove(w);
     remote_wake::free(w.wake);
     w.cancelled = true;
     return true;

@@ -1,19 +1,19 @@
 #pragma once
-// core: waiting for time to pass, and giving others a turn.
+// core: waiting for time to pass, and giving other coroutines a turn.
 
-#include <chrono>
 #include <coroutine>
 #include <system_error>
 
+#include "weir/base/duration.hpp"
 #include "weir/core/core.hpp"
 
 namespace weir {
 namespace detail {
 
 struct sleep_operation : operation, io::timer {
-  explicit sleep_operation(std::chrono::steady_clock::duration d) noexcept;
+  explicit sleep_operation(saturated_duration d) noexcept;
 
-  bool await_ready() const noexcept { return wait <= wait.zero(); }
+  bool await_ready() const noexcept { return wait.is_over(); }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
     start();
@@ -25,7 +25,7 @@ struct sleep_operation : operation, io::timer {
 
   void start();
 
-  std::chrono::steady_clock::duration wait;
+  saturated_duration wait;
   io::timer_queue* queue = nullptr;
   int error = 0;
 };
@@ -41,14 +41,14 @@ struct yield_operation {
 
 }  // namespace detail
 
-// Goes on after at least `d`; at once if `d` is zero or less.
+// Continues after at least `d`; at once if `d` is zero or less.
 // Errors: std::system_error with errc::not_on_a_core off a core.
 // Cancel: throws operation_canceled; nothing remains.
-[[nodiscard]] inline detail::sleep_operation sleep_for(std::chrono::steady_clock::duration d) noexcept {
+[[nodiscard]] inline detail::sleep_operation sleep_for(saturated_duration d) noexcept {
   return detail::sleep_operation(d);
 }
 
-// Goes on after every other coroutine that is ready now has had its turn.
+// Continues after every other coroutine that is ready now has had a turn.
 // Cancel: cannot be cancelled; it ends by itself.
 [[nodiscard]] inline detail::yield_operation yield() noexcept { return {}; }
 

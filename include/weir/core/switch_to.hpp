@@ -1,5 +1,5 @@
 #pragma once
-// core: going to another core, and coming home.
+// core: moving a coroutine to another core.
 
 #include <coroutine>
 
@@ -26,10 +26,10 @@ struct switch_operation {
 
 }  // namespace detail
 
-// Goes on, with everything that awaits this coroutine, on `target`'s thread. What is bound to a core stays
-// where it is: a connection must not be used until its coroutine has switched back. A handler or a spawned
-// task that ends elsewhere is taken home by itself; children of a scope must come home before the scope ends.
-// Cancel: cannot be cancelled under way.
+// Continues, together with the coroutines that await this one, on `target`'s thread. Objects that belong to a
+// core stay there: a connection must not be used until its coroutine has switched back. A handler or a
+// spawned task that ends on another core is moved home; children of a scope must switch back before the scope
+// ends. Cancel: cannot be cancelled under way.
 [[nodiscard]] inline detail::switch_operation switch_to(core& target) noexcept { return {&target}; }
 
 }  // namespace weir

@@ -1,5 +1,5 @@
 #pragma once
-// core: a core on the thread and in the time of a test.
+// core: a core that a test runs, on its own thread and with a virtual clock.
 
 #include <chrono>
 
@@ -16,8 +16,8 @@ namespace weir {
 //   core.settle();                                 // the handler waits for its client
 //   core.advance(std::chrono::seconds(60));        // its idle timeout
 //
-// Thread: the one that made it; the core is core::current() there. Of several the youngest is, and goes
-// first.
+// Thread: the one that made it; the core is core::current() there. Of several, the youngest is current and is
+// destroyed first.
 class test_core {
  public:
   explicit test_core(const settings& s = {}) : core_(0, std::nullopt, s), here_(core_), clock_(core_) {}
@@ -25,12 +25,12 @@ class test_core {
   [[nodiscard]] core& operator*() noexcept { return core_; }
   [[nodiscard]] core* operator->() noexcept { return &core_; }
 
-  // Gives turns until everything waits: for time, or for another thread. What yields for ever keeps it from
-  // ending.
+  // Gives turns until every coroutine waits for time or for another thread. Does not return while a coroutine
+  // yields for ever.
   void settle();
 
-  // Moves time on by `d` and settles at each deadline on the way.
-  void advance(std::chrono::milliseconds d);
+  // Moves time on by `d`, and settles at each deadline on the way.
+  void advance(saturated_duration d);
 
   // How far time has moved.
   [[nodiscard]] std::chrono::milliseconds elapsed() const noexcept { return clock_.elapsed(); }

@@ -1,12 +1,13 @@
 #pragma once
-// core: a deadline around any task. It lies here and not in task because it needs the core's clock.
+// core: a deadline for any task. It is part of core, not of task, because it needs the core's timers.
 
-#include <chrono>
 #include <system_error>
 #include <utility>
 
+#include "weir/base/duration.hpp"
 #include "weir/core/core.hpp"
 #include "weir/task/detail/children.hpp"
+#include "weir/task/named_task.hpp"
 
 namespace weir {
 namespace detail {
@@ -25,7 +26,7 @@ class deadline : io::timer {
   deadline& operator=(const deadline&) = delete;
   ~deadline() { timers_.disarm(*this); }
 
-  void arm(std::chrono::steady_clock::duration d) { timers_.arm(*this, d); }
+  void arm(saturated_duration d) { timers_.arm(*this, d); }
   [[nodiscard]] bool passed() const noexcept { return passed_; }
 
  private:
@@ -39,11 +40,11 @@ class deadline : io::timer {
 }  // namespace detail
 
 // The result of `work`, which is cancelled when it has not ended after `d`. Deadlines nest; the nearest wins.
-// What ends without waiting, or ends although it was cancelled, keeps its result.
+// `work` that ends without waiting, or in spite of the cancellation, keeps its result.
 // Errors: what `work` throws; std::errc::timed_out if that is the cancellation by this deadline.
 // Thread: a core; `work` stays on it. Cancel: cancels `work`, waits for it, throws operation_canceled.
 template <class T>
-task<T> within(std::chrono::steady_clock::duration d, task<T> work) {
+task<T> within(saturated_duration d, task<T> work) {
   core& here = core::here();
   detail::local_children one(detail::children::policy::cancel_on_error);
   detail::child_of<T> child(one, here.driver(), std::move(work));
@@ -56,6 +57,11 @@ task<T> within(std::chrono::steady_clock::duration d, task<T> work) {
   }
   if (limit.passed() && child.error()) detail::throw_timed_out(child.error());
   co_return child.take();
+}
+
+template <class T>
+named_task<T> within(saturated_duration d, named_task<T> work) {
+  return named_task<T>(within(d, task<T>(std::move(work))));
 }
 
 }  // namespace weir

@@ -1,6 +1,7 @@
 #pragma once
 // io: the bytes of one receive, in a buffer that is taken only when bytes are there.
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "weir/base/detail/build.hpp"
+#include "weir/task/detail/run_queue.hpp"
 
 namespace weir {
 namespace io {
@@ -32,14 +34,16 @@ struct chunk_block {
   static void release(chunk_block* block) noexcept;
 };
 
-// Buffers of one size for one core, last in first out, so that the warm one is used again.
-// Thread: take and give back on the core's own thread. Lifetime: outlives its chunks.
+// Buffers of one size for one core, last in, first out, so that the buffer that is still in the cache is used
+// again. Thread: the core's. Lifetime: outlives its chunks.
 class chunk_pool {
  public:
-  // Keeps at most `idle` unused buffers of `capacity` bytes; more go back to the allocator. `roaming`: chunks
-  // may die on another thread, and go to the allocator.
-  chunk_pool(std::size_t capacity, std::size_t idle, bool roaming = false) noexcept
-      : capacity_(capacity), idle_(build::pools ? idle : 0), roaming_(roaming) {}
+  // Keeps at most `idle` unused buffers of `capacity` bytes; others are freed. `roaming`: chunks may be
+  // destroyed on other threads; they belong to no pool then. `owner`: whose thread it belongs to, for the
+  // thread rule.
+  chunk_pool(std::size_t capacity, std::size_t idle, bool roaming = false,
+             const run_queue* owner = nullptr) noexcept
+      : capacity_(capacity), idle_(build::pools ? idle : 0), roaming_(roaming), owner_(owner) {}
   chunk_pool(const chunk_pool&) = delete;
   chunk_pool& operator=(const chunk_pool&) = delete;
   ~chunk_pool();
@@ -50,9 +54,9 @@ class chunk_pool {
     return block != nullptr ? block : chunk_block::make(capacity_, home());
   }
 
-  // The same without going to the allocator: null if no unused buffer is there. grow() adds one; false
-  // without memory.
+  // The same without an allocation: null if there is no unused buffer. grow() adds one; false without memory.
   [[nodiscard]] chunk_block* take_kept() noexcept {
+    check_thread("taking a chunk");
     if (free_ == nullptr) return nullptr;
     --kept_;
     return std::exchange(free_, free_->next);
@@ -60,6 +64,7 @@ class chunk_pool {
   [[nodiscard]] bool grow() noexcept;
 
   void give_back(chunk_block* block) noexcept {
+    check_thread("giving a chunk back");
     if (kept_ >= idle_) return chunk_block::free(block);
     ++kept_;
     block->next = free_;
@@ -72,9 +77,15 @@ class chunk_pool {
  private:
   [[nodiscard]] chunk_pool* home() noexcept { return roaming_ ? nullptr : this; }
 
+  void check_thread([[maybe_unused]] const char* what) const noexcept {
+    if constexpr (build::checks)
+      if (owner_ != nullptr) owner_->assert_thread(what);
+  }
+
   std::size_t capacity_;
   std::size_t idle_;
   bool roaming_;
+  const run_queue* owner_;
   std::size_t kept_ = 0;
   chunk_block* free_ = nullptr;
 };
@@ -88,10 +99,13 @@ inline void chunk_block::release(chunk_block* block) noexcept {
 
 }  // namespace io
 
-// What one receive brought. Empty at the end of the stream.
-// Thread: stays on the core that received it. Lifetime: the bytes live as long as the chunk.
+// The bytes of one receive. Empty at the end of the stream. As a condition it needs a name:
+// `while (auto data = co_await client.receive())`.
+// Thread: the core that received it; it is destroyed there. Lifetime: the bytes live as long as the chunk.
 class chunk {
  public:
+  using is_core_bound = void;  // no cross_channel takes it: see core_bound
+
   chunk() = default;
   // Takes over the block that `data` is the start of.
   chunk(std::byte* data, std::size_t size) noexcept : data_(data), size_(size) {}
@@ -106,7 +120,14 @@ class chunk {
     if (data_ != nullptr) io::chunk_block::release(io::chunk_block::of(data_));
   }
 
-  explicit operator bool() const noexcept { return size_ != 0; }
+  explicit operator bool() const& noexcept { return size_ != 0; }
+  // The bytes of a chunk without a name are gone when its condition has been tested.
+  template <std::same_as<bool> Bool>
+  explicit operator Bool() const&& noexcept {
+    static_assert(!std::same_as<Bool, bool>,
+                  "a received chunk needs a name: `while (auto data = co_await client.receive())`");
+    return size_ != 0;
+  }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data_, size_}; }

@@ -20,6 +20,15 @@ inline int run(int argc, char** argv, connection_handler handler, const program&
   return run(argc, argv, service_form{.handler = std::move(handler)}, what);
 }
 
+// Not a handler: says how to make one of it.
+template <detail::unwrapped_asio_handler Handler>
+int run(int, char**, Handler, const program& = {}) {
+  static_assert(
+      detail::wrapped<Handler>,
+      "an asio::awaitable handler is wrapped: `weir::run(argc, argv, weir::asio_handler(handler))`");
+  return 2;
+}
+
 // A service, one object per core: run<counting>(argc, argv).
 template <service S>
 int run(int argc, char** argv, const program& what = {}) {

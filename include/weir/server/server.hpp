@@ -55,6 +55,13 @@ class server {
   server(const settings& s, connection_handler handler);
   server(const settings& s, service_form form);
   server(const settings& s, service_form form, inheritance from_master);
+  // Not a handler: says how to make one of it.
+  template <detail::unwrapped_asio_handler Handler>
+  server(const settings& s, Handler) : server(s, service_form{}) {
+    static_assert(
+        detail::wrapped<Handler>,
+        "an asio::awaitable handler is wrapped: `weir::server(settings, weir::asio_handler(handler))`");
+  }
   server(const server&) = delete;
   server& operator=(const server&) = delete;
   ~server();

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <functional>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "weir/base/asio.hpp"
@@ -127,6 +128,24 @@ template <service S>
     return form;
   }
 }
+
+namespace detail {
+
+template <class T>
+struct is_awaitable : std::false_type {};
+template <class T, class Executor>
+struct is_awaitable<asio::awaitable<T, Executor>> : std::true_type {};
+
+// A handler of Asio's that is passed where one of weir's is needed.
+template <class Handler>
+concept unwrapped_asio_handler = requires(Handler& h, asio::ip::tcp::socket s) {
+  requires is_awaitable<decltype(h(std::move(s)))>::value;
+} || requires(Handler& h, connection c) { requires is_awaitable<decltype(h(std::move(c)))>::value; };
+
+template <class Handler>
+inline constexpr bool wrapped = !unwrapped_asio_handler<Handler>;
+
+}  // namespace detail
 
 // A handler written for Asio, which runs unchanged: it owns a socket on the core's io_context. It is
 // cancelled when the server stops; idle timeouts are its own affair. The listeners must be tcp.

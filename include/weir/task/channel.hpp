@@ -11,15 +11,15 @@
 
 namespace weir {
 
-// What is sent is received once, in order. A full channel holds up its senders: that is back-pressure.
-// Thread: one core's. Lifetime: outlives those who wait.
+// Each value is received once, in order. A full channel suspends its senders: that is back-pressure.
+// Thread: one core's. Lifetime: outlives the operations that wait.
 template <class T>
 class channel {
  public:
-  // `capacity`: values that wait without holding up a sender, at least 1.
+  // `capacity`: values that are kept before a sender is suspended, at least 1.
   explicit channel(std::size_t capacity) : capacity_(std::max<std::size_t>(capacity, 1)) {}
 
-  // No further send; what was sent is still received, then receive() gives nothing.
+  // Refuses further values; those that were sent are still received, then receive() gives nothing.
   void close() noexcept {
     closed_ = true;
     while (senders_.grant_one() != nullptr) {
@@ -96,7 +96,8 @@ class channel {
   [[nodiscard]] receive_operation receive() noexcept { return receive_operation(*this); }
 
  private:
-  // A value or a place that was granted to a coroutine in the run queue is promised: nobody else takes it.
+  // A value, or a place, that was granted to a coroutine in the run queue is promised to it: no other takes
+  // it.
   void put(T&& value) {
     values_.push_back(std::move(value));
     offer_value();

@@ -5,12 +5,13 @@
 
 namespace weir {
 
-// Sticky: who waits after set() does not wait. Thread: one core's. Lifetime: outlives those who wait.
+// Sticky: a wait after set() ends at once, until reset(). Thread: one core's. Lifetime: outlives the
+// operations that wait.
 class event {
  public:
   [[nodiscard]] bool is_set() const noexcept { return set_; }
 
-  // Resumes all who wait, in the order in which they came.
+  // Resumes all coroutines that wait, in the order in which they came, from the run queue.
   void set() noexcept {
     set_ = true;
     while (waiting_.grant_one() != nullptr) {

@@ -8,19 +8,19 @@
 
 namespace weir {
 
-// Problem: a detached coroutine outlives what it refers to, and its exception goes nowhere. A scope owns its
-// tasks: join() waits for all of them, and the first exception cancels the others and surfaces there.
+// Problem: a detached coroutine may outlive what it refers to, and its exception is lost. A scope owns its
+// tasks: join() waits for all of them; the first exception cancels the others and is thrown by join().
 //
 //   weir::scope both;
 //   both.spawn(copy(a, b));
 //   both.spawn(copy(b, a));
 //   co_await both.join();
 //
-// A scope that dies with tasks that have not ended, because an exception passed by its join, destroys them
-// where they wait. One of them that is away on another core (switch_to) then ends the program.
-// Thread: that on which it was made; join() there as well. Errors: errc::not_on_a_core off a core and outside
-// a task that weir::spawn started.
-class scope : private detail::children {
+// A scope that is destroyed before its tasks have ended, because an exception skipped its join, destroys them
+// where they wait. If one of them is on another core at that moment (switch_to), the program is terminated.
+// Thread: the one that made it; a scope without tasks may be destroyed on another. Errors:
+// errc::not_on_a_core off a core and outside a task that weir::spawn started.
+class scope final : private detail::children {
  public:
   scope() : children(policy::cancel_on_error), home_(run_queue::here()) {}
   ~scope();
@@ -40,8 +40,8 @@ class scope : private detail::children {
     scope* scope_;
   };
 
-  // Waits for all tasks. Errors: the first exception that left one; after cancel() operation_canceled is
-  // none. Cancel: cancels the tasks, waits for them, and throws operation_canceled.
+  // Waits for all tasks. Errors: the first exception that left a task; after cancel(), operation_canceled is
+  // not an error. Cancel: cancels the tasks, waits for them, and throws operation_canceled.
   [[nodiscard]] join_operation join() noexcept { return join_operation(*this); }
 
  private:

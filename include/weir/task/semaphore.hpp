@@ -1,5 +1,5 @@
 #pragma once
-// task: at most so many at once, in the order in which they came.
+// task: a counting semaphore for the coroutines of one core.
 
 #include <cstddef>
 
@@ -7,8 +7,8 @@
 
 namespace weir {
 
-// Fair: a release goes to the one who waits longest, and nobody overtakes.
-// Thread: one core's. Lifetime: outlives those who wait.
+// Fair: a release goes to the coroutine that has waited longest; none overtakes it.
+// Thread: one core's. Lifetime: outlives the operations that wait.
 class semaphore {
  public:
   explicit semaphore(std::size_t permits) noexcept : free_(permits) {}
@@ -27,7 +27,7 @@ class semaphore {
     explicit acquire_operation(semaphore& s) noexcept : list_operation(kind, s.waiting_), of(&s) {}
     bool await_ready() const noexcept { return of->try_acquire(); }
     void await_resume() const { throw_if_cancelled("semaphore"); }
-    // A permit on its way to a frame that is destroyed goes to the next in line.
+    // The permit of a frame that is destroyed after it was granted one goes to the next that waits.
     static bool cancel(operation& op, int error) noexcept {
       auto& self = static_cast<acquire_operation&>(op);
       if (self.granted && error == 0) self.of->release();
@@ -36,7 +36,7 @@ class semaphore {
     static constexpr operation_kind kind{&proceed, &cancel};
     semaphore* of;
   };
-  // Cancel: throws operation_canceled and takes no permit; one that was given already is had.
+  // Cancel: throws operation_canceled and takes no permit; a permit that was granted before is kept.
   [[nodiscard]] acquire_operation acquire() noexcept { return acquire_operation(*this); }
 
  private:

@@ -19,13 +19,13 @@
 namespace weir {
 namespace detail {
 
-// Where the answer of an Asio operation is put. Shared by the handler, which Asio may keep as long as it
-// likes, and by the frame, which may be destroyed earlier.
+// The result of an Asio operation. Shared by the handler, which Asio may keep for any time, and the frame,
+// which may be destroyed earlier.
 template <class Result>
 struct asio_answer {
   std::optional<Result> result;
   std::exception_ptr error;
-  operation* waiting = nullptr;  // null once nobody waits
+  operation* waiting = nullptr;  // null once no frame waits
   asio::cancellation_signal cancel;
   asio::any_io_executor executor;
 
@@ -60,7 +60,7 @@ struct asio_operation : operation {
     self.answer->waiting = nullptr;
     return true;
   }
-  // Asio may use the operation's buffers until its handler has been called: so wait for that.
+  // Asio may use the operation's buffers until its handler has been called: the operation ends then.
   static bool cancel(operation& op, int error) noexcept {
     auto& self = static_cast<asio_operation&>(op);
     if (error == 0) self.answer->waiting = nullptr;
@@ -72,7 +72,7 @@ struct asio_operation : operation {
   asio_answer<Result>* answer;
 };
 
-// Asio 1.22 keeps errno values in a category of its own, which no std::errc compares equal to.
+// Asio 1.22 keeps errno values in a category of its own, to which no std::errc compares equal.
 [[nodiscard]] inline error_code comparable(const error_code& ec) noexcept {
   return ec.category() == asio::error::get_system_category() ? error_code(ec.value(), std::generic_category())
                                                              : ec;
@@ -156,8 +156,8 @@ class asio_handler {
 // Called with an asio::awaitable<T> it gives a task<T>: `co_await weir::use_task(legacy())`.
 // Thread: on a core, or in a task that Asio code spawned; the handler's executor is the core's, or that
 // one's. Errors: errc::not_on_a_core elsewhere. Cancel: the Asio operation gets a terminal cancellation, and
-// what it answers to that is thrown: operation_canceled. One that knows no cancellation, such as a name
-// look-up, takes its time.
+// its error is thrown: operation_canceled. An operation without support for cancellation, such as a name
+// look-up, runs to its end.
 struct use_task_t {
   template <class T, class Executor>
   task<T> operator()(asio::awaitable<T, Executor> a) const;
@@ -197,19 +197,24 @@ task<T> use_task_t::operator()(asio::awaitable<T, Executor> a) const {
 
 namespace detail {
 
-// A run queue on an executor of Asio, for a task that spawn() has started and its children.
+// A run queue on an executor of Asio, for a task that spawn() has started and its children. Everything that
+// concerns it goes through a strand, so that the executor may have any number of threads.
 class asio_run_queue final : public run_queue, public std::enable_shared_from_this<asio_run_queue> {
  public:
-  explicit asio_run_queue(asio::any_io_executor e) noexcept : executor_(std::move(e)) {}
+  explicit asio_run_queue(const asio::any_io_executor& e) : strand_(asio::make_strand(e)) {}
   void schedule(chain& root) noexcept override;
-  void unschedule(chain& root) noexcept override { queue_.remove(root); }
+  void unschedule(chain& root) noexcept override {
+    assert_thread("unscheduling a spawned task");
+    queue_.remove(root);
+  }
   void deliver(remote_wake* w) noexcept override;
-  [[nodiscard]] asio::any_io_executor executor() const override { return executor_; }
+  [[nodiscard]] asio::any_io_executor executor() const override { return strand_; }
+  [[nodiscard]] std::shared_ptr<void> keep_alive() override { return shared_from_this(); }
 
  private:
   void post();
 
-  asio::any_io_executor executor_;
+  asio::strand<asio::any_io_executor> strand_;
   chain_list queue_;
   bool posted_ = false;
 };
@@ -226,7 +231,7 @@ class asio_spawned final : public chain {
         handler_(std::move(handler)),
         work_(queue_->executor()),
         handler_work_(asio::get_associated_executor(handler_, queue_->executor())) {
-    resume_later(frame_);
+    resume_later(frame_);  // another thread may run it, to its end, from here on
   }
 
   void finished() noexcept override { chain::schedule(); }
@@ -275,14 +280,16 @@ struct spawn_signature<void> {
 
 // Starts a task from Asio code: `weir::spawn(executor, my_task(), asio::detached)`. The token's signature is
 // void(std::exception_ptr) or void(std::exception_ptr, T), as with asio::co_spawn. T is
-// default-constructible. Thread: the task runs on the executor's threads, one at a time. Lifetime: an
-// executor that is destroyed first leaves the task's frame behind.
+// default-constructible. Thread: the task and its children run in a strand of their own: on any of the
+// executor's threads, on one at a time, and what one turn wrote the next one sees. What they share with
+// others needs a lock on an executor of several threads. Lifetime: an executor that is destroyed first leaves
+// the task's frame behind.
 template <class T, class Token>
 auto spawn(asio::any_io_executor executor, task<T> t, Token&& token) {
   using signature = typename detail::spawn_signature<T>::type;
   return asio::async_initiate<Token, signature>(
       [](auto handler, asio::any_io_executor e, task<T> started) {
-        new detail::asio_spawned<T, decltype(handler)>(std::make_shared<detail::asio_run_queue>(std::move(e)),
+        new detail::asio_spawned<T, decltype(handler)>(std::make_shared<detail::asio_run_queue>(e),
                                                        std::move(started), std::move(handler));
       },
       token, std::move(executor), std::move(t));

@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "weir/task/detail/children.hpp"
+#include "weir/task/named_task.hpp"
 
 namespace weir {
 namespace detail {
@@ -56,6 +57,14 @@ struct together {
   std::tuple<held<T>...> each;
 };
 
+// What is left of a named_task when it has got its name.
+template <class T>
+task<T>&& as_task(task<T>&& t) noexcept {
+  return std::move(t);
+}
+template <class... Task>
+concept some_named = (is_named<Task>::value || ...);
+
 [[noreturn]] inline void throw_cancelled(const char* what) {
   throw std::system_error(std::make_error_code(std::errc::operation_canceled), what);
 }
@@ -88,8 +97,14 @@ task<std::tuple<detail::result_of<T>...>> when_all(task<T>... tasks) {
       children.each);
 }
 
+template <class... Task>
+  requires detail::some_named<Task...>
+auto when_all(Task... tasks) {
+  return detail::named(when_all(detail::as_task(std::move(tasks))...));
+}
+
 // Runs the tasks together until the first has ended, by a result or an exception; that is the result or the
-// exception here. The others are cancelled and waited for. The index of the variant tells who was first.
+// exception here. The others are cancelled and waited for. The index of the variant is that of the first.
 // Thread: stays on this one. Cancel: cancels the tasks, waits for them, throws operation_canceled.
 template <class... T>
 task<std::variant<detail::result_of<T>...>> when_any(task<T>... tasks) {
@@ -101,6 +116,12 @@ task<std::variant<detail::result_of<T>...>> when_any(task<T>... tasks) {
   std::optional<result> first;
   detail::take_winner<result>(first, children.each, children.all.decisive());
   co_return std::move(*first);
+}
+
+template <class... Task>
+  requires detail::some_named<Task...>
+auto when_any(Task... tasks) {
+  return detail::named(when_any(detail::as_task(std::move(tasks))...));
 }
 
 }  // namespace weir

@@ -30,7 +30,7 @@ namespace detail {
 
 // A connection that holds a permit, or why there is none. A plain value: what is awaited owns nothing.
 struct accept_outcome {
-  int error = 0;  // EUSERS if no permit is free, an errno of accept4(2), ECANCELED
+  int error = 0;  // EUSERS if no permit is free, an errno of accept4(2) or epoll_ctl(2), ECANCELED
   int fd = -1;
   peer_address peer;
   bool has_permit = true;  // false: to be refused

@@ -1,5 +1,5 @@
 #pragma once
-// base: what the build decides, as values; the only place where the preprocessor is asked.
+// base: what the build decides, as constants; the only conditionals of the preprocessor are here.
 
 #ifndef WEIR_POOLS
 #define WEIR_POOLS 1
@@ -23,12 +23,20 @@ inline constexpr bool sanitized = true;
 inline constexpr bool sanitized = false;
 #endif
 
-// Symmetric transfer from coroutine to coroutine leaves no stack frame behind. GCC promises that from -O2 on
-// and does not tell the level.
+// Symmetric transfer from coroutine to coroutine leaves no stack frame behind. GCC guarantees that from -O2
+// on, but the preprocessor cannot see the level.
 #if defined(__OPTIMIZE__) && defined(__clang__)
 inline constexpr bool tail_calls = !sanitized;
 #else
 inline constexpr bool tail_calls = false;
+#endif
+
+// GCC before 13 destroys a closure or an aggregate twice that is written within a co_await expression (PR
+// 99576), and misplaces the frame of a coroutine that has no locals and awaits in a loop's condition.
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+inline constexpr bool careful_coroutines = true;
+#else
+inline constexpr bool careful_coroutines = false;
 #endif
 
 // Core-bound objects check that they are used on their core.

@@ -1,5 +1,5 @@
 #pragma once
-// base: the three system calls of the hot path, without what libc wraps around them.
+// base: the system calls of the hot path, without libc's wrappers.
 
 #include <sys/epoll.h>
 #include <sys/socket.h>

@@ -159,7 +159,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void begin_serving() noexcept;
   void check_idle() noexcept;
   void tell_stop() noexcept;
-  void tell_stop_without_socket() noexcept { chain::cancel(); }
+  void cancel_handler() noexcept { chain::cancel(); }
   void cut_handler() noexcept;
   void close_gracefully() noexcept;
   void close_at_once() noexcept;

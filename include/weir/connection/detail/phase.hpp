@@ -23,6 +23,7 @@ enum class phase : std::uint8_t {
 enum class connection_event : std::uint8_t {
   serve,        // a handler begins
   input,        // bytes, FIN or an error have come, and no operation of a handler waits for them
+  wait_failed,  // input cannot be waited for: epoll refuses
   timer,        // the connection's timer has expired
   stop,         // the server stops
   cut,          // the server waits no longer
@@ -40,8 +41,8 @@ enum class connection_event : std::uint8_t {
 }
 
 [[nodiscard]] constexpr std::string_view name_of(connection_event e) noexcept {
-  constexpr std::string_view names[] = {"serve", "input", "timer", "stop",    "cut",        "close",
-                                        "reset", "drop",  "park",  "release", "handler_end"};
+  constexpr std::string_view names[] = {"serve", "input", "wait_failed", "timer", "stop",    "cut",
+                                        "close", "reset", "drop",        "park",  "release", "handler_end"};
   return names[static_cast<std::size_t>(e)];
 }
 

@@ -33,8 +33,8 @@ class unattended_wait final : public chain, private operation {
   ~unattended_wait() = default;
 
   static bool has_input(operation& op) noexcept;
-  static bool abandoned(operation&, int) noexcept { return true; }
-  static constexpr operation_kind kind_of_wait{&has_input, &abandoned};
+  static bool failed(operation& op, int error) noexcept;
+  static constexpr operation_kind kind_of_wait{&has_input, &failed};
 
   void detach() noexcept;
   void finished() noexcept override {}
@@ -42,6 +42,7 @@ class unattended_wait final : public chain, private operation {
   void describe(char* text, std::size_t size) const noexcept override;
 
   connection_state* on_;  // null when it is retired
+  bool failed_ = false;   // epoll refuses the socket
 };
 
 }  // namespace weir

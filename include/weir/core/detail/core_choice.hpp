@@ -20,14 +20,14 @@ namespace weir {
 
 struct core_choice {
   std::vector<int> cpus;  // one loop on each, in this order
-  std::string why;        // one line, for --plan
+  std::string why;        // the reason, in one line, for --plan
 };
 
 // A pure decision. `use` is settings.cores.use:
 //   "auto"   the allowed CPUs in the given order, no more than the quota rounded up, at least one
 //   a list   exactly these, in this order, whatever the quota
 // `most` bounds the number of loops (model single-loop: 1): auto takes fewer, a longer list is an error.
-// `origin` is who asked, for errors ("--cores").
+// `origin` is where `use` comes from, for errors ("--cores").
 // Errors: config_error, "--cores: CPU 5 is not in this process's allowed mask 0-1".
 [[nodiscard]] core_choice choose_cores(std::string_view use, const cpu_set& allowed,
                                        const std::optional<cgroup_quota>& quota, std::span<const int> order,

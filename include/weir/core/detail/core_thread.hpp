@@ -22,8 +22,8 @@ class core_thread {
   // Starts the thread, after the former one has ended. Errors: std::system_error.
   void start(const std::string& name);
 
-  // Any thread. The thread ends after its present turn.
-  void rest() noexcept { core_.stop(); }
+  // Any thread, while the thread runs. It ends when it has run what has been posted to it until now.
+  void rest() noexcept;
 
   // Ends the thread and waits for it. While it is in a call that blocks, `signal`, if not 0, is sent to it.
   void stop(int signal = 0) noexcept;

@@ -1,5 +1,5 @@
 #pragma once
-// core: which CPUs, as a value.
+// core: a set of CPU numbers.
 
 #include <cstddef>
 #include <span>

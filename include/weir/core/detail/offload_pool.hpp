@@ -3,8 +3,7 @@
 
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
-#include <memory>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -15,12 +14,23 @@ namespace weir {
 // Thread: any. Lifetime: stop() waits for what is running.
 class offload_pool {
  public:
+  // A job belongs to its submitter. The pool refers to it until its run() has been called, until it is
+  // withdrawn, or until leave() or stop() drops it; run() may therefore end with the job handed back and
+  // destroyed by its submitter.
   class job {
    public:
     virtual void run() noexcept = 0;
 
    protected:
     ~job() = default;
+
+   private:
+    friend offload_pool;
+    enum class place : std::uint8_t { outside, queued, started };
+    job* next_ = nullptr;
+    job** link_ = nullptr;  // what points at this job in the queue
+    const void* owner_ = nullptr;
+    place place_ = place::outside;
   };
 
   // At most `threads` at once, at most `queue` jobs waiting.
@@ -29,11 +39,16 @@ class offload_pool {
   offload_pool& operator=(const offload_pool&) = delete;
   ~offload_pool() { stop(); }
 
-  // False if the queue is full or the pool has stopped. Errors: std::system_error without a thread.
-  [[nodiscard]] bool submit(std::shared_ptr<job> j);  // shared: the waiting coroutine may give up first
+  // `owner`: names the jobs that leave() ends. False if the queue is full or the pool has stopped.
+  // Errors: std::system_error if there is no thread and none can be started.
+  [[nodiscard]] bool submit(job& j, const void* owner);
 
-  // Takes a job out of the queue; false if it has started.
-  bool withdraw(const job& j) noexcept;
+  // True if the job will not run: it was taken out of the queue, or the pool had dropped it. False if it has
+  // started.
+  bool withdraw(job& j) noexcept;
+
+  // Drops those jobs of `owner` that wait, and waits for those that run.
+  void leave(const void* owner) noexcept;
 
   // Drops what waits, waits for what runs.
   void stop() noexcept;
@@ -42,12 +57,18 @@ class offload_pool {
 
  private:
   void work() noexcept;
+  void push(job& j) noexcept;
+  void take_out(job& j, job::place to) noexcept;
 
   std::size_t threads_limit_;
   std::size_t queue_limit_;
   mutable std::mutex mutex_;
   std::condition_variable ready_;
-  std::deque<std::shared_ptr<job>> queue_;
+  std::condition_variable ended_;
+  job* first_ = nullptr;
+  job** last_ = &first_;
+  std::size_t queued_ = 0;
+  std::vector<const void*> running_;  // the owners of the jobs that run
   std::vector<std::thread> threads_;
   std::size_t idle_ = 0;
   bool stopping_ = false;

@@ -1,5 +1,5 @@
 #pragma once
-// core: tells which handler holds up its core.
+// core: reports a handler that keeps its core from running others.
 
 #include <atomic>
 #include <chrono>
@@ -7,14 +7,16 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
+#include "weir/base/duration.hpp"
 #include "weir/core/core_pool.hpp"
 
 namespace weir {
 
-// What was seen of a core that did not come back to its loop.
+// A turn that has lasted longer than the limit.
 struct stall {
   unsigned core = 0;
   std::chrono::milliseconds lasted{0};  // at least
@@ -22,23 +24,22 @@ struct stall {
   std::string stack;                    // function names, innermost first, separated by " < "
 };
 
-// Problem: one handler that computes or blocks stops every connection of its core, and nothing tells which.
-// A thread of its own looks at each core's beat; a core whose turn has lasted longer than the limit is
-// interrupted by a signal on its own thread, which notes who is running and its stack.
-// What a core pays: one store per resumed coroutine.
-// Thread: made and destroyed while the cores do not end. Errors: std::system_error without a thread.
+// Problem: one handler that computes or blocks stops every connection of its core, and nothing shows which.
+// The detector's thread reads each core's batch counter; a core whose turn has lasted longer than the limit
+// is interrupted by a signal, whose handler records the running chain and its stack. What a core pays: one
+// store per resumed coroutine. Thread: made and destroyed while the cores do not end. Errors:
+// std::system_error without a thread.
 class stall_detector {
  public:
   // `report` is called on the detector's thread, once for each stall, at most once in `interval`.
   // Default: a line in the log. Uses the signal SIGURG.
-  stall_detector(core_pool& cores, std::chrono::milliseconds limit,
-                 std::function<void(const stall&)> report = {},
-                 std::chrono::milliseconds interval = std::chrono::seconds(1));
+  stall_detector(core_pool& cores, saturated_duration limit, std::function<void(const stall&)> report = {},
+                 saturated_duration interval = std::chrono::seconds(1));
   stall_detector(const stall_detector&) = delete;
   stall_detector& operator=(const stall_detector&) = delete;
   ~stall_detector();
 
-  // Stalls seen, also those held back. Any thread.
+  // The number of stalls, including those that were not reported. Any thread.
   [[nodiscard]] std::uint64_t seen() const noexcept { return seen_.load(std::memory_order_relaxed); }
 
  private:
@@ -52,11 +53,11 @@ class stall_detector {
   };
 
   core_pool& cores_;
-  std::chrono::milliseconds limit_;
+  saturated_duration limit_;
   std::function<void(const stall&)> report_;
-  std::chrono::milliseconds interval_;
+  saturated_duration interval_;
   std::vector<watched> watched_;
-  std::chrono::steady_clock::time_point last_report_;
+  std::optional<std::chrono::steady_clock::time_point> last_report_;
   std::atomic<std::uint64_t> seen_{0};
   std::mutex mutex_;
   std::condition_variable stop_;

@@ -1,5 +1,5 @@
 #pragma once
-// core: time as a test wants it.
+// core: a clock that a test moves.
 
 #include <chrono>
 
@@ -8,18 +8,19 @@
 namespace weir {
 
 // Problem: a test of a deadline that sleeps is slow, and wrong on a busy machine. Under a virtual clock the
-// time of a core stands still, and moves when the test says so: for sleep_for, within, idle timeouts,
-// lingering and draining, not for Asio's own timers. Thread: the core's, or its owner's while it does not
-// run. Lifetime: shorter than the core's, whose time does not go on by itself afterwards.
+// time of a core moves only when the test moves it: for sleep_for, within, idle timeouts, lingering and
+// draining, not for Asio's timers. Thread: the core's, or its owner's while it does not run. Lifetime:
+// shorter than the core's, whose time does not run again afterwards.
 class virtual_clock {
  public:
   explicit virtual_clock(core& c) noexcept;
 
-  // Moves time on. What falls due is woken in order, and goes on when the core gives it its turn.
-  void advance(std::chrono::milliseconds d) noexcept;
+  // Moves time on. Coroutines whose deadlines have passed are scheduled in order, and continue when the core
+  // runs.
+  void advance(saturated_duration d) noexcept;
 
   // Moves time on to the next deadline, but by `d` at most; returns what is left of `d`.
-  [[nodiscard]] std::chrono::milliseconds advance_to_next(std::chrono::milliseconds d) noexcept;
+  [[nodiscard]] std::chrono::milliseconds advance_to_next(saturated_duration d) noexcept;
 
   // How far time has moved.
   [[nodiscard]] std::chrono::milliseconds elapsed() const noexcept;

@@ -1,5 +1,5 @@
 #pragma once
-// io: one socket as the event loop sees it: what is known of its readiness and who waits for it.
+// io: one socket as the event loop sees it: its cached readiness and the operations that wait for it.
 
 #include <cstdint>
 
@@ -9,12 +9,13 @@ namespace weir::io {
 
 class readiness_driver;
 
-// How an operation that cannot go on at once waits. What does not wait for the loop is never registered, so
-// that the driver sees it where it would register it: the others pay nothing.
+// How an operation waits that cannot complete at once. Descriptors that do not wait for the loop are never
+// registered; the driver tests the mode where it would register one, so that those that do wait for the loop
+// pay nothing.
 enum class wait_mode : std::uint8_t {
   loop,       // for an event of the driver
-  blocking,   // in the system call itself, for a slice of time; then others have their turn
-  migrating,  // the coroutine is a visitor on another thread: its connection knows
+  blocking,   // in the system call, for a slice of time; then other chains have a turn
+  migrating,  // the handler may run on other threads: the connection decides where it waits
 };
 
 // Lifetime: its address is the cookie of the epoll set; it stays where it is until the batch of events in
@@ -29,9 +30,9 @@ struct descriptor {
   // When bytes of the peer were last received. Written beside `readable`, so that both cost one store.
   enum class hearing : std::uint8_t { never, before_wait, since_wait } heard = hearing::never;
   bool writable = true;
-  bool sent = false;  // something, since an operation last began to wait for bytes
+  bool sent = false;     // something, since an operation last began to wait for bytes
   bool hung_up = false;  // sticky: data and FIN may come as one edge, then a short read is not the end
-  bool level = false;    // level-triggered: reported until it is read; unregistered when nobody reads
+  bool level = false;    // level-triggered: reported until it is read; unregistered when no operation reads
   watch watched = watch::none;
   wait_mode mode = wait_mode::loop;
   std::uint32_t active_at = 0;  // driver's now(), low bits, when an operation last finished

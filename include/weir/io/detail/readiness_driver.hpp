@@ -17,9 +17,9 @@
 
 namespace weir::io {
 
-// Problem: an io_context costs a thousand instructions per operation in type erasure, locks and memory.
-// Here it waits on one descriptor, the epoll set of this driver, and wakes once per batch; the driver then
-// polls_per_turn the set and resumes coroutines directly.
+// Problem: an io_context costs a thousand instructions per operation in type erasure, locks and memory. Here
+// it waits on one descriptor, the epoll set of this driver, and wakes once per batch; the driver then polls
+// the set and resumes coroutines directly.
 //
 // Operations try their system call first and park on EAGAIN. A descriptor is registered at its first park,
 // edge-triggered and for reading; for writing too from the first time that a send buffer was full.
@@ -47,21 +47,27 @@ class readiness_driver final : public run_queue {
   // Errors: std::system_error.
   void open();
 
-  // True if one more operation may complete inline; false sends the caller to the back of the run queue.
-  bool spend() noexcept { return --budget_ > 0; }
+  // True if one more operation may complete inline; after false the caller goes to the end of the run queue.
+  bool spend() noexcept {
+    assert_thread("an operation of this core's");
+    return --budget_ > 0;
+  }
 
-  // An operation has moved so many bytes that every other chain and descriptor has its turn before it goes on: the
-  // present round of turns ends, and the sockets, timers and posts are looked at.
+  // An operation has moved so many bytes that every other chain and descriptor has its turn before it goes
+  // on: the present round of turns ends, and the sockets, timers and posts are looked at.
   void end_round() noexcept { round_ends_ = true; }
 
-  // Waits for readiness. The operation proceeds when its direction may be ready.
-  // Errors: an operation that cannot wait (ENOMEM, ENOSPC) is left to proceed at once.
+  // Waits for readiness. The operation proceeds when its direction may be ready. Its root is set.
+  // Errors: an operation whose descriptor epoll refuses (ENOMEM, ENOSPC, EPERM for a file) ends with the
+  // errno.
   void park_reading(descriptor& on, operation& op) noexcept {
+    assert_thread("waiting to read");
     on.reading = &op;
     if (on.watched == descriptor::watch::none) [[unlikely]]
       register_or_send_elsewhere(on, descriptor::watch::reads);
   }
   void park_writing(descriptor& on, operation& op) noexcept {
+    assert_thread("waiting to write");
     on.writing = &op;
     if (on.watched != descriptor::watch::both) [[unlikely]]
       register_or_send_elsewhere(on, descriptor::watch::both);
@@ -78,18 +84,19 @@ class readiness_driver final : public run_queue {
   void forget(descriptor& on) noexcept;
 
   // Reports one event of `on`, to `on.reading` or `on.writing`, and then no more until it is armed again. Any
-  // thread that owns `on.fd` and `on.watched`; the rest of it stays the driver's. False: it cannot.
-  [[nodiscard]] bool arm_once(descriptor& on, bool for_reading) noexcept;
+  // thread that owns `on.fd` and `on.watched`; the rest of it stays the driver's. 0, or the errno of
+  // epoll_ctl(2).
+  [[nodiscard]] int arm_once(descriptor& on, bool for_reading) noexcept;
 
-  // Resumes a chain now, for who is called by Asio: this is a turn.
+  // Gives a chain a turn now. For callers that Asio's handlers run.
   void run_now(chain& root);
 
   [[nodiscard]] chunk_pool& chunks() const noexcept { return chunks_; }
 
-  // How many batches there were: tells an operation whether it was parked a moment ago. Any thread.
+  // The number of batches: tells an operation whether it was parked in the last one. Any thread.
   [[nodiscard]] std::uint64_t batch() const noexcept { return batch_.load(std::memory_order_relaxed); }
 
-  // The run queue runs after each batch of events: what is in a batch never refers to something that the
+  // The run queue runs after each batch of events, so that no event of a batch refers to something that the
   // queue has destroyed.
   void schedule(chain& root) noexcept override;
   void unschedule(chain& root) noexcept override;
@@ -99,7 +106,7 @@ class readiness_driver final : public run_queue {
   // Milliseconds on a coarse monotonic clock, read once per batch.
   [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
 
-  // Reads that clock. For what a timer wakes: a loop without socket events has no batches.
+  // Reads that clock. For code that a timer calls: a loop without socket events has no batches.
   std::uint64_t refresh_now() noexcept;
 
   // From now on the clock stands at `now` until it is set again. For tests: see core/virtual_clock.hpp.
@@ -108,11 +115,12 @@ class readiness_driver final : public run_queue {
     held_ = true;
   }
 
-  // Stops waiting, so that the io_context can run out of work.
-  void close() noexcept;
+  // For the owner of the chains, when it destroys them: ends what has been delivered and wakes no chain.
+  void drop_delivered() noexcept;
 
  private:
   void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
+  [[nodiscard]] int try_watch(descriptor& on, descriptor::watch what) noexcept;
   void wait();
   void on_ready();
   std::size_t poll();
@@ -141,7 +149,7 @@ class readiness_driver final : public run_queue {
   bool running_ = false;  // inside on_ready, or it is already posted
   bool waiting_ = false;
   bool round_ends_ = false;
-  bool held_ = false;  // somebody else sets now_
+  bool held_ = false;  // hold_now() sets now_, not the clock
 };
 
 }  // namespace weir::io

@@ -6,9 +6,14 @@
 #include <optional>
 
 #include "weir/base/asio.hpp"
+#include "weir/base/duration.hpp"
 #include "weir/io/detail/timer_wheel.hpp"
+#include "weir/task/detail/run_queue.hpp"
 
 namespace weir::io {
+
+// A wait in ticks, rounded up; saturates, so that adding it to a tick of today needs no check.
+[[nodiscard]] constexpr std::uint64_t ticks(saturated_duration d) noexcept { return d.milliseconds(); }
 
 // Ticks are milliseconds of the steady clock. A deadline never fires early and at most a tick plus the
 // loop's own delay late.
@@ -17,41 +22,49 @@ class timer_queue {
  public:
   using clock = std::chrono::steady_clock;
 
-  explicit timer_queue(asio::io_context& context);
+  // `owner`: whose thread it belongs to, for the thread rule.
+  explicit timer_queue(asio::io_context& context, const run_queue* owner = nullptr);
   timer_queue(const timer_queue&) = delete;
   timer_queue& operator=(const timer_queue&) = delete;
 
   // Fires `t` after `wait` from now; a wait of zero or less fires at the loop's next turn.
-  void arm(timer& t, clock::duration wait) { arm_at(t, tick_after(wait)); }
+  void arm(timer& t, saturated_duration wait) { arm_at(t, tick_after(wait)); }
 
-  // Fires `t` when tick `expiry` is reached. For owners that keep ticks: readiness_driver::now() counts the
-  // same.
+  // Fires `t` when tick `expiry` is reached. readiness_driver::now() counts the same ticks.
   void arm_at(timer& t, std::uint64_t expiry);
 
-  void disarm(timer& t) noexcept { wheel_.disarm(t); }
+  void disarm(timer& t) noexcept {
+    check_thread("disarming a timer");
+    wheel_.disarm(t);
+  }
 
-  // From now on time stands still: it moves, and timers fire, when advance_to() says so.
+  // Stops the clock: time moves, and timers fire, only in advance_to().
   void hold() noexcept;
-  void advance_to(std::uint64_t tick) noexcept { wheel_.advance(tick); }
+  void advance_to(std::uint64_t tick) noexcept {
+    check_thread("moving time on");
+    wheel_.advance(tick);
+  }
   [[nodiscard]] std::uint64_t now() const noexcept { return held_ ? wheel_.now() : current_tick(); }
 
   // A tick not later than the next expiry; nothing if no timer is armed.
   [[nodiscard]] std::optional<std::uint64_t> next() const noexcept { return wheel_.next(); }
 
-  // Stops waiting, so that the io_context can run out of work. Armed timers do not fire any more.
-  void close();
-
  private:
   static std::uint64_t current_tick() noexcept;
-  [[nodiscard]] std::uint64_t tick_after(clock::duration wait) const noexcept;
+  [[nodiscard]] std::uint64_t tick_after(saturated_duration wait) const noexcept;
   void wait_for(std::uint64_t tick);
   void on_time();
 
+  void check_thread([[maybe_unused]] const char* what) const noexcept {
+    if constexpr (build::checks)
+      if (owner_ != nullptr) owner_->assert_thread(what);
+  }
+
   asio::io_context& context_;
+  const run_queue* owner_;
   timer_wheel wheel_;
   std::optional<asio::steady_timer> in_asio_;  // made when first armed
   std::uint64_t waiting_for_ = UINT64_MAX;
-  bool closed_ = false;
   bool held_ = false;
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// task: a root task with the tasks that it awaits is one chain: a single line of execution that is
-// running, waiting for one operation, or in a run queue.
+// task: a root task and the tasks that it awaits form one chain, which runs, waits for one operation, or is
+// in a run queue.
 
 #include <atomic>
 #include <cerrno>
@@ -14,28 +14,28 @@ namespace weir {
 class chain;
 struct operation;
 
-// How a suspended operation goes on. One constant per type of operation.
+// How a suspended operation continues. One constant per type of operation.
 struct operation_kind {
   // The event that the operation waits for may have come: finishes and unlinks the operation and returns
   // true, or leaves it waiting and returns false.
   bool (*proceed)(operation&) noexcept;
 
-  // Unlinks the operation from whatever it waits on, makes its result `error` (an errno value) and returns
-  // true. Or, where that takes time, has it end early by itself and returns false. An `error` of 0 says that
-  // the frame is about to be destroyed: then nothing may refer to the operation afterwards.
+  // Unlinks the operation from what it waits on, makes `error` (an errno value) its result and returns true;
+  // or, where that takes time, makes it end early and returns false. An `error` of 0 means that the frame is
+  // about to be destroyed: nothing may refer to the operation after that.
   bool (*cancel)(operation&, int error) noexcept;
 };
 
-// Base of every awaiter that suspends. Trivially destructible: it lives in the awaiting coroutine's frame
-// and owns nothing; whoever destroys a suspended frame calls chain::abandon() first.
+// Base of every awaiter that suspends. Trivially destructible: it is part of the awaiting coroutine's frame
+// and owns nothing. The owner of a suspended frame calls chain::abandon() before it destroys the frame.
 struct operation {
   explicit operation(const operation_kind& k) noexcept : kind(&k) {}
   const operation_kind* kind;
   chain* root;  // set when it suspends
 };
 
-// Problem: a coroutine alone does not say what it waits for, so nobody can cancel or destroy it safely.
-// A chain says it: `suspended` is the operation, `waiter` the coroutine that it will resume.
+// Problem: a coroutine alone does not tell what it waits for, so it cannot be cancelled or destroyed safely.
+// A chain records it: `suspended` is the operation, `waiter` the coroutine that the operation will resume.
 // Thread: used on one thread at a time, that of its home.
 class chain {
  public:
@@ -57,7 +57,7 @@ class chain {
       schedule();
   }
 
-  // Goes on: lets the suspended operation proceed, and resumes its coroutine if that is done.
+  // Lets the suspended operation proceed, and resumes its coroutine if the operation is done.
   void resume() {
     operation* const op = suspended_;
     if (op != nullptr) {
@@ -68,7 +68,7 @@ class chain {
     waiter_.resume();
   }
 
-  // The same, for who knows the operation.
+  // The same, where the operation is known. May destroy the operation and its chain.
   static void proceed(operation& op) {
     chain& root = *op.root;
     if (!op.kind->proceed(op)) return;
@@ -76,7 +76,7 @@ class chain {
     root.waiter_.resume();
   }
 
-  // The next turn resumes `h`, whoever brings it about.
+  // The next turn resumes `h`; the caller brings the turn about.
   void wait_for_turn(std::coroutine_handle<> h) noexcept { waiter_ = h; }
 
   // Resumes `h` later, from the run queue. For a chain that waits for nothing.
@@ -85,8 +85,8 @@ class chain {
     schedule();
   }
 
-  // Cancels this wait and every later one with operation_canceled. A chain that visits another core notices
-  // at its next wait.
+  // Cancels the present wait and every later one with operation_canceled. A chain that is on another thread
+  // than the caller notices at its next wait.
   void cancel() noexcept {
     cancelled_.store(true, std::memory_order_relaxed);
     if (&home() == run_queue::current() && suspended_ != nullptr) end_wait(ECANCELED);
@@ -96,13 +96,22 @@ class chain {
   // Ends the wait for the suspended operation with `error`; its coroutine is resumed from the run queue, or
   // when the operation has ended. Nothing happens if the chain waits for nothing.
   void end_wait(int error) noexcept {
+    home().assert_thread("ending a wait");
     operation* const op = suspended_;
     if (op == nullptr || !op->kind->cancel(*op, error)) return;
     suspended_ = nullptr;
     schedule();
   }
 
-  // Makes the suspended frames safe to destroy: nothing refers to them any more.
+  // `op` has this chain as its root and cannot wait for what it needs: it ends with `error`. `op` need not be
+  // the operation that a coroutine of the chain waits for.
+  void wait_failed(operation& op, int error) noexcept {
+    if (suspended_ == &op) return end_wait(error);
+    op.kind->cancel(op, error);
+    schedule();
+  }
+
+  // Makes the suspended frames safe to destroy: afterwards nothing refers to them.
   void abandon() noexcept {
     if (operation* op = suspended_) {
       op->kind->cancel(*op, 0);
@@ -113,14 +122,19 @@ class chain {
 
   [[nodiscard]] bool is_suspended() const noexcept { return suspended_ != nullptr; }
 
+  // Whether it waits for its turn in a run queue.
+  [[nodiscard]] bool is_queued() const noexcept { return link_in_queue_ != nullptr; }
+
   // Puts the chain at the end of its home's run queue, once.
   void schedule() noexcept { home().schedule(*this); }
 
   [[nodiscard]] run_queue& home() const noexcept { return *home_.load(std::memory_order_relaxed); }
-  // For who moves a chain to another thread, while nothing refers to it here.
+  // Makes `home` the queue of a chain to which nothing refers here. From the moment at which the chain is
+  // delivered there, it belongs to the other thread.
   void move_to(run_queue& home) noexcept {
     leaving();
-    if (queued) this->home().unschedule(*this);  // a turn that was asked for here, and is not needed any more
+    if (is_queued())
+      this->home().unschedule(*this);  // the turn that was requested here is not needed any more
     home_.store(&home, std::memory_order_relaxed);
   }
 
@@ -131,7 +145,7 @@ class chain {
   // The chain is about to move to another thread.
   virtual void leaving() noexcept {}
 
-  // Whether no children of this line are left to be joined: what they share ties it to its thread.
+  // Whether no children of this chain are left to be joined. With children it must stay on its thread.
   [[nodiscard]] bool has_no_children() const noexcept { return child_groups_ == 0; }
   void child_group_added() noexcept {
     if (child_groups_ == UINT8_MAX) return;  // too many to count: for good
@@ -142,15 +156,15 @@ class chain {
     if (--child_groups_ == 0) children_changed(true);
   }
 
-  // Who this is, for a person: a connection says its peer. Called from a signal handler: writes at most
+  // A text for people: a connection writes its peer. Called from a signal handler: writes at most
   // `size` bytes with the final zero, and allocates nothing.
   virtual void describe(char* text, std::size_t size) const noexcept;
 
   // Called by the run queue when it is the chain's turn.
   virtual void turn() { resume(); }
 
-  // Lets the suspended operation proceed without resuming its coroutine, which resume() does then. True if it
-  // is done, or there is none. For who runs operations on another thread than their coroutine.
+  // Lets the suspended operation proceed without resuming its coroutine, which resume() does later. True if
+  // the operation is done, or there is none. For operations that run on another thread than their coroutine.
   [[nodiscard]] bool proceed_only() noexcept {
     if (suspended_ == nullptr) return true;
     if (!suspended_->kind->proceed(*suspended_)) return false;
@@ -158,7 +172,7 @@ class chain {
     return true;
   }
 
-  // Without tail calls each completion leaves stack behind: now and then go through the run queue.
+  // Without tail calls each completion leaves a stack frame behind: every 64th goes through the run queue.
   [[nodiscard]] bool should_unwind() noexcept { return ++completions_ % 64 == 0; }
 
  protected:
@@ -167,19 +181,19 @@ class chain {
   // has_no_children() has changed.
   virtual void children_changed(bool) noexcept {}
 
-  // Cancels without looking at what it waits for: for a chain that may be on any thread.
+  // Cancels without touching the suspended operation: for a chain that may be on any thread.
   void cancel_at_next_wait() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
 
  private:
   operation* suspended_ = nullptr;
   std::coroutine_handle<> waiter_;
-  std::atomic<run_queue*> home_;  // relaxed: asked on the thread where it was made, while it may be elsewhere
+  std::atomic<run_queue*>
+      home_;  // relaxed: read on the thread that made the chain, while the chain may be on another
 
- public:  // the run queue's
-  chain* next_in_queue = nullptr;
-  bool queued = false;
+  friend class chain_list;
+  chain* next_in_queue_ = nullptr;
+  chain** link_in_queue_ = nullptr;  // what points at this chain; null while it is in no run queue
 
- private:
   std::atomic<bool> cancelled_{false};
   std::uint8_t completions_ = 0;
   std::uint8_t child_groups_ = 0;  // small members last: a derived class continues in the padding

@@ -16,11 +16,11 @@ class chain_list {
 
   // False if it is queued already.
   bool push(chain& root) noexcept {
-    if (root.queued) return false;
-    root.queued = true;
-    root.next_in_queue = nullptr;
+    if (root.is_queued()) return false;
+    root.next_in_queue_ = nullptr;
+    root.link_in_queue_ = tail_;
     *tail_ = &root;
-    tail_ = &root.next_in_queue;
+    tail_ = &root.next_in_queue_;
     ++size_;
     return true;
   }
@@ -28,24 +28,13 @@ class chain_list {
   // Of a list that is not empty.
   chain& pop() noexcept {
     chain& root = *head_;
-    head_ = root.next_in_queue;
-    if (head_ == nullptr) tail_ = &head_;
-    --size_;
-    root.queued = false;
+    take_out(root);
     return root;
   }
 
-  // Nothing if it is not queued.
+  // Nothing if it is not queued. Takes as long for a long list as for a short one.
   void remove(chain& root) noexcept {
-    if (!root.queued) return;
-    for (chain** at = &head_; *at != nullptr; at = &(*at)->next_in_queue) {
-      if (*at != &root) continue;
-      *at = root.next_in_queue;
-      if (tail_ == &root.next_in_queue) tail_ = at;
-      root.queued = false;
-      --size_;
-      return;
-    }
+    if (root.is_queued()) take_out(root);
   }
 
   template <class Before>
@@ -56,8 +45,8 @@ class chain_list {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
-  // Gives one turn to each chain that is queued now, and further ones up to `turns` unless a turn sets `enough`.
-  // `before` is told whose turn it is.
+  // Gives one turn to each chain that is queued now, and further ones up to `turns` unless a turn sets
+  // `enough`. Calls `before` with the chain before each turn. A turn may destroy its chain.
   template <class Before>
   void run(std::size_t turns, const bool& enough, Before before) {
     const std::size_t queued_now = size_;
@@ -69,6 +58,16 @@ class chain_list {
   }
 
  private:
+  void take_out(chain& root) noexcept {
+    *root.link_in_queue_ = root.next_in_queue_;
+    if (root.next_in_queue_ != nullptr)
+      root.next_in_queue_->link_in_queue_ = root.link_in_queue_;
+    else
+      tail_ = root.link_in_queue_;
+    root.link_in_queue_ = nullptr;
+    --size_;
+  }
+
   chain* head_ = nullptr;
   chain** tail_ = &head_;
   std::size_t size_ = 0;

@@ -1,5 +1,5 @@
 #pragma once
-// task: child chains and the one who waits for them: what scope, when_all, when_any and within share.
+// task: child chains and the operation that waits for them: what scope, when_all, when_any and within share.
 
 #include <coroutine>
 #include <cstddef>
@@ -13,9 +13,9 @@ namespace weir::detail {
 
 class children;
 
-// A task that runs beside its parent. Lives where its owner puts it; destroying one that has not ended
-// detaches it from what it waits for and destroys its frames. One that visits another core then ends the
-// program: join before you go.
+// A task that runs beside its parent. Its owner provides the storage. Destroying a child that has not ended
+// detaches it from the operation that it waits for and destroys its frames. If the child is on another core
+// at that moment, the program is terminated: join children before they are destroyed.
 class child : public chain {
  public:
   child(children& owner, run_queue& home) noexcept : chain(home), owner_(&owner), origin_(&home) {}
@@ -24,7 +24,7 @@ class child : public chain {
   void start();
   [[nodiscard]] bool ended() const noexcept { return ended_; }
 
-  // What an exception left behind; null if there was none.
+  // The exception that left the task; null if there was none.
   [[nodiscard]] virtual const std::exception_ptr& error() const noexcept = 0;
 
  protected:
@@ -71,7 +71,7 @@ class child_of : public child {
 // Thread: the home's.
 class children {
  public:
-  // What the end of one means for the others.
+  // What the end of one child does to the others.
   enum class policy : std::uint8_t { cancel_on_error, cancel_on_first };
 
   explicit children(policy p) noexcept : policy_(p) {}
@@ -82,7 +82,8 @@ class children {
   void cancel_all() noexcept;
 
   [[nodiscard]] std::size_t running() const noexcept { return running_; }
-  // The first that ended, with an error or at all, as the policy says; null while there is none.
+  // The first child that ended (cancel_on_first) or ended with an error (cancel_on_error); null while there
+  // is none.
   [[nodiscard]] child* decisive() const noexcept { return decisive_; }
 
   // Waits until all have ended; starts nothing.
@@ -113,32 +114,32 @@ class children {
   [[nodiscard]] wait_operation wait() noexcept { return wait_operation(*this); }
 
  protected:
-  // All that have not ended, and in a scope those that have.
+  // The list of children: those that have not ended, and in a scope those that have.
   [[nodiscard]] child* first() const noexcept { return first_; }
   void forget(child& c) noexcept;
 
-  // The next that ends with an error is the first again.
+  // The next child that ends with an error is decisive again.
   void forget_decisive() noexcept { decisive_ = nullptr; }
 
-  // Called at the turn of a child that has ended; may destroy it.
+  // Called at the turn of a child that has ended. May destroy the child.
   virtual void reap(child&) {}
   ~children() = default;
 
  private:
   friend child;
   void child_ended(child& c) noexcept;
-  // Nobody is left beside `parent`, which is on this thread and waits, or is running.
+  // No child of `parent` runs any more; `parent` is on this thread, and waits or runs.
   void leave(chain& parent) noexcept;
 
   child* first_ = nullptr;
-  chain* parent_ = nullptr;  // the line that is not alone for these children's sake
+  chain* parent_ = nullptr;  // the chain that has these children
   std::size_t running_ = 0;
   child* decisive_ = nullptr;
   wait_operation* waiting_ = nullptr;
   policy policy_;
 };
 
-// For those whose children live in the same frame.
+// For coroutines whose children are in the same frame.
 class local_children final : public children {
  public:
   using children::children;

@@ -2,6 +2,7 @@
 // task: where chains wait for their turn: a core, or an executor of Asio.
 
 #include <atomic>
+#include <memory>
 
 #include "weir/base/asio.hpp"
 #include "weir/base/detail/build.hpp"
@@ -10,32 +11,37 @@ namespace weir {
 
 class chain;
 
-// A wake-up that may come from another thread. Made by the operation that waits, delivered once by whoever
-// wakes it, freed by the home of the chain: the waiting frame may be gone by then, and has set `line` to
-// null.
+// A wake-up that may come from another thread. The operation that waits makes it; the thread that wakes the
+// operation delivers it, once, to the home of the chain; the home's thread receives it. By then the waiting
+// frame may be gone, and has set `root` to null.
 struct remote_wake {
   remote_wake* next = nullptr;
   chain* root = nullptr;  // the home thread's alone
-  remote_wake** kept_in = nullptr;
+  remote_wake** kept_in =
+      nullptr;  // where the waiting frame keeps it, to disown it; null from its arrival on
+  // For a wake-up that is part of something else: called instead of freeing it, and tells which chain is
+  // woken, if any.
+  chain* (*receive)(remote_wake*) noexcept = nullptr;
 
-  // `kept_in`: where the waiting frame keeps it, to disown it; null from its arrival on.
   [[nodiscard]] static remote_wake* make(chain& root, remote_wake** kept_in = nullptr);
   static void free(remote_wake* w) noexcept;
 
-  // Frees one that has been delivered, on its home thread, and tells whom it wakes: null if it was disowned.
-  [[nodiscard]] static chain* arrived(remote_wake* w) noexcept;
+  // Ends one that has been delivered, on its home thread, and tells which chain it wakes: null if it was
+  // disowned.
+  static chain* arrived(remote_wake* w) noexcept;
 };
 
 // Thread: the home's, unless said otherwise. Lifetime: outlives its chains.
 class run_queue {
  public:
-  // The queue of the thread that is running: a core's, or of the Asio code that spawned the running task;
-  // null elsewhere. here() throws std::system_error with errc::not_on_a_core instead.
+  // The queue that the calling thread has entered: a core's, or that of a task which Asio code has spawned;
+  // null on other threads, where here() throws std::system_error with errc::not_on_a_core.
   [[nodiscard]] static run_queue* current() noexcept;
   [[nodiscard]] static run_queue& here();
 
-  // The thread rule: ends the program if another thread has entered this queue than the calling one. A queue that no
-  // thread has entered may be used by its owner. Nothing in builds without checks. `what`: the method, for the message.
+  // The thread rule: ends the program if another thread has entered this queue than the calling one. A queue
+  // that no thread has entered may be used by its owner. Nothing in builds without checks. `what`: the
+  // method, for the message.
   void assert_thread([[maybe_unused]] const char* what) const noexcept {
     if constexpr (build::checks) check_thread(what);
   }
@@ -44,17 +50,22 @@ class run_queue {
   virtual void schedule(chain& root) noexcept = 0;
   virtual void unschedule(chain& root) noexcept = 0;
 
-  // Any thread. Resumes the chain of `w` on the home thread. One wake-up of the thread serves a whole batch.
+  // Any thread. Resumes the chain of `w` on the home thread, to which `w` belongs from here on. One wake-up
+  // of the thread serves a whole batch.
   virtual void deliver(remote_wake* w) noexcept = 0;
 
   // Any thread.
   [[nodiscard]] virtual asio::any_io_executor executor() const = 0;
 
-  // The chain that is running; null while the home itself is. Any thread, but only the home's own, and a
-  // signal handler on it, may look at the chain.
+  // What keeps this queue alive for a delivery that comes after the last of its chains has ended; null for a
+  // queue that waits for such deliveries before it goes.
+  [[nodiscard]] virtual std::shared_ptr<void> keep_alive() { return nullptr; }
+
+  // The chain that runs; null while none does. Any thread; only the home thread, and a signal handler on it,
+  // may dereference the pointer.
   [[nodiscard]] chain* running() const noexcept { return running_.load(std::memory_order_relaxed); }
 
-  // Says so; returns the one before.
+  // Records which chain runs; returns the previous one.
   chain* now_runs(chain* root) noexcept {
     chain* const before = running();
     running_.store(root, std::memory_order_relaxed);
@@ -81,7 +92,8 @@ class run_queue {
   void check_thread(const char* what) const noexcept;
 
   std::atomic<chain*> running_{nullptr};
-  std::atomic<const void*> thread_{nullptr};  // an address of the thread that has entered; in builds with checks
+  std::atomic<const void*> thread_{
+      nullptr};  // an address of the thread that has entered; in builds with checks
 };
 
 }  // namespace weir

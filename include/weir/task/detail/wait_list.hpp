@@ -1,5 +1,5 @@
 #pragma once
-// task: operations of one core that wait in line for something that another coroutine gives.
+// task: operations of one core that wait, in order, for another coroutine of that core.
 
 #include <cerrno>
 #include <coroutine>
@@ -25,7 +25,7 @@ struct list_operation : operation {
 
   wait_list* list;
   list_operation* next = nullptr;
-  list_operation** link = nullptr;  // null while it is not in line
+  list_operation** link = nullptr;  // null while it is in no list
   bool granted = false;
   bool cancelled = false;
 };
@@ -40,6 +40,7 @@ class wait_list {
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
   void push(list_operation& op) noexcept {
+    check(op, "waiting in a list of another core");
     op.link = last_;
     *last_ = &op;
     last_ = &op.next;
@@ -54,10 +55,11 @@ class wait_list {
     op.link = nullptr;
   }
 
-  // Takes the first out of line and resumes it from its run queue; null if nobody waits.
+  // Removes the first operation and resumes it from its run queue; null if none waits.
   list_operation* grant_one() noexcept {
     list_operation* const op = first_;
     if (op == nullptr) return nullptr;
+    check(*op, "granting to a coroutine of another core");
     remove(*op);
     op->granted = true;
     op->root->schedule();
@@ -65,19 +67,28 @@ class wait_list {
   }
 
  private:
+  // All of a list belong to one run queue, and its thread. An empty list does not know which.
+  void check([[maybe_unused]] const list_operation& op, [[maybe_unused]] const char* what) const noexcept {
+    if constexpr (build::checks) {
+      op.root->home().assert_thread(what);
+      if (first_ != nullptr && first_->root != nullptr) first_->root->home().assert_thread(what);
+    }
+  }
+
   list_operation* first_ = nullptr;
   list_operation** last_ = &first_;
 };
 
 template <task_promise P>
 void list_operation::await_suspend(std::coroutine_handle<P> h) noexcept {
+  root = h.promise().root;
   list->push(*this);
-  h.promise().root->suspend(*this, h);
+  root->suspend(*this, h);
 }
 
 inline bool list_operation::cancel(operation& op, int error) noexcept {
   auto& self = static_cast<list_operation&>(op);
-  if (self.granted && error != 0) return false;  // it has what it waited for, and is about to go on
+  if (self.granted && error != 0) return false;  // granted already: it is in the run queue
   if (self.link != nullptr) self.list->remove(self);
   self.cancelled = true;
   return true;

@@ -52,6 +52,7 @@ class connection_threads {
 
   slot& free_slot();
   void left(slot& s);
+  void own_work_ended(slot& s);
   void each(void (*f)(connection_starter&)) noexcept;
 
   settings settings_;

@@ -54,6 +54,7 @@ class worker_pool final : public worker_queue {
   void work(slot& d);
   void grant_places() noexcept;
   void tell_of_room() noexcept;
+  void own_work_ended(slot& d);
   [[nodiscard]] bool has_room() const noexcept { return ready_.size() + reserved_ < settings_.workers.queue; }
 
   settings settings_;
