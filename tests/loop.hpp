@@ -66,7 +66,9 @@ class loop {
     socklen_t size = sizeof address;
     ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
     const auto peer = weir::peer_address::from(reinterpret_cast<const sockaddr*>(&address), size);
-    return weir::connection(table().open(fd.release(), peer));
+    weir::connection_state& made = table().open(fd.release(), peer);
+    made.begin();
+    return weir::connection(made);
   }
 
  private:

@@ -11,7 +11,7 @@ namespace weir {
 void write_buffer::make_room(std::size_t size) {
   const std::size_t used = pending();
   io::chunk_block* bigger = nullptr;
-  io::chunk_pool* const pool = on_ == nullptr ? nullptr : &on_->driver->chunks();
+  io::chunk_pool* const pool = on_ == nullptr || on_->driver == nullptr ? nullptr : &on_->driver->chunks();
   if (block_ == nullptr && pool != nullptr && size <= pool->capacity())
     bigger = pool->take();
   else

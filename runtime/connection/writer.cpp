@@ -15,7 +15,7 @@ detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept
     return attempt_result::done;
   }
   connection_state& c = *state_;
-  if (!c.writable) return attempt_result::blocked;
+  if (!c.writable && c.is_open()) return attempt_result::blocked;
   const std::size_t part = std::min(pending(), detail::most_per_turn);
   const long n = system_call::send(c.fd, begin_, part, more_follows ? MSG_MORE : 0);
   if (n == -EAGAIN || n == -EINTR) {

@@ -123,7 +123,7 @@ class children {
 
   // Called at the turn of a child that has ended. May destroy the child.
   virtual void reap(child&) {}
-  ~children() = default;
+  ~children();
 
  private:
   friend child;
