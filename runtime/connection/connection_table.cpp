@@ -30,7 +30,7 @@ connection_table::~connection_table() {
   }
   while (!open_.empty()) {
     connection_state& c = *open_.back();
-    if (c.wait_ != nullptr) std::exchange(c.wait_, nullptr)->destroy();
+    if (c.wait_ != nullptr) std::exchange(c.wait_, nullptr)->end();
     if (c.phase_ != phase::ended) c.owes_ ? c.reset_at_once() : c.end_socket(ending::closed);
     c.home().unschedule(c);
     if (c.held_)

@@ -68,7 +68,7 @@ bool connection_state::wait_unattended() noexcept {
 }
 
 void connection_state::wait_no_more() noexcept {
-  if (wait_ != nullptr) std::exchange(wait_, nullptr)->retire();
+  if (wait_ != nullptr) std::exchange(wait_, nullptr)->end();
 }
 
 }  // namespace weir

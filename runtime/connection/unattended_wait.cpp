@@ -42,33 +42,17 @@ bool unattended_wait::failed(operation& op, int /*error*/) noexcept {
 }
 
 void unattended_wait::turn() {
-  if (on_ != nullptr) return on_->on(failed_ ? connection_event::wait_failed : connection_event::input);
-  home().now_runs(nullptr);  // a stall report must not describe it any more
-  destroy();
+  on_->on(failed_ ? connection_event::wait_failed : connection_event::input);  // may free this object
 }
 
-void unattended_wait::detach() noexcept {
-  if (on_ != nullptr && on_->reading == this) on_->reading = nullptr;
-  on_ = nullptr;
-}
-
-void unattended_wait::retire() noexcept {
-  detach();
-  schedule();
-}
-
-void unattended_wait::destroy() noexcept {
-  detach();
+void unattended_wait::end() noexcept {
+  if (on_->reading == this) on_->reading = nullptr;
   home().unschedule(*this);
+  if (home().running() == this) home().now_runs(nullptr);  // a stall report must not look at it any more
   this->~unattended_wait();
   block_pool::deallocate(this, sizeof(unattended_wait));
 }
 
-void unattended_wait::describe(char* text, std::size_t size) const noexcept {
-  if (on_ != nullptr)
-    on_->describe(text, size);
-  else
-    chain::describe(text, size);
-}
+void unattended_wait::describe(char* text, std::size_t size) const noexcept { on_->describe(text, size); }
 
 }  // namespace weir

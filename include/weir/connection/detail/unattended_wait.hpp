@@ -21,12 +21,8 @@ class unattended_wait final : public chain, private operation {
   // Looks again from the run queue: there may be more input than one turn is given.
   void look_again() noexcept { schedule(); }
 
-  // Ends the wait: nothing refers to it any more, and its memory is freed after the present turn. Called also
-  // in its own turn.
-  void retire() noexcept;
-
-  // The same at once, for the end of the core.
-  void destroy() noexcept;
+  // Ends the wait, and frees this object. Called also in its own turn, which does not touch it afterwards.
+  void end() noexcept;
 
  private:
   explicit unattended_wait(connection_state& on) noexcept;
@@ -36,13 +32,12 @@ class unattended_wait final : public chain, private operation {
   static bool failed(operation& op, int error) noexcept;
   static constexpr operation_kind kind_of_wait{&has_input, &failed};
 
-  void detach() noexcept;
   void finished() noexcept override {}
   void turn() override;
   void describe(char* text, std::size_t size) const noexcept override;
 
-  connection_state* on_;  // null when it is retired
-  bool failed_ = false;   // epoll refuses the socket
+  connection_state* on_;
+  bool failed_ = false;  // epoll refuses the socket
 };
 
 }  // namespace weir
