@@ -2,7 +2,7 @@
 
 namespace weir {
 
-// In both: either the caller sees the state that it waits for, or the one who leaves sees that it is waited
+// In both: either the caller sees the state that it waits for, or the thread that leaves sees that it is waited
 // for.
 
 void permit_pool::when_available(std::function<void()> f) {

@@ -6,7 +6,6 @@
 
 #include <utility>
 
-#include "weir/base/log.hpp"
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
 #include "weir/connection/detail/outbox_waiters.hpp"
@@ -75,16 +74,6 @@ void connection_state::orphan() noexcept {
 
 bool connection_state::is_home() const noexcept { return driver == &table_->home().driver(); }
 
-void connection_state::serve(task<> handler, permit_pool::permit permit) noexcept {
-  if (phase_ == phase::opening) begin();
-  permit_ = std::move(permit);
-  handler_ = handler.release_to(*this);
-  if (migration_ == nullptr) return resume_later(handler_);
-  mode = io::wait_mode::migrating;
-  wait_for_turn(handler_);
-  migration_->hand_over();  // from here on a worker may hold it
-}
-
 void connection_state::begin_serving() noexcept {
   phase_ = phase::serving;
   held_ = true;
@@ -110,7 +99,7 @@ void connection_state::give_up_socket() noexcept {
 
 int connection_state::release() noexcept {
   if (!is_open()) return -1;
-  driver->assert_thread("connection::release");
+  assert_thread("connection::release");
   const int socket = fd;
   on(connection_event::release);
   return socket;
@@ -162,27 +151,9 @@ void connection_state::free_if_unused() noexcept {
   if (phase_ == phase::ended && !held_ && !handler_ && table_ != nullptr) schedule();  // turn() frees it
 }
 
-bool connection_state::is_between_messages() const noexcept {
-  return reading != nullptr && reading->root == this && writing == nullptr && has_no_children();
-}
-
-void connection_state::note_cut() noexcept {
-  if (!is_between_messages()) owes_ = true;
-}
-
-void connection_state::cut() noexcept {
-  if (mode != io::wait_mode::migrating) return on(connection_event::cut);
-  cancel_at_next_wait();
-  migration_->notify();  // the thread that holds it notes the cut
-}
-
-void connection_state::cut_handler() noexcept {
-  if (handler_) note_cut();
-  cancel();
-}
-
 // The server stops.
 void connection_state::stop(std::uint32_t grace) noexcept {
+  table_->home().driver().assert_thread("connection_state::stop");
   if (stopping_.exchange(true, std::memory_order_relaxed)) return;
   if (mode == io::wait_mode::migrating) return migration_->notify();
   awaits_first_bytes =
@@ -197,66 +168,12 @@ void connection_state::end_grace() noexcept {
 
 void connection_state::tell_stop() noexcept {
   if (mode == io::wait_mode::blocking) set_blocking(false);
-  hung_up = true;  // a short read does not mean any more that the next one need not be tried
+  reads_until_eagain = true;  // a short read does not mean any more that the next one need not be tried
   readable = true;
   if (reading != nullptr) reading->root->schedule();
 }
 
-// The chain's turn in the run queue.
-void connection_state::turn() {
-  if (handler_) {
-    if (!handler_.done())
-      return mode == io::wait_mode::migrating && is_home() ? migration_->go_on() : resume();
-    if (!is_home()) return migration_->leave();
-    return on(connection_event::handler_end);
-  }
-  if (phase_ == phase::ended && !held_) {
-    driver->unschedule(*this);
-    table_->free(*this);
-  }
-}
-
-void connection_state::end_of_handler() noexcept {
-  const bool failed = handler_.promise().error != nullptr;
-  if (failed) log_failure();
-  if (migration_ != nullptr) {
-    // Here nobody else holds it any more: from now on it waits like any other connection of this core.
-    migration_->end();
-    mode = io::wait_mode::loop;
-    table_->home().timers().disarm(*this);
-  }
-  std::exchange(handler_, nullptr).destroy();  // and with it, most often, the handle: the phase may change
-  if (std::exchange(parks_, false)) return failed ? close_parked() : begin_parking();
-  if (phase_ == phase::lingering && wait_ == nullptr && !begin_linger()) end_socket(end);
-  free_if_unused();
-}
-
-void connection_state::finished() noexcept {
-  if (&home() == driver && is_home()) return schedule();
-  if (&home() == driver) return migration_->leave();
-  // The handler ended on another core: what is left is done where it came from.
-  move_to(*driver);
-  driver->deliver(remote_wake::make(*this));
-}
-
 void connection_state::describe(char* text, std::size_t size) const noexcept { peer_.write_to(text, size); }
-
-void connection_state::log_failure() noexcept {
-  std::string what = "something that is no std::exception";
-  try {
-    handler_.promise().take();
-  } catch (const std::system_error& e) {
-    if (is_cancelled() && e.code() == std::errc::operation_canceled) return;  // as it was told to
-    what = e.what();
-  } catch (const std::exception& e) {
-    what = e.what();
-  } catch (...) {
-  }
-  static log::limiter limit(std::chrono::milliseconds(100));
-  if (const auto held_back = limit.pass())
-    log::error("connection from {} closed: its handler threw: {}{}", peer_.to_string(), what,
-               *held_back == 0 ? "" : fmt::format(" ({} more like this)", *held_back));
-}
 
 void connection_state::output_free() noexcept {
   output_wanted = false;

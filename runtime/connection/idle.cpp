@@ -16,6 +16,7 @@ constexpr std::chrono::seconds migrated_interval(1);
 }  // namespace
 
 void connection_state::set_idle_timeout(std::chrono::milliseconds t) {
+  assert_thread("connection::set_idle_timeout");
   if (!is_open()) return;
   // Time is kept in 32 bits: what does not fit is longer than 49 days.
   const bool never = t.count() <= 0 || t.count() > std::numeric_limits<std::uint32_t>::max();

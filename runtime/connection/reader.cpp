@@ -114,7 +114,7 @@ attempt_result fill_operation::attempt() noexcept {
     in->end_ += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();
-    if (static_cast<std::size_t>(n) < room && !c.hung_up) {
+    if (static_cast<std::size_t>(n) < room && !c.reads_until_eagain) {
       c.drained();
     }
     if (is_satisfied()) return attempt_result::done;

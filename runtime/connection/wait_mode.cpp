@@ -17,7 +17,7 @@ void connection_state::block(std::chrono::milliseconds slice) {
       ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
     throw_system_error(errno, "SO_RCVTIMEO");
   may_block_ = true;
-  hung_up = true;  // with a call that waits nothing is saved by not trying
+  reads_until_eagain = true;  // with a call that waits nothing is saved by not trying
   set_blocking(true);
 }
 

@@ -24,7 +24,7 @@ struct sighting {
   std::atomic<bool> taken{false};
   std::atomic<bool> asked{false};
   std::atomic<bool> answered{false};
-  std::array<char, 128> who{};
+  std::array<char, 128> chain_name{};
   std::array<void*, 32> stack{};
   int depth = 0;
 };
@@ -37,8 +37,8 @@ void note(int) {
   if (s.asked.exchange(false)) {
     core* const here = core::current();
     const chain* const root = here == nullptr ? nullptr : here->driver().running();
-    s.who[0] = '\0';
-    if (root != nullptr) root->describe(s.who.data(), s.who.size());
+    s.chain_name[0] = '\0';
+    if (root != nullptr) root->describe(s.chain_name.data(), s.chain_name.size());
     s.depth = ::backtrace(s.stack.data(), static_cast<int>(s.stack.size()));
     s.answered.store(true, std::memory_order_release);
   }
@@ -73,7 +73,8 @@ std::string stack_of(const sighting& s) {
 }
 
 void log_stall(const stall& s) {
-  log::warning("core {} has been held up for {} ms by {}: {}", s.core, s.lasted.count(), s.who, s.stack);
+  log::warning("core {} has been held up for {} ms by {}: {}", s.core, s.lasted.count(), s.chain_name,
+               s.stack);
 }
 
 }  // namespace
@@ -137,11 +138,11 @@ void stall_detector::look_at(core& c, std::size_t i) {
       std::this_thread::yield();
   }
   s.asked = false;
-  if (s.answered && s.who[0] != '\0') {
+  if (s.answered && s.chain_name[0] != '\0') {
     last_report_ = now;
     report_({.core = c.index(),
              .lasted = std::chrono::duration_cast<std::chrono::milliseconds>(now - w.since),
-             .who = s.who.data(),
+             .chain_name = s.chain_name.data(),
              .stack = stack_of(s)});
   }
   s.taken = false;

@@ -223,7 +223,7 @@ void readiness_driver::more_than_input(descriptor& d, std::uint32_t events) {
   const bool room = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
   d.readable |= input;
   d.writable |= room;
-  d.hung_up |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  d.reads_until_eagain |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   operation* const reading = input ? d.reading : nullptr;
   operation* const writing = room ? d.writing : nullptr;
   if (input && reading == nullptr && d.level) forget(d);

@@ -141,7 +141,7 @@ void worker_migration::settle_at(worker& w) noexcept {
   of_.move_to(*of_.driver);
   of_.reading = of_.writing = nullptr;
   of_.readable = of_.writable = !work_.core_does_io();
-  if (of_.is_stopping()) of_.hung_up = true;
+  if (of_.is_stopping()) of_.reads_until_eagain = true;
 }
 
 void worker_migration::depart() noexcept {

@@ -57,7 +57,7 @@ TEST_CASE("a task that spins is reported with its core, its time and its stack")
     REQUIRE(seen.size() == 1);
     CHECK(seen.all[0].core == at);
     CHECK(seen.all[0].lasted >= 50ms);
-    CHECK(seen.all[0].who == "a task");
+    CHECK(seen.all[0].chain_name == "a task");
     CHECK_FALSE(seen.all[0].stack.empty());
     CHECK(detector.seen() == 1);
   }

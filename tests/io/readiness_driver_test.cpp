@@ -133,10 +133,10 @@ TEST_CASE("a hang-up is remembered by the descriptor") {
   test::root r(l.core(), wait_for(&d, direction::reading, &count));
   l.run(test::rounds());
   CHECK(count == 0);
-  CHECK_FALSE(d.hung_up);
+  CHECK_FALSE(d.reads_until_eagain);
   ends.b.reset();
   l.run(test::until([&] { return r.has_ended(); }));
-  CHECK(d.hung_up);
+  CHECK(d.reads_until_eagain);
   CHECK(d.readable);
 }
 

@@ -88,8 +88,8 @@ class reader {
       : state_(&from.state()), limit_(limit) {}
 
   // Flushes `replies` before it waits for more input: on a loop after the batch of events that brought the
-  // requests, because a send wakes the client, and one that is awake already costs less to tell. Who wants
-  // an answer to leave at once flushes the writer.
+  // requests, because a send wakes the client, and a client that is awake already costs less to wake. For an
+  // answer that leaves at once flush the writer.
   reader(connection& from, writer& replies, std::size_t limit = default_limit) noexcept
       : state_(&from.state()), replies_(&replies), limit_(limit) {}
   reader(const reader&) = delete;

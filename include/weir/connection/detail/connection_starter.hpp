@@ -42,7 +42,7 @@ class connection_starter {
   // Before the first connection. `f` is called on the core's thread for each that is gone.
   void when_left(std::function<void()> f);
 
-  // Before the first connection. Who serves a connection that its handler has parked, when bytes have come;
+  // Before the first connection. The starter that serves a parked connection when bytes have come;
   // called on this core's thread. Default: this one.
   void place_parked_by(std::function<connection_starter&(const peer_address&)> f) { place_ = std::move(f); }
   // Before the first connection. Another process that takes parked connections: when this one stops, and with

@@ -40,7 +40,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
 
   // A handle exists from now on, and its holder uses the connection: it is connected, or bytes came for a
   // parked one.
-  void begin() noexcept { on(connection_event::serve); }
+  void begin() noexcept { call(connection_event::serve, "connection_state::begin"); }
 
   // Serves the connection with `handler`, from the run queue on, unless it has ended meanwhile: then the
   // handler finds the end. `permit` is held until the state is freed.
@@ -70,17 +70,17 @@ class connection_state final : public io::descriptor, private io::timer, public 
   // Closes. What waits for it finds the end. With unread input a close makes the kernel send RST, which
   // destroys the last reply on its way: then FIN goes out first, and the socket lingers. With output that is
   // owed it ends with RST, so that a broken answer does not look whole.
-  void close() noexcept { on(connection_event::close); }
+  void close() noexcept { call(connection_event::close, "connection::close"); }
 
   // Closes with RST; what was not delivered is dropped.
-  void reset() noexcept { on(connection_event::reset); }
+  void reset() noexcept { call(connection_event::reset, "connection::abort"); }
 
   // The handle is gone. May free the state: do not touch it afterwards.
-  void drop() noexcept { on(connection_event::drop); }
+  void drop() noexcept { call(connection_event::drop, "the end of a connection's handle"); }
 
   // The same, but the connection stays, for the handler that the table finds for it: from when the present
   // one has ended and bytes have come.
-  void park() noexcept { on(connection_event::park); }
+  void park() noexcept { call(connection_event::park, "connection::park"); }
 
   // Gives the socket away, as if it was closed, without closing it. -1 if there is none to give.
   [[nodiscard]] int release() noexcept;
@@ -153,6 +153,14 @@ class connection_state final : public io::descriptor, private io::timer, public 
   friend struct phase_table;
 
   void on(connection_event e) noexcept;
+  void call(connection_event e, const char* method) noexcept {
+    assert_thread(method);
+    on(e);
+  }
+  // The thread that holds it. A connection without a core has no thread.
+  void assert_thread(const char* method) const noexcept {
+    if (driver != nullptr) driver->assert_thread(method);
+  }
 
   // What the table calls. Each may end the life of the state only as its last act.
   void nothing() noexcept {}

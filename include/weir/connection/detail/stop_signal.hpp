@@ -5,8 +5,8 @@
 
 namespace weir {
 
-// One for each core: core.local<stop_signal>(), or connection::stopping(). Sticky: who asks late knows at
-// once. Thread: the core's.
+// One for each core: core.local<stop_signal>(), or connection::stopping(). Sticky: a wait that begins late
+// ends at once. Thread: the core's.
 class stop_signal : public event {
  public:
   template <class Core>

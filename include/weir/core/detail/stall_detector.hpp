@@ -20,7 +20,7 @@ namespace weir {
 struct stall {
   unsigned core = 0;
   std::chrono::milliseconds lasted{0};  // at least
-  std::string who;                      // the connection's peer, or "a task"
+  std::string chain_name;               // the connection's peer, or "a task"
   std::string stack;                    // function names, innermost first, separated by " < "
 };
 

@@ -30,9 +30,11 @@ struct descriptor {
   // When bytes of the peer were last received. Written beside `readable`, so that both cost one store.
   enum class hearing : std::uint8_t { never, before_wait, since_wait } heard = hearing::never;
   bool writable = true;
-  bool sent = false;     // something, since an operation last began to wait for bytes
-  bool hung_up = false;  // sticky: data and FIN may come as one edge, then a short read is not the end
-  bool level = false;    // level-triggered: reported until it is read; unregistered when no operation reads
+  bool sent = false;  // something, since an operation last began to wait for bytes
+  // A short read does not clear `readable`: data and FIN may have come as one edge, or the end of the input
+  // is to be noticed (a stop), or a call that waits makes trying cost nothing.
+  bool reads_until_eagain = false;
+  bool level = false;  // level-triggered: reported until it is read; unregistered when no operation reads
   watch watched = watch::none;
   wait_mode mode = wait_mode::loop;
   std::uint32_t active_at = 0;  // driver's now(), low bits, when an operation last finished
