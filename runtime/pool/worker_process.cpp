@@ -17,6 +17,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/process/detail/worker_siblings.hpp"
 #include "weir/server/detail/log_file.hpp"
 
 namespace weir {
@@ -32,6 +33,7 @@ class heartbeat {
  public:
   heartbeat(server& of, const settings& s, const process::worker_slot& slot)
       : of_(of),
+        siblings_(slot.board, slot.score, &process::worker_score::load),
         score_(slot.score),
         to_master_(slot.to_master),
         timer_(of.cores()[0].context()),
@@ -42,11 +44,15 @@ class heartbeat {
     // Workers that were started together must not all leave together.
     if (const std::uint64_t most = s.processes.max_connections_per_worker; most != 0)
       most_ = most - most / 10 + std::random_device()() % (most / 5 + 1);
-    counts_live_ = s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch;
+    counts_live_ = s.processes.accept == accept_kind::notify ||
+                   s.processes.accept == accept_kind::dispatch ||
+                   s.processes.accept == accept_kind::reuseport;
   }
 
   void beat() {
     tell();
+    // What the kernel has woken it for may be waiting for any of the others.
+    if (siblings_.any_passed_over()) of_.retry_accepting();
     if (!leaving_ && is_used_up()) {
       leaving_ = true;
       to_master_.send({message::kind::leaving, 0});
@@ -92,6 +98,7 @@ class heartbeat {
   }
 
   server& of_;
+  process::worker_siblings siblings_;
   process::worker_score& score_;
   process::descriptor_channel& to_master_;
   asio::steady_timer timer_;
@@ -107,8 +114,8 @@ class heartbeat {
 // The worker's end of the channel, in core 0's loop. Thread: core 0's.
 class master_link {
  public:
-  master_link(server& of, process::descriptor_channel& channel)
-      : of_(of), channel_(channel), in_asio_(of.cores()[0].context(), channel.get()) {}
+  master_link(server& of, process::descriptor_channel& channel, process::worker_score& score)
+      : of_(of), channel_(channel), score_(score), in_asio_(of.cores()[0].context(), channel.get()) {}
   master_link(const master_link&) = delete;
   master_link& operator=(const master_link&) = delete;
   ~master_link() { in_asio_.release(); }
@@ -133,10 +140,12 @@ class master_link {
         case message::kind::connection:
           if (got.fd) of_.adopt(std::move(got.fd));
           taken = got.content.number;
+          score_.taken = *taken;  // it is among this worker's connections now
           break;
         case message::kind::notice:
-          of_.accept_from(got.content.number);
-          channel_.send({message::kind::answered, got.content.number});
+          of_.accept_from(got.content.number, [&channel = channel_, number = got.content.number] {
+            channel.send({message::kind::answered, number});
+          });
           break;
         case message::kind::drain: of_.stop(); break;
         default: break;
@@ -146,6 +155,7 @@ class master_link {
 
   server& of_;
   process::descriptor_channel& channel_;
+  process::worker_score& score_;
   asio::posix::stream_descriptor in_asio_;
 };
 
@@ -177,7 +187,7 @@ int run_worker(const settings& s, process::worker_slot slot, server& serving) {
   const process::obeyed_signals obeyed{SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
 
   heartbeat pulse(serving, s, slot);
-  master_link link(serving, slot.to_master);
+  master_link link(serving, slot.to_master, slot.score);
   serving.cores()[0].post([&] {
     pulse.beat();
     link.listen();

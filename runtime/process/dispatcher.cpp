@@ -1,7 +1,6 @@
 #include "weir/process/detail/dispatcher.hpp"
 
 #include <fmt/ranges.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "weir/config/detail/names.hpp"
+#include "weir/listen/peer_address.hpp"
 
 namespace weir::process {
 namespace {
@@ -21,17 +21,22 @@ using namespace std::chrono_literals;
 constexpr std::size_t most_on_the_way = 64;  // to one worker
 constexpr int most_at_once = 64;             // accepts before other events have their turn
 
-// Any stable function of the client's address will do: the distributor mixes it.
 client_key key_of(int connection) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   if (::getpeername(connection, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
-  std::string_view bytes;
-  if (address.ss_family == AF_INET)
-    bytes = {reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in*>(&address)->sin_addr), 4};
-  if (address.ss_family == AF_INET6)
-    bytes = {reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in6*>(&address)->sin6_addr), 16};
-  return {std::hash<std::string_view>()(bytes), !bytes.empty()};
+  const auto peer = peer_address::from(reinterpret_cast<const sockaddr*>(&address), size);
+  return {.hash = peer.hash(), .has_address = peer.is_ip()};
+}
+
+// Sent, and not among those that the worker counts as its own.
+std::uint32_t on_the_way(const lane& l) {
+  const std::uint32_t taken = l.score->taken.load();
+  const auto& pending = l.unacknowledged;
+  const auto first = std::find_if(pending.begin(), pending.end(), [taken](const lane::sent& each) {
+    return taken == 0 || static_cast<std::int32_t>(each.number - taken) > 0;
+  });
+  return static_cast<std::uint32_t>(pending.end() - first);
 }
 
 bool takes_any(std::span<lane* const> lanes) {
@@ -46,7 +51,8 @@ void dispatcher::configure(const settings& s) {
   limit_ = s.limits.connections;
   refuses_ = s.limits.excess == excess_kind::refuse;
   tells_decisions_ = s.log.distribute;
-  policy_ = s.distribute.policy;
+  // What a worker has too many of goes to the one with the fewest; the kernel has distributed the rest.
+  policy_ = mode_ == accept_kind::reuseport ? policy_kind::least_connections : s.distribute.policy;
   idle_timeout_ = s.limits.idle_timeout;
   decide_.reset();
   targets_ = 0;
@@ -55,13 +61,14 @@ void dispatcher::configure(const settings& s) {
 std::vector<std::uint32_t> dispatcher::loads(std::span<lane* const> lanes) const {
   std::vector<std::uint32_t> out;
   for (const lane* each : lanes) {
-    if (each == nullptr || !each->takes) {
+    if (each == nullptr || !each->takes || each->score->passed_over != 0) {
       out.push_back(unavailable);
       continue;
     }
-    const auto on_the_way = static_cast<std::uint32_t>(each->unacknowledged.size());
-    const auto load = each->score->connections.load(std::memory_order_relaxed) + on_the_way;
-    out.push_back(on_the_way < most_on_the_way && load < limit_ ? load : unavailable);
+    // In this order a connection that is taken meanwhile counts twice, never not at all.
+    const auto coming = on_the_way(*each);
+    const auto load = each->score->connections.load() + coming;
+    out.push_back(each->unacknowledged.size() < most_on_the_way && load < limit_ ? load : unavailable);
   }
   return out;
 }
@@ -190,6 +197,14 @@ void dispatcher::lost(lane& whose) {
   for (auto& each : noticed_) std::erase(each, &whose);
   for (auto& each : whose.unacknowledged) waiting_.push_back(std::move(each.connection));
   whose.unacknowledged.clear();
+}
+
+void dispatcher::passed_over(const lane& whose) noexcept {
+  for (auto& each : noticed_) std::erase(each, &whose);
+}
+
+void dispatcher::place(unique_fd connection) {
+  if (connection) waiting_.push_back(std::move(connection));
 }
 
 }  // namespace weir::process

@@ -111,6 +111,8 @@ void supervisor::wait() {
       dispatcher_.parked().stirred(signal->fd);
     } else if (signal->number == SIGIO) {
       dispatcher_.parked().any_stirred();
+    } else if (signal->number == SIGCHLD) {
+      look_for_stopped();
     } else {
       obey(signal->number);
       obeyed = true;
@@ -157,7 +159,11 @@ std::vector<lane*> supervisor::lanes() {
 std::vector<int> supervisor::watched() const {
   if (!program_.watched || ending_ != ending::no) return {};
   std::vector<bool> occupied;
-  for (unsigned i = 0; i < wanted_; ++i) occupied.push_back(at_slot(i) != nullptr);
+  // What a worker's own socket has while the worker does not look at it is served by the others.
+  for (unsigned i = 0; i < wanted_; ++i) {
+    const member* const m = at_slot(i);
+    occupied.push_back(m != nullptr && m->score->passed_over == 0);
+  }
   return program_.watched(occupied);
 }
 
@@ -283,6 +289,7 @@ void supervisor::take_messages(member& m) {
         break;
       case message::kind::parked: park(std::move(got.fd)); break;
       case message::kind::taken: dispatcher::acknowledged(m, got.content.number); break;
+      case message::kind::connection: dispatcher_.place(std::move(got.fd)); break;
       case message::kind::answered: dispatcher_.answered(m, got.content.number); break;
       default: break;
     }
@@ -403,6 +410,7 @@ void supervisor::listen_for_beats() {
     const auto beats = m.score->beats.load();
     m.silent_ticks = beats == m.beats ? m.silent_ticks + 1 : 0;
     m.beats = beats;
+    judge(m);
     if (m.at == stage::leaving) continue;
     if (m.silent_ticks == ticks_until_stuck / 2)
       log::warning("worker {} (pid {}) is stuck: a loop of it does not turn", m.index, m.process.pid());
@@ -411,6 +419,23 @@ void supervisor::listen_for_beats() {
                settings_.processes.stuck_timeout.count());
     m.process.signal(SIGKILL);
   }
+}
+
+void supervisor::look_for_stopped() {
+  for (auto& m : members_) {
+    const auto is_stopped = m.process.stopped();
+    if (!is_stopped) continue;
+    m.stopped = *is_stopped;
+    judge(m);
+  }
+}
+
+// A worker that cannot take connections is passed over, in every mode, until it can.
+void supervisor::judge(member& m) {
+  const bool passed_over = m.stopped || m.silent_ticks >= ticks_until_stuck / 2;
+  if (m.score->passed_over.exchange(passed_over ? 1 : 0) == (passed_over ? 1 : 0)) return;
+  if (passed_over) dispatcher_.passed_over(m);
+  board_.wake_standing_back();
 }
 
 void supervisor::fill() {

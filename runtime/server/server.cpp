@@ -86,7 +86,8 @@ server::server(const settings& s, service_form form, inheritance from_master)
   build(from_master.cpus, from_master.cpus.size());
   for (connection_starter& r : starters_)
     r.give_parked_to(from_master.give_parked, from_master.accept == accept_kind::dispatch);
-  deliver_ = delivery_from(0, seed_);
+  siblings_ = from_master.siblings;
+  deliver_.emplace(delivery_from(0, seed_));
   std::vector<accept_thread::listening> sockets;
   for (const bound_socket& l : listeners_) sockets.push_back({l.get(), l.local()});
   const auto excess = settings_.limits.excess;
@@ -101,13 +102,15 @@ server::server(const settings& s, service_form form, inheritance from_master)
                                    excess);
       break;
     case accept_kind::reuseport:
+      hand_on_ = std::move(from_master.hand_on);
       for (std::size_t i = 0; i < listeners_.size(); ++i)
         add_acceptor(listeners_[i], static_cast<unsigned>(i % cores_->size()));
       break;
     case accept_kind::notify:
     case accept_kind::dispatch: break;
   }
-  for (accept_thread& a : accept_threads_) a.stand_back_for(from_master.least_load_beside);
+  for (accept_thread& a : accept_threads_)
+    if (siblings_ != nullptr) a.stand_back_for(*siblings_);
 }
 
 void server::build(const std::vector<int>& cpus, std::size_t loops) {
@@ -146,17 +149,36 @@ void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   // Serially there is no second client to refuse: whoever comes waits.
   const auto& row = row_of(settings_.model);
   const excess_kind excess = row.one_at_a_time ? excess_kind::wait : settings_.limits.excess;
-  acceptor& made = acceptors_.emplace_back((*cores_)[at_core], listener, permits_,
-                                           delivery_from(at_core, seed_ + acceptors_.size()), excess);
+  std::function<void(accepted_socket)> deliver = delivery_from(at_core, seed_ + acceptors_.size());
+  // The kernel has chosen this process by a hash, which knows no counts. The permit of the connection counts already.
+  if (siblings_ != nullptr && hand_on_)
+    deliver = [this, serve = std::move(deliver)](accepted_socket s) {
+      const bool is_excess = permits_.in_use() > most_beside(siblings_->least_load());
+      if (!is_excess || !hand_on_(s.fd.get())) serve(std::move(s));
+    };
+  acceptor& made =
+      acceptors_.emplace_back((*cores_)[at_core], listener, permits_, std::move(deliver), excess);
   if (row.io_blocks) made.accept_blocking_sockets();
   // One blocking call can wait for one listener only.
   if (row.io_blocks && listeners_.size() == 1) made.block(slice);
   acceptors_of_[at_core].push_back(&made);
 }
 
-// Where what was accepted beside core `at_core` goes.
+// With a socket for each loop the kernel chooses by a hash, which knows no counts: what a loop has above its share goes
+// to the loop with the fewest.
+connection_starter& server::within_share(connection_starter& here) noexcept {
+  connection_starter* least = &here;
+  for (connection_starter& each : starters_)
+    if (each.load() < least->load()) least = &each;
+  return here.load() + 1 > most_beside(least->load()) ? *least : here;
+}
+
+// Where a connection that was accepted on core `at_core` goes.
 std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std::uint64_t seed) {
   if (threads_) return [this](accepted_socket s) { threads_->deliver(std::move(s)); };
+  if (settings_.distribute.policy == policy_kind::kernel && starters_.size() > 1 &&
+      !settings_.distribute.pin_incoming)
+    return [this, &here = starters_[at_core]](accepted_socket s) { within_share(here).deliver(std::move(s)); };
   if (settings_.distribute.policy == policy_kind::kernel || starters_.size() == 1)
     return [&here = starters_[at_core]](accepted_socket s) { here.deliver(std::move(s)); };
   return [place = placement_from(at_core, seed, false)](accepted_socket s) {
@@ -164,7 +186,7 @@ std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std
   };
 }
 
-// Who is to serve the next client of that address. A parked connection counts where it is, but not for the
+// The core that serves the next client of that address. A parked connection counts where it is, but not for the
 // choice of where it goes.
 std::function<connection_starter&(const peer_address&)> server::placement_from(unsigned at_core,
                                                                                std::uint64_t seed,
@@ -214,6 +236,7 @@ void server::stop() noexcept {
 }
 
 void server::adopt(unique_fd connection) {
+  (*cores_)[0].driver().assert_thread("server::adopt");
   permit_pool::permit permit = permits_.try_acquire();
   if (!permit) {
     ++refused_here_;
@@ -224,15 +247,38 @@ void server::adopt(unique_fd connection) {
   if (::getpeername(connection.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
     return;  // it has gone
   ++handed_over_;
-  deliver_({std::move(connection), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
-            std::move(permit)});
+  (*deliver_)({std::move(connection), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
+               std::move(permit)});
 }
 
-void server::accept_from(std::size_t i) {
-  if (i >= listeners_.size()) return;
-  unique_fd connection(::accept4(listeners_[i].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (connection) return adopt(std::move(connection));
-  if (errno == EAGAIN) ++found_nobody_;
+void server::accept_from(std::size_t i, std::function<void()> then) {
+  (*cores_)[0].driver().assert_thread("server::accept_from");
+  if (i < listeners_.size()) {
+    unique_fd connection(::accept4(listeners_[i].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    const int error = connection ? 0 : errno;
+    if (error == 0) adopt(std::move(connection));
+    if (error == EAGAIN) ++found_nobody_;
+    // The connection is still there, so an answer at once would be followed by the next notice at once, for ever.
+    if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
+      ++pauses_here_;
+      if (const auto held_back = log_limit_.pass())
+        log::warning("accept: {}; pausing for 100 ms ({} more since the last line)",
+                     std::generic_category().message(error), *held_back);
+      return (*cores_)[0].spawn(pause_accepting(std::move(then)));
+    }
+  }
+  then();
+}
+
+task<> server::pause_accepting(std::function<void()> then) {
+  co_await sleep_for(std::chrono::milliseconds(100));
+  then();
+}
+
+void server::retry_accepting() noexcept {
+  (*cores_)[0].driver().assert_thread("server::retry_accepting");
+  if (starting_.load() != 0 || stops_.load() != 0) return;  // there are no threads
+  for (accept_thread& a : accept_threads_) a.retry();
 }
 
 void server::begin_stop() noexcept {
@@ -316,8 +362,15 @@ std::uint64_t server::refused() const noexcept {
   return sum;
 }
 
+std::uint64_t server::dropped() const noexcept {
+  std::uint64_t sum = deliver_ ? deliver_->dropped() : 0;
+  for (const auto& a : acceptors_) sum += a.dropped();
+  for (const auto& a : accept_threads_) sum += a.dropped();
+  return sum;
+}
+
 std::uint64_t server::accept_pauses() const noexcept {
-  std::uint64_t sum = 0;
+  std::uint64_t sum = pauses_here_;
   for (const auto& a : acceptors_) sum += a.pauses();
   for (const auto& a : accept_threads_) sum += a.pauses();
   return sum;

@@ -216,6 +216,34 @@ def connect(address, receive_buffer=None, from_address=None):
     return client
 
 
+@contextlib.contextmanager
+def at_once(address, count):
+    """So many clients whose connects are all under way before any is awaited."""
+    host, _, port = address.rpartition(":")
+    with contextlib.ExitStack() as held:
+        clients = [held.enter_context(socket.socket()) for _ in range(count)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex((host, int(port)))
+        for client in clients:
+            client.settimeout(BOUND)
+        yield clients
+
+
+@contextlib.contextmanager
+def busy_machine(count=2):
+    """Other processes that compute all the time."""
+    hogs = []
+    try:
+        for _ in range(count):
+            hogs.append(subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL))
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
 def receive_exactly(client, count):
     data = b""
     while len(data) < count:

@@ -34,7 +34,7 @@ MAY_INCLUDE = {
 
 # Folder -> single headers of other folders that it may include.
 ADDRESSES = {"weir/listen/endpoint.hpp", "weir/listen/peer_address.hpp"}
-MAY_INCLUDE_HEADER = {"connection": ADDRESSES, "workers": ADDRESSES}
+MAY_INCLUDE_HEADER = {"connection": ADDRESSES, "workers": ADDRESSES, "process": {"weir/listen/peer_address.hpp"}}
 
 # These run before a fork.
 NO_LOOP_NO_THREAD = {"listen", "process"}

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "weir/accept/detail/accept_thread.hpp"
@@ -25,15 +26,17 @@ namespace weir {
 [[nodiscard]] core_choice choose_cores(const settings& s, std::string_view origin = "cores.use");
 
 // What a worker process gets from its master, which opened the sockets before the fork.
-// Another process goes on serving when this one stops, so clients that have just come and said nothing yet
-// are waited for a second.
+// Other processes go on serving when this one stops, so a client that has just connected and has sent nothing yet
+// is waited for, up to a second.
 struct inheritance {
   std::vector<bound_socket> listeners;
   std::vector<int> cpus;  // one loop on each
   accept_kind accept = accept_kind::shared;
   int lock = -1;                                          // with accept_kind::mutex
   std::atomic<std::uint32_t>* connections = nullptr;      // where they are counted, for others to read
-  std::function<std::uint32_t()> least_load_beside = {};  // of the other processes; any thread
+  sibling_workers* siblings = nullptr;  // outlives the server; with accept_kind::shared, mutex and reuseport
+  // With accept_kind::reuseport: another process shall serve this connection. False: it cannot be sent. Any thread.
+  std::function<bool(int fd)> hand_on = {};
   std::function<void()> serving = {};  // called once, when every loop has started to accept
   // Takes connections that belong to nobody, on any core's thread: when this process stops, and in mode
   // dispatch always, so that any worker may serve what comes next.
@@ -70,8 +73,11 @@ class server {
 
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
   void adopt(unique_fd connection);
-  // Core 0's thread. Accepts what listener `i` has, one connection; in a worker that waits to be told so.
-  void accept_from(std::size_t i);
+  // Core 0's thread. Accepts what listener `i` has, one connection; in a worker that waits to be told so. `then` is
+  // called on this thread when the next one may be told: at once, or after a pause if there are no descriptors.
+  void accept_from(std::size_t i, std::function<void()> then);
+  // Core 0's thread. A sibling is stopped or stuck: looks whether connections wait that it was woken for.
+  void retry_accepting() noexcept;
 
   // Where it listens: a port 0 has become a port.
   [[nodiscard]] std::vector<endpoint> addresses() const;
@@ -88,6 +94,8 @@ class server {
   // Closed at once: beyond limits.connections with limits.excess = "refuse", or beyond
   // limits.connections_per_ip.
   [[nodiscard]] std::uint64_t refused() const noexcept;
+  // Closed because an error kept them from their core.
+  [[nodiscard]] std::uint64_t dropped() const noexcept;
   // Wake-ups for a connection that another process has taken.
   [[nodiscard]] std::uint64_t fruitless_accepts() const noexcept;
 
@@ -95,6 +103,8 @@ class server {
   void build(const std::vector<int>& cpus, std::size_t loops);
   void add_acceptor(const bound_socket& listener, unsigned at_core);
   std::function<void(accepted_socket)> delivery_from(unsigned at_core, std::uint64_t seed);
+  [[nodiscard]] connection_starter& within_share(connection_starter& here) noexcept;
+  task<> pause_accepting(std::function<void()> then);
   std::function<connection_starter&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
                                                                          bool for_parked);
   void begin_accepting();
@@ -118,7 +128,11 @@ class server {
   std::atomic<std::size_t> accepting_{0};  // acceptors that have not stopped
   std::atomic<std::size_t> starting_{0};   // cores that do not serve yet
   std::function<void()> when_serving_;
-  std::function<void(accepted_socket)> deliver_;  // what others have accepted
+  std::optional<delivery> deliver_;  // what other processes have accepted
+  sibling_workers* siblings_ = nullptr;
+  std::function<bool(int fd)> hand_on_;  // with accept_kind::reuseport
+  log::limiter log_limit_;
+  std::atomic<std::uint64_t> pauses_here_{0};
   std::atomic<std::uint64_t> handed_over_{0};
   std::atomic<std::uint64_t> refused_here_{0};
   std::atomic<std::uint64_t> found_nobody_{0};

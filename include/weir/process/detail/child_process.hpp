@@ -50,6 +50,9 @@ class child_process {
   // Nothing while it runs.
   [[nodiscard]] std::optional<exit_reason> reap() noexcept;
 
+  // True if it has been stopped since the last call, false if it has been continued, otherwise nothing.
+  [[nodiscard]] std::optional<bool> stopped() noexcept;
+
   // In a child that inherited this object: not its own child.
   void disown() noexcept { fd_.reset(); }
 

@@ -62,6 +62,11 @@ class dispatcher {
   static void acknowledged(lane& by, std::uint32_t number);
   void answered(const lane& by, std::uint32_t listener) noexcept;
   void lost(lane& whose);
+  // It is stopped or stuck: its answer to a notice is not waited for.
+  void passed_over(const lane& whose) noexcept;
+
+  // A worker above its share has accepted this one for another.
+  void place(unique_fd connection);
 
   // Those that belong to nobody; closed when they say nothing for limits.idle_timeout.
   [[nodiscard]] parked_connections& parked() noexcept { return parked_; }

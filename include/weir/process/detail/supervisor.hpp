@@ -97,6 +97,7 @@ class supervisor {
     clock::time_point kill_at = clock::time_point::max();
     std::uint64_t beats = 0;
     unsigned silent_ticks = 0;
+    bool stopped = false;  // by a signal such as SIGSTOP
   };
 
   void wait();
@@ -110,6 +111,8 @@ class supervisor {
   void leave(member& m, ending how);
   void tick();
   void listen_for_beats();
+  void look_for_stopped();
+  void judge(member& m);
   void fill();
   void resize(unsigned workers);
   void begin_reload();
