@@ -146,21 +146,17 @@ permit_pool::permit accept_thread::wait_for_permit() {
   }
 }
 
-bool accept_thread::is_above_share() const noexcept {
-  return siblings_ != nullptr && permits_.in_use() > most_beside(siblings_->least_load());
-}
-
 // A burst would be one worker's otherwise: that of the thread which has the CPU. The permit of this thread counts
 // already, so no two threads can both believe that the next connection is within their shares.
 void accept_thread::wait_for_share() {
   if (siblings_ == nullptr) return;
   siblings_->has_grown();
-  while (!stopping_ && is_above_share()) {
+  while (!stopping_ && siblings_->own_is_above_share()) {
     // There is nothing to decide before a client comes.
     if (poll_all(-1) != 0) continue;
     // The wait ends when a sibling has taken what there is. It also ends after a moment, to look at all of it again:
     // connections of this process have ended, or a sibling has died.
-    siblings_->wait_for_least(least_needed_for(permits_.in_use()), 20ms);
+    siblings_->wait_for_least(least_needed_for(siblings_->own_load()), 20ms);
   }
 }
 
@@ -213,7 +209,7 @@ int accept_thread::accept_in_turn(permit_pool::permit permit) {
 int accept_thread::accept_from_any(permit_pool::permit permit) {
   if (const int error = poll_all(-1); error != 0) return error;
   // The counts may have changed while it waited: then it waits for its share, and its siblings have their turn.
-  if (is_above_share()) return EINTR;
+  if (siblings_ != nullptr && siblings_->own_is_above_share()) return EINTR;
   // From the listener after the last one, so that no listener starves another.
   std::size_t i = next_;
   while (polled_[i].revents == 0) i = (i + 1) % polled_.size();

@@ -135,12 +135,15 @@ class master_link {
       if (got.what != received::kind::taken && taken) channel_.send({message::kind::taken, *taken});
       if (got.what == received::kind::nothing) return true;
       if (got.what == received::kind::end) return false;
-      if (got.what == received::kind::rejected) continue;
+      if (got.what == received::kind::rejected) {
+        score_.coming.fetch_sub(1);  // a connection without its descriptor: there was none free
+        continue;
+      }
       switch (got.content.what) {
         case message::kind::connection:
           if (got.fd) of_.adopt(std::move(got.fd));
           taken = got.content.number;
-          score_.taken = *taken;  // it is among this worker's connections now
+          score_.coming.fetch_sub(1);  // it counts as one of this worker's by now
           break;
         case message::kind::notice:
           of_.accept_from(got.content.number, [&channel = channel_, number = got.content.number] {

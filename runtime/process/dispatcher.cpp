@@ -29,16 +29,6 @@ client_key key_of(int connection) {
   return {.hash = peer.hash(), .has_address = peer.is_ip()};
 }
 
-// Sent, and not among those that the worker counts as its own.
-std::uint32_t on_the_way(const lane& l) {
-  const std::uint32_t taken = l.score->taken.load();
-  const auto& pending = l.unacknowledged;
-  const auto first = std::find_if(pending.begin(), pending.end(), [taken](const lane::sent& each) {
-    return taken == 0 || static_cast<std::int32_t>(each.number - taken) > 0;
-  });
-  return static_cast<std::uint32_t>(pending.end() - first);
-}
-
 bool takes_any(std::span<lane* const> lanes) {
   return std::any_of(lanes.begin(), lanes.end(), [](const lane* l) { return l != nullptr && l->takes; });
 }
@@ -65,9 +55,7 @@ std::vector<std::uint32_t> dispatcher::loads(std::span<lane* const> lanes) const
       out.push_back(unavailable);
       continue;
     }
-    // In this order a connection that is taken meanwhile counts twice, never not at all.
-    const auto coming = on_the_way(*each);
-    const auto load = each->score->connections.load() + coming;
+    const auto load = scoreboard::load_of(*each->score, &worker_score::connections);
     out.push_back(each->unacknowledged.size() < most_on_the_way && load < limit_ ? load : unavailable);
   }
   return out;
@@ -176,9 +164,12 @@ bool dispatcher::send(unique_fd& connection, std::span<lane* const> lanes) {
   lane* const chosen = choose(lanes, key_of(connection.get()));
   if (chosen == nullptr) return false;
   const auto number = ++last_number_;
+  chosen->score->coming.fetch_add(1);  // the worker may have it before send() returns
   if (chosen->channel.send({message::kind::connection, number}, connection.get()) !=
-      descriptor_channel::sent::yes)
+      descriptor_channel::sent::yes) {
+    chosen->score->coming.fetch_sub(1);
     return false;
+  }
   chosen->unacknowledged.push_back({number, std::move(connection)});
   return true;
 }

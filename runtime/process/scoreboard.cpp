@@ -63,7 +63,7 @@ scoreboard::~scoreboard() { ::munmap(memory_, sizeof(layout)); }
 worker_score* scoreboard::take() noexcept {
   for (auto& row : workers()) {
     if (row.now.load() != worker_score::state::free) continue;
-    row.connections = row.load = row.held_up = row.passed_over = row.taken = 0;
+    row.connections = row.load = row.held_up = row.passed_over = row.coming = 0;
     row.accepted = row.requests = row.refused = row.fruitless = row.beats = 0;
     row.now = worker_score::state::starting;
     const auto used = static_cast<std::uint32_t>(&row - workers().data()) + 1;
@@ -79,7 +79,7 @@ std::uint32_t scoreboard::least_beside(const worker_score& self,
   for (const auto& row : workers().first(pool().rows))
     if (&row != &self && row.now.load() == worker_score::state::serving && row.held_up.load() == 0 &&
         row.passed_over.load() == 0)
-      least = std::min(least, (row.*count).load());
+      least = std::min(least, load_of(row, count));
   return least;
 }
 

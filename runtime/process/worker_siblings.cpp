@@ -7,7 +7,7 @@
 namespace weir::process {
 
 void worker_siblings::has_grown() noexcept {
-  if ((self_.*count_).load() >= board_.pool().least_awaited.load()) board_.wake_standing_back();
+  if (own_load() >= board_.pool().least_awaited.load()) board_.wake_standing_back();
 }
 
 void worker_siblings::hold_up(bool held) noexcept {

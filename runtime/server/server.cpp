@@ -153,8 +153,7 @@ void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   // The kernel has chosen this process by a hash, which knows no counts. The permit of the connection counts already.
   if (siblings_ != nullptr && hand_on_)
     deliver = [this, serve = std::move(deliver)](accepted_socket s) {
-      const bool is_excess = permits_.in_use() > most_beside(siblings_->least_load());
-      if (!is_excess || !hand_on_(s.fd.get())) serve(std::move(s));
+      if (!siblings_->own_is_above_share() || !hand_on_(s.fd.get())) serve(std::move(s));
     };
   acceptor& made =
       acceptors_.emplace_back((*cores_)[at_core], listener, permits_, std::move(deliver), excess);

@@ -84,7 +84,6 @@ class accept_thread {
   int accept_from_any(permit_pool::permit permit);
   int wait_for_turn();
   int poll_all(int timeout);
-  [[nodiscard]] bool is_above_share() const noexcept;
   void wait_for_share();
   template <class Fact>
   void wait_until(Fact fact, std::chrono::milliseconds most);

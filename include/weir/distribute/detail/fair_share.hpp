@@ -26,6 +26,9 @@ namespace weir {
 // This is what a process knows of its siblings. Thread: any. Fork: safe.
 class sibling_workers {
  public:
+  // The connections of this process: those that it serves, has accepted or is about to, and those on their way to it.
+  [[nodiscard]] virtual std::uint32_t own_load() const noexcept = 0;
+
   // The fewest connections of a sibling that can take more; the greatest number if there is none. Not counted is a
   // sibling that is stopped, stuck, draining, full or out of descriptors.
   [[nodiscard]] virtual std::uint32_t least_load() const noexcept = 0;
@@ -38,6 +41,9 @@ class sibling_workers {
 
   // One acceptor of this process cannot take connections for now, or can again.
   virtual void hold_up(bool held) noexcept = 0;
+
+  // This process takes the next connection only if this does not hold.
+  [[nodiscard]] bool own_is_above_share() const noexcept { return own_load() > most_beside(least_load()); }
 
   // Returns when least_load() has perhaps reached `least`, after a signal, or after `most`.
   virtual void wait_for_least(std::uint32_t least, std::chrono::milliseconds most) noexcept = 0;

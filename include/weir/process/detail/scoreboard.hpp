@@ -26,7 +26,7 @@ struct alignas(128) worker_score {
   std::atomic<std::uint32_t> load;       // permits taken, at any instant: where workers accept by themselves
   std::atomic<std::uint32_t> held_up;    // its accept threads that cannot take a connection for now
   std::atomic<std::uint32_t> passed_over;  // the master's: 1 while it is stopped, or a loop of it does not turn
-  std::atomic<std::uint32_t> taken;        // the number of the last connection from the master that it counts
+  std::atomic<std::uint32_t> coming;       // connections from the master that it does not count yet; of both
   std::atomic<std::uint64_t> accepted;   // since it was started
   std::atomic<std::uint64_t> requests;   // that its handlers have counted: core::count_requests
   std::atomic<std::uint64_t> refused;    // closed at once, by a limit
@@ -77,7 +77,14 @@ class scoreboard {
   [[nodiscard]] worker_score* take() noexcept;
   static void give_back(worker_score& row) noexcept;
 
-  // The smallest count of the workers that serve and can take a connection, without `self`; the greatest number if
+  // A count with what is coming. A connection that is taken meanwhile may count twice, but never not at all.
+  [[nodiscard]] static std::uint32_t load_of(const worker_score& row,
+                                             std::atomic<std::uint32_t> worker_score::* count) noexcept {
+    const std::uint32_t coming = row.coming.load();
+    return coming + (row.*count).load();
+  }
+
+  // The smallest load of the workers that serve and can take a connection, without `self`; the greatest number if
   // there is none.
   [[nodiscard]] std::uint32_t least_beside(const worker_score& self,
                                            std::atomic<std::uint32_t> worker_score::* count) noexcept;
