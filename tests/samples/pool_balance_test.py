@@ -7,11 +7,13 @@ round or two.
 import collections
 import contextlib
 import itertools
+import os
+import signal
 import unittest
 
 import sample
-from pool import MODES, Pool, say
-from sample import at_once, busy_machine, connect
+from pool import MODES, Pool, say, state_of
+from sample import at_once, busy_machine, connect, until
 
 ROUNDS = 3
 
@@ -43,6 +45,29 @@ class Sharing(unittest.TestCase):
             served = collections.Counter(pool.who() for _ in range(400))
             sample.figure(f"compete: {sorted(served.values())} of 400")
             self.assertEqual(set(served), pool.workers())
+
+
+class Stopped(unittest.TestCase):
+    def test_a_stopped_worker_is_passed_over_and_none_waits_for_it_in_every_mode(self):
+        for mode in MODES:
+            with self.subTest(mode), Pool("--set", f"processes.accept={mode}", processes=3) as pool:
+                pool.wait_until_serving(3)
+                stopped, *others = sorted(pool.workers())
+                # The others have more, so it would be the next one's turn.
+                with contextlib.ExitStack() as held:
+                    for _ in range(30):
+                        say(held.enter_context(connect(pool.address)))
+                    os.kill(stopped, signal.SIGSTOP)
+                    try:
+                        until(lambda: state_of(stopped) == "T", "the worker is not stopped")
+                        served = collections.Counter(
+                            int(say(held.enter_context(connect(pool.address)))) for _ in range(60))
+                    finally:
+                        os.kill(stopped, signal.SIGCONT)
+                    self.assertNotIn(stopped, served)
+                    self.assertGreaterEqual(min(served[each] for each in others), 20, served)
+                    again = collections.Counter(int(say(held.enter_context(connect(pool.address)))) for _ in range(60))
+                    self.assertGreaterEqual(again[stopped], 20, again)
 
 
 class Burst(unittest.TestCase):
