@@ -15,6 +15,7 @@
 #include "accept_error.hpp"
 #include "weir/base/error.hpp"
 #include "weir/core/sleep.hpp"
+#include "weir/task/detail/this_chain.hpp"
 
 namespace weir {
 namespace {
@@ -68,18 +69,6 @@ void room_operation::start(chain& waits) {
       [once = std::move(once), &home = waits.home()] { home.deliver(std::exchange(once->wake, nullptr)); });
 }
 
-// The chain of the awaiting coroutine.
-struct this_chain {
-  chain* root = nullptr;
-  bool await_ready() const noexcept { return false; }
-  template <task_promise P>
-  bool await_suspend(std::coroutine_handle<P> h) noexcept {
-    root = h.promise().root;
-    return false;
-  }
-  chain* await_resume() const noexcept { return root; }
-};
-
 }  // namespace
 
 acceptor::acceptor(core& home, const bound_socket& listener, permit_pool& permits,
@@ -115,7 +104,7 @@ void acceptor::stop(std::function<void()> stopped) noexcept {
 }
 
 task<> acceptor::run() {
-  root_ = co_await this_chain();
+  root_ = co_await detail::this_chain();
   // What is thrown here is the cancellation by stop(), or a want of memory, which may pass.
   for (bool failed = true; !stopping_ && failed;) {
     failed = false;

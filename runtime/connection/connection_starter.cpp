@@ -21,7 +21,13 @@ bool connection_starter::deliver(accepted_socket s) {
     refused_.fetch_add(1, std::memory_order_relaxed);
     return false;  // and with it go the socket and its permit
   }
-  enter(std::move(s));
+  const peer_address peer = s.peer;
+  try {
+    enter(std::move(s));
+  } catch (...) {
+    if (per_address_ != nullptr && peer.is_ip()) per_address_->release(peer);
+    throw;
+  }
   return true;
 }
 
@@ -34,7 +40,21 @@ void connection_starter::enter(accepted_socket s) {
     first = mailbox_.empty();
     mailbox_.push_back(std::move(s));
   }
-  if (first) home_.post([this] { empty_mailbox(); });
+  if (!first) return;
+  try {
+    home_.post([this] { empty_mailbox(); });
+  } catch (...) {
+    // Nothing wakes the core, now or later: those that came meanwhile are dropped with the first one, whose address its
+    // caller releases.
+    std::vector<accepted_socket> lost;
+    {
+      const std::lock_guard lock(mutex_);
+      lost.swap(mailbox_);
+    }
+    for (std::size_t i = 1; i < lost.size(); ++i)
+      if (per_address_ != nullptr && lost[i].peer.is_ip()) per_address_->release(lost[i].peer);
+    throw;
+  }
 }
 
 void connection_starter::give_parked_to(std::function<parking::given(int fd)> f, bool at_once) {

@@ -62,6 +62,13 @@ std::optional<refusal> check(const settings& s, state_kind keeps) {
                    "the handler keeps state that every client must find again, and in model \"process-pool\" "
                    "another process may serve it; the nearest that runs is \"loop-per-core\""};
 
+  // Settings made by a program pass no table of ranges.
+  if (s.limits.connections == 0)
+    return refusal{"limits.connections", "0 connections would serve nobody; the nearest that runs is 1"};
+  if (s.workers.count == 0)
+    return refusal{"workers.count", "offload and worker models need a thread; the nearest that runs is 1"};
+  if (s.listen.empty()) return refusal{"listen", "there is no address to listen on"};
+
   if (s.distribute.policy == policy_kind::compete &&
       (!row.processes || s.processes.accept != accept_kind::notify))
     return refusal{

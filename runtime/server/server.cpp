@@ -12,10 +12,10 @@
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
 #include "weir/connection/detail/connection_state.hpp"
-#include "weir/core/detail/stall_detector.hpp"
 #include "weir/core/sleep.hpp"
 #include "weir/distribute/detail/policy.hpp"
 #include "weir/model/model.hpp"
+#include "weir/server/detail/plan.hpp"
 
 namespace weir {
 
@@ -53,8 +53,11 @@ server::server(const settings& s, service_form form)
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(most_connections(s)),
       per_address_(s.limits.connections_per_ip) {
-  if (const auto refused = check(s, form_.keeps))
-    throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
+  if (row_of(s.model).processes)
+    throw config_error({"model: a server is one process, and \"process-pool\" needs a master that forks others; start it "
+                        "with weir::run, or choose another model, such as \"loop-per-core\""});
+  for (const auto& refused : {check(s, form_.keeps), check_listeners(s)})
+    if (refused) throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
   const std::vector<int> cpus = choose_cores(s).cpus;
   const std::size_t loops = row_of(s.model).one_loop ? 1 : cpus.size();
   const bool kernel_distributes = s.distribute.policy == policy_kind::kernel;
@@ -200,40 +203,6 @@ std::function<connection_starter&(const peer_address&)> server::placement_from(u
       };
 }
 
-void server::run() {
-  starting_ = cores_->size();
-  if (workers_) workers_->start();
-  for (core& c : *cores_) {
-    c.post([this, &c] {
-      if (stops_.load() != 0) return;
-      if (form_.start) form_.start(c);
-      for (acceptor* a : acceptors_of_[c.index()]) a->start();
-      if (starting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { begin_accepting(); });
-    });
-  }
-  std::optional<stall_detector> watch;
-  if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall);
-  cores_->run();
-  for (accept_thread& a : accept_threads_) a.stop();
-  if (workers_) workers_->stop();
-  if (threads_) threads_->stop();
-  if (const auto left = permits_.in_use(); left != 0) log::warning("stopped; {} connections were cut", left);
-}
-
-// On core 0, when all of them are ready.
-void server::begin_accepting() {
-  if (stops_.load() != 0) return;
-  for (accept_thread& a : accept_threads_) a.start();
-  if (when_serving_) when_serving_();
-}
-
-void server::stop() noexcept {
-  if (stops_.fetch_add(1) == 0)
-    (*cores_)[0].post([this] { begin_stop(); });
-  else
-    cores_->stop();
-}
-
 void server::adopt(unique_fd connection) {
   (*cores_)[0].driver().assert_thread("server::adopt");
   permit_pool::permit permit = permits_.try_acquire();
@@ -276,60 +245,8 @@ task<> server::pause_accepting(std::function<void()> then) {
 
 void server::retry_accepting() noexcept {
   (*cores_)[0].driver().assert_thread("server::retry_accepting");
-  if (starting_.load() != 0 || stops_.load() != 0) return;  // there are no threads
+  if (!accept_threads_run_) return;
   for (accept_thread& a : accept_threads_) a.retry();
-}
-
-void server::begin_stop() noexcept {
-  // First everybody ends accepting, so that no connection arrives behind the end of the others.
-  (*cores_)[0].spawn(limit_drain());
-  for (accept_thread& a : accept_threads_) a.stop();
-  accepting_ = acceptors_.size();
-  if (acceptors_.empty()) return tell_handlers();
-  for (core& c : *cores_) {
-    c.post([this, &c] {
-      for (acceptor* a : acceptors_of_[c.index()])
-        a->stop([this] {
-          if (accepting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { tell_handlers(); });
-        });
-    });
-  }
-}
-
-void server::tell_handlers() noexcept {
-  listeners_.clear();  // a client that comes now is refused at once
-  for (connection_starter& r : starters_) r.home().post([this, &r] { r.stop(first_bytes_grace_); });
-  if (workers_) workers_->tell();
-  if (threads_) (*cores_)[0].spawn(tell_threads_again());
-  permits_.when_unused([this] { end_services(); });
-}
-
-void server::end_services() noexcept {
-  if (!form_.stop) return cores_->stop();
-  serving_ = cores_->size();
-  for (core& c : *cores_) {
-    c.post([this, &c] {
-      form_.stop(c);
-      if (serving_.fetch_sub(1) == 1) cores_->stop();
-    });
-  }
-}
-
-// A signal may come a moment before the call that it is to end.
-task<> server::tell_threads_again() {
-  for (;;) {
-    threads_->tell();
-    co_await sleep_for(std::chrono::milliseconds(50));
-  }
-}
-
-task<> server::limit_drain() {
-  co_await sleep_for(settings_.limits.drain_timeout);
-  log::warning("drain_timeout has passed; {} connections are cut", permits_.in_use());
-  for (connection_starter& r : starters_) r.home().post([&r] { r.cancel(); });
-  if (threads_) threads_->cancel();
-  co_await sleep_for(std::chrono::milliseconds(200));  // for handlers that end by the cancellation
-  cores_->stop();
 }
 
 std::vector<endpoint> server::addresses() const {

@@ -2,9 +2,12 @@
 // server: one process that serves: sockets, cores, acceptors and what connects them.
 
 #include <atomic>
+#include <chrono>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -63,13 +66,18 @@ class server {
   ~server();
 
   // Serves until stop(): core 0 on the calling thread, the others on threads of their own. Once.
-  // Errors: std::system_error when a core cannot be pinned or a thread not be started.
+  // Errors: std::system_error when a core cannot be pinned or a thread not be started; what `start` or `stop` of the
+  // service throws.
   void run();
 
   // Any thread. The first call closes the listeners, tells each handler (connection::is_stopping(); idle ones
   // find the end of their input) and waits for the handlers. After settings.limits.drain_timeout what they
-  // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once.
+  // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once. Then the service is
+  // stopped, in each case. A third call does not wait for that either.
   void stop() noexcept;
+
+  // After run(): handlers were cancelled, or connections left, because the time for them was over.
+  [[nodiscard]] bool cut_short() const noexcept { return cut_short_.load(std::memory_order_relaxed); }
 
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
   void adopt(unique_fd connection);
@@ -107,10 +115,19 @@ class server {
   task<> pause_accepting(std::function<void()> then);
   std::function<connection_starter&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
                                                                          bool for_parked);
+  // What happens between run() and its end; but for the tasks, on core 0's thread.
+  task<> start_service(core& c);
+  task<> stop_service(core& c);
+  void start_has_failed();
+  void fail();
+  void services_have_started();
   void begin_accepting();
-  void begin_stop() noexcept;
-  void tell_handlers() noexcept;
-  void end_services() noexcept;
+  void begin_stop();
+  void end_accepting();
+  void tell_handlers();
+  void cut();
+  void stop_services();
+  void stop_first_service();
   task<> limit_drain();
   task<> tell_threads_again();
 
@@ -124,9 +141,25 @@ class server {
   std::deque<acceptor> acceptors_;
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
   std::vector<std::vector<acceptor*>> acceptors_of_;  // by core
+  struct service_state {    // its core's thread; run() before and after
+    chain* start = nullptr;  // that of start_service(), while it waits
+    bool runs = false;       // it has started and has not been stopped
+  };
+  std::vector<service_state> services_;  // by core
   std::atomic<int> stops_{0};
   std::atomic<std::size_t> accepting_{0};  // acceptors that have not stopped
-  std::atomic<std::size_t> starting_{0};   // cores that do not serve yet
+  std::atomic<std::size_t> starting_{0};   // cores whose service has not started, or whose acceptors have not
+  std::atomic<std::size_t> stopping_{0};   // cores but the first whose service has not stopped
+  std::atomic<bool> cut_short_{false};
+  std::atomic<bool> is_cut_{false};  // handlers that are left are not waited for
+  std::mutex failure_mutex_;
+  std::exception_ptr failure_;  // the first one, of a start or stop
+  std::chrono::steady_clock::time_point drain_until_{};
+  // Core 0's thread.
+  bool have_started_ = false;
+  bool stop_begun_ = false;
+  bool services_stop_ = false;
+  bool accept_threads_run_ = false;
   std::function<void()> when_serving_;
   std::optional<delivery> deliver_;  // what other processes have accepted
   sibling_workers* siblings_ = nullptr;
@@ -137,7 +170,6 @@ class server {
   std::atomic<std::uint64_t> refused_here_{0};
   std::atomic<std::uint64_t> found_nobody_{0};
   std::chrono::milliseconds first_bytes_grace_{0};
-  std::atomic<std::size_t> serving_{0};  // cores whose service has not stopped
   // Last, so that they go first: frames and connections that are left refer to all of the above. Workers
   // outlive the cores whose connections visit them.
   std::unique_ptr<worker_pool> workers_;         // in the models that have them
