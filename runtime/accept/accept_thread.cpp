@@ -146,16 +146,16 @@ permit_pool::permit accept_thread::wait_for_permit() {
   }
 }
 
-// A burst would be one worker's otherwise: that of the thread which has the CPU. The permit of this thread counts
-// already, so no two threads can both believe that the next connection is within their shares.
+// A burst would be one worker's otherwise: that of the thread which has the CPU. The permit of this thread
+// counts already, so no two threads can both believe that the next connection is within their shares.
 void accept_thread::wait_for_share() {
   if (siblings_ == nullptr) return;
   siblings_->has_grown();
   while (!stopping_ && siblings_->own_is_above_share()) {
     // There is nothing to decide before a client comes.
     if (poll_all(-1) != 0) continue;
-    // The wait ends when a sibling has taken what there is. It also ends after a moment, to look at all of it again:
-    // connections of this process have ended, or a sibling has died.
+    // The wait ends when a sibling has taken what there is. It also ends after a moment, to look at all of it
+    // again: connections of this process have ended, or a sibling has died.
     siblings_->wait_for_least(least_needed_for(siblings_->own_load()), 20ms);
   }
 }
@@ -184,8 +184,8 @@ int accept_thread::accept_one(permit_pool::permit permit, const listening& from)
   return 0;
 }
 
-// 0 or an errno. Two locks, or the process that gives the one back would have it again before the next process has
-// woken up. The next process holds the place in front, and gives it up only when it has the turn.
+// 0 or an errno. Two locks, or the process that gives the one back would have it again before the next
+// process has woken up. The next process holds the place in front, and gives it up only when it has the turn.
 int accept_thread::wait_for_turn() {
   const int command = siblings_ != nullptr && siblings_->any_passed_over() ? F_SETLK : F_SETLKW;
   if (!set_lock(lock_, place_in_front, F_WRLCK, command)) return errno;
@@ -208,7 +208,8 @@ int accept_thread::accept_in_turn(permit_pool::permit permit) {
 
 int accept_thread::accept_from_any(permit_pool::permit permit) {
   if (const int error = poll_all(-1); error != 0) return error;
-  // The counts may have changed while it waited: then it waits for its share, and its siblings have their turn.
+  // The counts may have changed while it waited: then it waits for its share, and its siblings have their
+  // turn.
   if (siblings_ != nullptr && siblings_->own_is_above_share()) return EINTR;
   // From the listener after the last one, so that no listener starves another.
   std::size_t i = next_;

@@ -44,8 +44,8 @@ void connection_starter::enter(accepted_socket s) {
   try {
     home_.post([this] { empty_mailbox(); });
   } catch (...) {
-    // Nothing wakes the core, now or later: those that came meanwhile are dropped with the first one, whose address its
-    // caller releases.
+    // Nothing wakes the core, now or later: those that came meanwhile are dropped with the first one, whose
+    // address its caller releases.
     std::vector<accepted_socket> lost;
     {
       const std::lock_guard lock(mutex_);

@@ -64,9 +64,12 @@ std::optional<refusal> check(const settings& s, state_kind keeps) {
 
   // Settings made by a program pass no table of ranges.
   if (s.limits.connections == 0)
-    return refusal{"limits.connections", "0 connections would serve nobody; the nearest that runs is 1"};
+    return refusal{"limits.connections",
+                   "limits.connections = 0 would serve no client; the nearest that runs is 1"};
   if (s.workers.count == 0)
-    return refusal{"workers.count", "offload and worker models need a thread; the nearest that runs is 1"};
+    return refusal{
+        "workers.count",
+        "workers.count = 0 leaves offload and worker models without a thread; the nearest that runs is 1"};
   if (s.listen.empty()) return refusal{"listen", "there is no address to listen on"};
 
   if (s.distribute.policy == policy_kind::compete &&

@@ -256,12 +256,11 @@ int pool::work(process::worker_slot slot) {
   from_master.cpus = cpus_of_worker(mine, slot.index);
   from_master.accept = s.processes.accept;
   from_master.lock = accept_lock_.get();
-  // The master chooses by `connections`, which then is true at any instant. In the other modes the permits of threads
-  // that wait for a connection count too.
+  // The master chooses by `connections`, which then is true at any instant. In the other modes the permits of
+  // threads that wait for a connection count too.
   const bool waits_with_permit =
       s.processes.accept == accept_kind::shared || s.processes.accept == accept_kind::mutex;
-  const auto count =
-      waits_with_permit ? &process::worker_score::load : &process::worker_score::connections;
+  const auto count = waits_with_permit ? &process::worker_score::load : &process::worker_score::connections;
   from_master.connections = &(slot.score.*count);
   process::worker_siblings siblings(slot.board, slot.score, count);
   from_master.siblings = &siblings;

@@ -44,8 +44,7 @@ class heartbeat {
     // Workers that were started together must not all leave together.
     if (const std::uint64_t most = s.processes.max_connections_per_worker; most != 0)
       most_ = most - most / 10 + std::random_device()() % (most / 5 + 1);
-    counts_live_ = s.processes.accept == accept_kind::notify ||
-                   s.processes.accept == accept_kind::dispatch ||
+    counts_live_ = s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch ||
                    s.processes.accept == accept_kind::reuseport;
   }
 

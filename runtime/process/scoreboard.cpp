@@ -27,6 +27,7 @@ scoreboard::scoreboard() : fd_(::memfd_create(name, MFD_CLOEXEC)) {
     throw_system_error(errno, "memory of the scoreboard");
   map(PROT_READ | PROT_WRITE);  // zeroed pages are atomics of value 0
   memory_->form = this_form;
+  memory_->pool.least_awaited = UINT32_MAX;  // no worker waits
 }
 
 scoreboard::scoreboard(::pid_t master) {

@@ -19,8 +19,8 @@ void worker_siblings::hold_up(bool held) noexcept {
   }
 }
 
-// Either this process sees the count that has grown, or the process whose count has grown sees that it is awaited: all of
-// these accesses are in one order.
+// Either this process sees the count that has grown, or the process whose count has grown sees that it is
+// awaited: all of these accesses are in one order.
 void worker_siblings::wait_for_least(std::uint32_t least, std::chrono::milliseconds most) noexcept {
   auto& pool = board_.pool();
   const std::uint32_t epoch = pool.wake_ups.load();

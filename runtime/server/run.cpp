@@ -59,7 +59,8 @@ core_choice validate(const command_line& asked, state_kind keeps) {
       add(key, fmt::format("\"{}\" cannot be written: {}", path, why));
   };
   check_file("log.file", asked.settings.log.file);
-  if (row_of(asked.settings.model).processes) check_file("processes.pid_file", asked.settings.processes.pid_file);
+  if (row_of(asked.settings.model).processes)
+    check_file("processes.pid_file", asked.settings.processes.pid_file);
   if (auto problem = process::check_privileges(asked.settings.privileges); !problem.empty())
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(problem.substr(0, problem.find(':'))), problem));
   core_choice cores;

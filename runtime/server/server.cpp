@@ -54,8 +54,9 @@ server::server(const settings& s, service_form form)
       permits_(most_connections(s)),
       per_address_(s.limits.connections_per_ip) {
   if (row_of(s.model).processes)
-    throw config_error({"model: a server is one process, and \"process-pool\" needs a master that forks others; start it "
-                        "with weir::run, or choose another model, such as \"loop-per-core\""});
+    throw config_error(
+        {"model: a server is one process, and \"process-pool\" needs a master that forks others; start it "
+         "with weir::run, or choose another model, such as \"loop-per-core\""});
   for (const auto& refused : {check(s, form_.keeps), check_listeners(s)})
     if (refused) throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
   const std::vector<int> cpus = choose_cores(s).cpus;
@@ -153,7 +154,8 @@ void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   const auto& row = row_of(settings_.model);
   const excess_kind excess = row.one_at_a_time ? excess_kind::wait : settings_.limits.excess;
   std::function<void(accepted_socket)> deliver = delivery_from(at_core, seed_ + acceptors_.size());
-  // The kernel has chosen this process by a hash, which knows no counts. The permit of the connection counts already.
+  // The kernel has chosen this process by a hash, which knows no counts. The permit of the connection counts
+  // already.
   if (siblings_ != nullptr && hand_on_)
     deliver = [this, serve = std::move(deliver)](accepted_socket s) {
       if (!siblings_->own_is_above_share() || !hand_on_(s.fd.get())) serve(std::move(s));
@@ -166,8 +168,8 @@ void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   acceptors_of_[at_core].push_back(&made);
 }
 
-// With a socket for each loop the kernel chooses by a hash, which knows no counts: what a loop has above its share goes
-// to the loop with the fewest.
+// With a socket for each loop the kernel chooses by a hash, which knows no counts: what a loop has above its
+// share goes to the loop with the fewest.
 connection_starter& server::within_share(connection_starter& here) noexcept {
   connection_starter* least = &here;
   for (connection_starter& each : starters_)
@@ -180,7 +182,8 @@ std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std
   if (threads_) return [this](accepted_socket s) { threads_->deliver(std::move(s)); };
   if (settings_.distribute.policy == policy_kind::kernel && starters_.size() > 1 &&
       !settings_.distribute.pin_incoming)
-    return [this, &here = starters_[at_core]](accepted_socket s) { within_share(here).deliver(std::move(s)); };
+    return
+        [this, &here = starters_[at_core]](accepted_socket s) { within_share(here).deliver(std::move(s)); };
   if (settings_.distribute.policy == policy_kind::kernel || starters_.size() == 1)
     return [&here = starters_[at_core]](accepted_socket s) { here.deliver(std::move(s)); };
   return [place = placement_from(at_core, seed, false)](accepted_socket s) {
@@ -188,8 +191,8 @@ std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std
   };
 }
 
-// The core that serves the next client of that address. A parked connection counts where it is, but not for the
-// choice of where it goes.
+// The core that serves the next client of that address. A parked connection counts where it is, but not for
+// the choice of where it goes.
 std::function<connection_starter&(const peer_address&)> server::placement_from(unsigned at_core,
                                                                                std::uint64_t seed,
                                                                                bool for_parked) {
@@ -226,7 +229,8 @@ void server::accept_from(std::size_t i, std::function<void()> then) {
     const int error = connection ? 0 : errno;
     if (error == 0) adopt(std::move(connection));
     if (error == EAGAIN) ++found_nobody_;
-    // The connection is still there, so an answer at once would be followed by the next notice at once, for ever.
+    // The connection is still there, so an answer at once would be followed by the next notice at once, for
+    // ever.
     if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
       ++pauses_here_;
       if (const auto held_back = log_limit_.pass())

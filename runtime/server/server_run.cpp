@@ -121,7 +121,8 @@ void server::begin_stop() {
     });
 }
 
-// Accepting ends on every core before the handlers are told, so that no connection arrives behind the end of the others.
+// Accepting ends on every core before the handlers are told, so that no connection arrives behind the end of
+// the others.
 void server::end_accepting() {
   accept_threads_run_ = false;
   for (accept_thread& a : accept_threads_) a.stop();

@@ -70,6 +70,20 @@ class Stopped(unittest.TestCase):
                     self.assertGreaterEqual(again[stopped], 20, again)
 
 
+class Sticky(unittest.TestCase):
+    def test_by_ip_hash_a_v4_client_meets_the_same_worker_over_a_v4_and_a_dual_listener(self):
+        with Pool("--set", "processes.accept=dispatch", "--policy", "ip-hash", processes=4,
+                  listen=("127.0.0.1:0", "*:0")) as pool:
+            until(lambda: len(pool.workers()) == 4, "not every worker is there")
+            v4, dual = (f"127.0.0.1:{address.rpartition(':')[2]}" for address in pool.addresses)
+            met = {}
+            for source in [f"127.0.0.{n}" for n in range(1, 41)]:
+                for address in (v4, dual):
+                    with connect(address, from_address=source) as client:
+                        met.setdefault(source, set()).add(say(client))
+            self.assertEqual([source for source, workers in met.items() if len(workers) != 1], [])
+
+
 class Burst(unittest.TestCase):
     """64 clients at once while two other processes keep the CPUs busy: the shares rest on counts, so no run may fail."""
     runs = 3

@@ -142,6 +142,7 @@ TEST_CASE("stopping lets the handler that is at work finish, and its reply arriv
   CHECK(c.receive_all() == "reply to request");
   CHECK(s.has_ended());
   CHECK(s->connections() == 0);
+  CHECK_FALSE(s->cut_short());
 }
 
 TEST_CASE("stopping ends the input of handlers that wait, and run returns when they are done") {
@@ -175,6 +176,7 @@ TEST_CASE("a second stop waits for nobody") {
   s->stop();
   CHECK(s.has_ended());
   CHECK_THAT(log.text(), Contains("1 connections were cut"));
+  CHECK(s->cut_short());
 }
 
 TEST_CASE("stopping waits for handlers no longer than the drain timeout") {
@@ -191,6 +193,7 @@ TEST_CASE("stopping waits for handlers no longer than the drain timeout") {
   CHECK(s.has_ended());
   CHECK(std::chrono::steady_clock::now() - before >= 50ms);
   CHECK_THAT(log.text(), Contains("drain_timeout has passed; 1 connections are cut"));
+  CHECK(s->cut_short());
 }
 
 TEST_CASE("at the drain timeout what handlers wait for is cancelled, and 200 ms later what is left is cut") {
@@ -245,6 +248,22 @@ TEST_CASE("at the drain timeout what handlers wait for is cancelled, and 200 ms 
   running.join();
   CHECK(ended);
   CHECK_THAT(log.text(), Contains("stopped; 1 connections were cut"));
+}
+
+TEST_CASE("a server refuses what it cannot serve, and names the key") {
+  auto wanted = local();
+  wanted.model = model_kind::process_pool;
+  CHECK_THROWS_WITH(server(wanted, echo), Contains("model") && Contains("weir::run"));
+  wanted = local();
+  wanted.limits.connections = 0;
+  CHECK_THROWS_WITH(server(wanted, echo), Contains("limits.connections"));
+  wanted = local();
+  wanted.workers.count = 0;
+  CHECK_THROWS_WITH(server(wanted, echo), Contains("workers.count"));
+  wanted = local();
+  wanted.listen = {"127.0.0.1:7777", "127.0.0.1:7777"};
+  wanted.distribute.policy = policy_kind::kernel;  // which binds several sockets to one address
+  CHECK_THROWS_WITH(server(wanted, echo), Contains("listen") && Contains("twice"));
 }
 
 TEST_CASE("a server that is stopped before it runs returns at once") {

@@ -29,16 +29,17 @@ namespace weir {
 [[nodiscard]] core_choice choose_cores(const settings& s, std::string_view origin = "cores.use");
 
 // What a worker process gets from its master, which opened the sockets before the fork.
-// Other processes go on serving when this one stops, so a client that has just connected and has sent nothing yet
-// is waited for, up to a second.
+// Other processes go on serving when this one stops, so a client that has just connected and has sent nothing
+// yet is waited for, up to a second.
 struct inheritance {
   std::vector<bound_socket> listeners;
   std::vector<int> cpus;  // one loop on each
   accept_kind accept = accept_kind::shared;
-  int lock = -1;                                          // with accept_kind::mutex
-  std::atomic<std::uint32_t>* connections = nullptr;      // where they are counted, for others to read
+  int lock = -1;                                      // with accept_kind::mutex
+  std::atomic<std::uint32_t>* connections = nullptr;  // where they are counted, for others to read
   sibling_workers* siblings = nullptr;  // outlives the server; with accept_kind::shared, mutex and reuseport
-  // With accept_kind::reuseport: another process shall serve this connection. False: it cannot be sent. Any thread.
+  // With accept_kind::reuseport: another process shall serve this connection. False: it cannot be sent. Any
+  // thread.
   std::function<bool(int fd)> hand_on = {};
   std::function<void()> serving = {};  // called once, when every loop has started to accept
   // Takes connections that belong to nobody, on any core's thread: when this process stops, and in mode
@@ -66,14 +67,14 @@ class server {
   ~server();
 
   // Serves until stop(): core 0 on the calling thread, the others on threads of their own. Once.
-  // Errors: std::system_error when a core cannot be pinned or a thread not be started; what `start` or `stop` of the
-  // service throws.
+  // Errors: std::system_error when a core cannot be pinned or a thread not be started; what `start` or `stop`
+  // of the service throws.
   void run();
 
   // Any thread. The first call closes the listeners, tells each handler (connection::is_stopping(); idle ones
   // find the end of their input) and waits for the handlers. After settings.limits.drain_timeout what they
-  // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once. Then the service is
-  // stopped, in each case. A third call does not wait for that either.
+  // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once. Then the service
+  // is stopped, in each case. A third call does not wait for that either.
   void stop() noexcept;
 
   // After run(): handlers were cancelled, or connections left, because the time for them was over.
@@ -81,8 +82,9 @@ class server {
 
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
   void adopt(unique_fd connection);
-  // Core 0's thread. Accepts what listener `i` has, one connection; in a worker that waits to be told so. `then` is
-  // called on this thread when the next one may be told: at once, or after a pause if there are no descriptors.
+  // Core 0's thread. Accepts what listener `i` has, one connection; in a worker that waits to be told so.
+  // `then` is called on this thread when the next one may be told: at once, or after a pause if there are no
+  // descriptors.
   void accept_from(std::size_t i, std::function<void()> then);
   // Core 0's thread. A sibling is stopped or stuck: looks whether connections wait that it was woken for.
   void retry_accepting() noexcept;
@@ -141,9 +143,9 @@ class server {
   std::deque<acceptor> acceptors_;
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
   std::vector<std::vector<acceptor*>> acceptors_of_;  // by core
-  struct service_state {    // its core's thread; run() before and after
-    chain* start = nullptr;  // that of start_service(), while it waits
-    bool runs = false;       // it has started and has not been stopped
+  struct service_state {                              // its core's thread; run() before and after
+    chain* start = nullptr;                           // that of start_service(), while it waits
+    bool runs = false;                                // it has started and has not been stopped
   };
   std::vector<service_state> services_;  // by core
   std::atomic<int> stops_{0};

@@ -39,8 +39,9 @@ class core_step {
     requires(!std::same_as<std::remove_cvref_t<F>, core_step> && std::invocable<F&, core&>)
   core_step(F f) {
     using result = std::invoke_result_t<F&, core&>;
-    static_assert(detail::step_result<result>,
-                  "a step on a core returns void or weir::task<>; await an asio::awaitable with weir::use_task");
+    static_assert(
+        detail::step_result<result>,
+        "a step on a core returns void or weir::task<>; await an asio::awaitable with weir::use_task");
     if constexpr (std::same_as<result, void>)
       f_ = [f = std::move(f)](core& c) { return detail::run_step(f, c); };
     else
@@ -54,8 +55,8 @@ class core_step {
   std::function<task<>(core&)> f_;
 };
 
-// What a server runs: a handler for each connection, `start` on each core before the first connection of any core, and
-// `stop` on each core whose `start` has ended without an exception.
+// What a server runs: a handler for each connection, `start` on each core before the first connection of any
+// core, and `stop` on each core whose `start` has ended without an exception.
 struct service_form {
   connection_handler handler;
   core_step start = nullptr;
@@ -69,26 +70,28 @@ struct service_form {
   return {.handler = std::move(handler), .keeps = state};
 }
 
-// A class whose objects serve connections: one object per core, so that its members need no lock (`keeps` may say
-// weir::state_kind::sharded). With `static constexpr auto keeps = weir::state_kind::per_process` or `shared` there is
-// one object, with locks of its own where it needs them; with `per_connection` one object without anything to lock:
+// A class whose objects serve connections: one object per core, so that its members need no lock (`keeps` may
+// say weir::state_kind::sharded). With `static constexpr auto keeps = weir::state_kind::per_process` or
+// `shared` there is one object, with locks of its own where it needs them; with `per_connection` one object
+// without anything to lock:
 //
 //   class counting {
 //    public:
 //     weir::task<> operator()(weir::connection client);
 //     void start();   // or weir::task<>; if there is one: on the core's thread, before the first connection
-//     void stop();    // or weir::task<>; if there is one: there, after the last connection, if start() has succeeded
+//     void stop();    // or weir::task<>; if there is one: there, after the last connection, if start() has
+//     succeeded
 //    private:
 //     long requests_ = 0;
 //   };
 //
 //   int main(int argc, char** argv) { return weir::run<counting>(argc, argv); }
 //
-// A start() that is a task is awaited before any core accepts; a stop() that is a task for as long as the drain may
-// take, then it is cancelled. What start() throws ends the server: the objects that have started are stopped, and
-// server::run() throws it. After a drain that was cut short, connections are left when stop() is called; their handlers
-// do not run after a stop() that is no task.
-// Made from the core if it takes one, else by default.
+// A start() that is a task is awaited before any core accepts; a stop() that is a task for as long as the
+// drain may take, then it is cancelled. What start() throws ends the server: the objects that have started
+// are stopped, and server::run() throws it. After a drain that was cut short, connections are left when
+// stop() is called; their handlers do not run after a stop() that is no task. Made from the core if it takes
+// one, else by default.
 template <class S>
 concept service = requires(S& s, connection c) {
   { s(std::move(c)) } -> std::same_as<task<>>;

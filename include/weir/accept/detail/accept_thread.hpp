@@ -21,12 +21,11 @@
 
 namespace weir {
 
-// Problem: processes that wait for one listener in their event loops are woken all at once, or the kernel prefers the
-// last process that began to wait. Threads that block in accept4 are woken one per connection, in turn. This thread
-// does nothing else, and hands over the connections that it accepts.
-// A permit comes first, as in acceptor. The permit that the thread holds while it waits counts as in use.
-// Uses the signal SIGRTMIN to end its wait.
-// Thread: the owner's, unless said otherwise.
+// Problem: processes that wait for one listener in their event loops are woken all at once, or the kernel
+// prefers the last process that began to wait. Threads that block in accept4 are woken one per connection, in
+// turn. This thread does nothing else, and hands over the connections that it accepts. A permit comes first,
+// as in acceptor. The permit that the thread holds while it waits counts as in use. Uses the signal SIGRTMIN
+// to end its wait. Thread: the owner's, unless said otherwise.
 class accept_thread {
  public:
   struct listening {
@@ -40,24 +39,24 @@ class accept_thread {
   accept_thread(listening on, permit_pool& permits, std::function<void(accepted_socket)> deliver,
                 excess_kind excess = excess_kind::wait);
 
-  // Waits for its turn first: only the process that holds the lock on `lock`, a file of the pool, looks at the
-  // listeners, which do not block. The kernel gives the lock on when its holder dies; see retry() for a holder that
-  // is stopped.
+  // Waits for its turn first: only the process that holds the lock on `lock`, a file of the pool, looks at
+  // the listeners, which do not block. The kernel gives the lock on when its holder dies; see retry() for a
+  // holder that is stopped.
   accept_thread(std::vector<listening> on, int lock, permit_pool& permits,
                 std::function<void(accepted_socket)> deliver, excess_kind excess = excess_kind::wait);
   accept_thread(const accept_thread&) = delete;
   accept_thread& operator=(const accept_thread&) = delete;
   ~accept_thread() { stop(); }
 
-  // Before start(). The thread does not accept while this process has more connections than most_beside() allows
-  // beside `siblings`, which outlive it. It waits for their counts; no time ends that wait.
+  // Before start(). The thread does not accept while this process has more connections than most_beside()
+  // allows beside `siblings`, which outlive it. It waits for their counts; no time ends that wait.
   void stand_back_for(sibling_workers& siblings) noexcept { siblings_ = &siblings; }
 
   void start();
 
-  // Any thread, between start() and stop(). Ends the present wait, so that the listeners are looked at again: the
-  // kernel may have woken a sibling that is stopped, or that sibling may have the lock. While there is such a sibling
-  // this thread accepts without the lock if it cannot have it.
+  // Any thread, between start() and stop(). Ends the present wait, so that the listeners are looked at again:
+  // the kernel may have woken a sibling that is stopped, or that sibling may have the lock. While there is
+  // such a sibling this thread accepts without the lock if it cannot have it.
   void retry() noexcept;
 
   // When it returns nothing is accepted or delivered any more, and what was accepted has been delivered.

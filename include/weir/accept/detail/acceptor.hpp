@@ -17,9 +17,9 @@ namespace weir {
 
 // Problem: a loop that accepts without asking whether it can serve drowns; one that meets EMFILE and tries
 // again at once spins. Here a permit comes first: at the limit the listener is not watched, and the next free
-// permit wakes it. When the system is out of descriptors or memory the loop pauses 100 to 500 ms. Nothing ends
-// accepting but stop() and a listener that is none.
-// Thread: its core's, unless said otherwise. Lifetime: outlives its core's run.
+// permit wakes it. When the system is out of descriptors or memory the loop pauses 100 to 500 ms. Nothing
+// ends accepting but stop() and a listener that is none. Thread: its core's, unless said otherwise. Lifetime:
+// outlives its core's run.
 class acceptor {
  public:
   // `deliver` is called on this core's thread with each connection.
@@ -29,8 +29,8 @@ class acceptor {
   acceptor(const acceptor&) = delete;
   acceptor& operator=(const acceptor&) = delete;
 
-  // Before start(): the accepted sockets block. With block(), accept4 blocks too, for a slice of time; then the other
-  // work of this thread has its turn. Errors: std::system_error.
+  // Before start(): the accepted sockets block. With block(), accept4 blocks too, for a slice of time; then
+  // the other work of this thread has its turn. Errors: std::system_error.
   void accept_blocking_sockets() noexcept { listener_.blocks_clients = true; }
   void block(std::chrono::milliseconds slice);
 

@@ -11,9 +11,9 @@
 
 namespace weir {
 
-// Problem: a hand-over allocates, posts and starts threads, and each of these may throw in the middle of an accept loop.
-// Whatever it throws costs this connection, not the loop: its socket is closed, its permit given back, and the log says
-// so at most once a second. Thread: one calls; dropped() from any.
+// Problem: a hand-over allocates, posts and starts threads, and each of these may throw in the middle of an
+// accept loop. Whatever it throws costs this connection, not the loop: its socket is closed, its permit given
+// back, and the log says so at most once a second. Thread: one calls; dropped() from any.
 class delivery {
  public:
   explicit delivery(std::function<void(accepted_socket)> to) : to_(std::move(to)) {}

@@ -17,7 +17,8 @@ struct message {
     taken,     // it has all connections up to `number`
     answered,  // it has accepted what listener `number` had
     // Master to worker.
-    connection,  // `number`, with its descriptor; from a worker: one that is above its share, for another worker
+    connection,  // `number`, with its descriptor; from a worker: one that is above its share, for another
+                 // worker
     notice,      // listener `number` has a connection
     drain,       // no more will come
   };

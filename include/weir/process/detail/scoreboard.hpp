@@ -23,10 +23,11 @@ struct alignas(128) worker_score {
   std::atomic<std::uint32_t> generation;   // the master's
   std::atomic<std::int64_t> started;       // the master's: milliseconds of the monotonic clock
   std::atomic<std::uint32_t> connections;  // open, with those that are being waited for
-  std::atomic<std::uint32_t> load;       // permits taken, at any instant: where workers accept by themselves
-  std::atomic<std::uint32_t> held_up;    // its accept threads that cannot take a connection for now
-  std::atomic<std::uint32_t> passed_over;  // the master's: 1 while it is stopped, or a loop of it does not turn
-  std::atomic<std::uint32_t> coming;       // connections from the master that it does not count yet; of both
+  std::atomic<std::uint32_t> load;     // permits taken, at any instant: where workers accept by themselves
+  std::atomic<std::uint32_t> held_up;  // its accept threads that cannot take a connection for now
+  std::atomic<std::uint32_t>
+      passed_over;                       // the master's: 1 while it is stopped, or a loop of it does not turn
+  std::atomic<std::uint32_t> coming;     // connections from the master that it does not count yet; of both
   std::atomic<std::uint64_t> accepted;   // since it was started
   std::atomic<std::uint64_t> requests;   // that its handlers have counted: core::count_requests
   std::atomic<std::uint64_t> refused;    // closed at once, by a limit
@@ -84,8 +85,8 @@ class scoreboard {
     return coming + (row.*count).load();
   }
 
-  // The smallest load of the workers that serve and can take a connection, without `self`; the greatest number if
-  // there is none.
+  // The smallest load of the workers that serve and can take a connection, without `self`; the greatest
+  // number if there is none.
   [[nodiscard]] std::uint32_t least_beside(const worker_score& self,
                                            std::atomic<std::uint32_t> worker_score::* count) noexcept;
   // A worker beside `self` is stopped or stuck.

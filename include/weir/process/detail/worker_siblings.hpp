@@ -14,8 +14,12 @@ class worker_siblings final : public sibling_workers {
                   std::atomic<std::uint32_t> worker_score::* count) noexcept
       : board_(board), self_(self), count_(count) {}
 
-  [[nodiscard]] std::uint32_t own_load() const noexcept override { return scoreboard::load_of(self_, count_); }
-  [[nodiscard]] std::uint32_t least_load() const noexcept override { return board_.least_beside(self_, count_); }
+  [[nodiscard]] std::uint32_t own_load() const noexcept override {
+    return scoreboard::load_of(self_, count_);
+  }
+  [[nodiscard]] std::uint32_t least_load() const noexcept override {
+    return board_.least_beside(self_, count_);
+  }
   [[nodiscard]] bool any_passed_over() const noexcept override { return board_.any_passed_over(self_); }
   void has_grown() noexcept override;
   void hold_up(bool held) noexcept override;

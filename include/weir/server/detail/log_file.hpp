@@ -7,8 +7,8 @@
 
 namespace weir {
 
-// Opens the log file, and gives it to the user that the process becomes, if it becomes another one. Does nothing if the
-// log goes to standard error. Errors: std::system_error that names the file.
+// Opens the log file, and gives it to the user that the process becomes, if it becomes another one. Does
+// nothing if the log goes to standard error. Errors: std::system_error that names the file.
 void open_log(const settings& s);
 
 // Why a file of that path could not be written, or created; empty if it can. Creates nothing.
