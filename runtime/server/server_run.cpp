@@ -44,7 +44,7 @@ void server::run() {
 // Connections of any core may be served by any other, so none is accepted before every service has started.
 task<> server::start_service(core& c) {
   service_state& state = services_[c.index()];
-  state.start = co_await detail::this_chain();
+  state.step = co_await detail::this_chain();
   try {
     if (form_.start && stops_.load() == 0) {
       co_await form_.start(c);
@@ -53,7 +53,7 @@ task<> server::start_service(core& c) {
   } catch (...) {
     start_has_failed();
   }
-  state.start = nullptr;
+  state.step = nullptr;
   if (starting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { services_have_started(); });
 }
 
@@ -100,13 +100,10 @@ void server::begin_accepting() {
 }
 
 void server::stop() noexcept {
-  const int before = stops_.fetch_add(1);
-  if (before == 0)
+  if (stops_.fetch_add(1) == 0)
     (*cores_)[0].post([this] { begin_stop(); });
-  else if (before == 1)
-    (*cores_)[0].post([this] { cut(); });
   else
-    cores_->stop();
+    (*cores_)[0].post([this] { cut(); });
 }
 
 void server::begin_stop() {
@@ -114,10 +111,14 @@ void server::begin_stop() {
   drain_until_ = std::chrono::steady_clock::now() + settings_.limits.drain_timeout;
   (*cores_)[0].spawn(limit_drain());
   if (have_started_) return end_accepting();
-  // services_have_started() goes on when the last of them has ended.
+  cancel_steps();  // services_have_started() goes on when the last of them has ended
+}
+
+// Cancels what starts or stops of services wait for.
+void server::cancel_steps() {
   for (core& c : *cores_)
     c.post([this, &c] {
-      if (chain* const start = services_[c.index()].start; start != nullptr) start->cancel();
+      if (chain* const start = services_[c.index()].step; start != nullptr) start->cancel();
     });
 }
 
@@ -166,16 +167,21 @@ task<> server::limit_drain() {
   cut();
 }
 
-// The handlers that are left are not waited for.
+// The handlers that are left are not waited for. Services that stop already have had their time.
 void server::cut() {
-  if (is_cut_.exchange(true)) return;
-  if (permits_.in_use() != 0) cut_short_ = true;
-  if (have_started_) stop_services();
+  if (!is_cut_.exchange(true)) {
+    if (permits_.in_use() != 0) cut_short_ = true;
+    if (have_started_ && !services_stop_) return stop_services();
+  }
+  if (services_stop_) cancel_steps();
 }
 
 // The first core's comes last: an object that serves all cores is stopped there.
 void server::stop_services() {
   if (std::exchange(services_stop_, true)) return;
+  time_to_stop_ = is_cut_ ? grace
+                          : std::max<std::chrono::steady_clock::duration>(
+                                drain_until_ - std::chrono::steady_clock::now(), grace);
   stopping_ = cores_->size() - 1;
   if (stopping_ == 0) return stop_first_service();
   for (std::size_t i = 1; i < cores_->size(); ++i) {
@@ -189,19 +195,19 @@ void server::stop_first_service() { (*cores_)[0].spawn(stop_service((*cores_)[0]
 task<> server::stop_service(core& c) {
   service_state& state = services_[c.index()];
   if (std::exchange(state.runs, false) && form_.stop) {
+    state.step = co_await detail::this_chain();
     try {
-      const auto left = std::max<std::chrono::steady_clock::duration>(
-          drain_until_ - std::chrono::steady_clock::now(), grace);
       task<> stop = form_.stop(c);
-      co_await within(left, std::move(stop));
+      co_await within(time_to_stop_, std::move(stop));
     } catch (const std::system_error& e) {
-      if (e.code() != std::errc::timed_out)
+      if (e.code() != std::errc::timed_out && e.code() != std::errc::operation_canceled)
         fail();
       else
-        log::warning("drain_timeout has passed; the stop of a service is cancelled");
+        log::warning("the stop of a service has taken too long and is cancelled");
     } catch (...) {
       fail();
     }
+    state.step = nullptr;
   }
   if (c.index() == 0) {
     cores_->stop();

@@ -215,7 +215,7 @@ TEST_CASE("a stop that never ends is cancelled after the drain timeout") {
   CHECK(test::client(s.at()).is_closed());  // by the handler: the service has started
   s->stop();
   CHECK(s.has_ended());
-  CHECK_THAT(log.text(), Contains("the stop of a service is cancelled"));
+  CHECK_THAT(log.text(), Contains("the stop of a service has taken too long"));
 }
 
 TEST_CASE("when one start throws, what has started is stopped and run throws that") {

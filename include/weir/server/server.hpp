@@ -74,7 +74,8 @@ class server {
   // Any thread. The first call closes the listeners, tells each handler (connection::is_stopping(); idle ones
   // find the end of their input) and waits for the handlers. After settings.limits.drain_timeout what they
   // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once. Then the service
-  // is stopped, in each case. A third call does not wait for that either.
+  // is stopped, in each case. A stop that waits is cancelled after the drain timeout, 200 ms after
+  // a cut, or by a further call.
   void stop() noexcept;
 
   // After run(): handlers were cancelled, or connections left, because the time for them was over.
@@ -128,6 +129,7 @@ class server {
   void end_accepting();
   void tell_handlers();
   void cut();
+  void cancel_steps();
   void stop_services();
   void stop_first_service();
   task<> limit_drain();
@@ -144,7 +146,7 @@ class server {
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
   std::vector<std::vector<acceptor*>> acceptors_of_;  // by core
   struct service_state {                              // its core's thread; run() before and after
-    chain* start = nullptr;                           // that of start_service(), while it waits
+    chain* step = nullptr;                            // that of a start or a stop, while it waits
     bool runs = false;                                // it has started and has not been stopped
   };
   std::vector<service_state> services_;  // by core
@@ -157,6 +159,7 @@ class server {
   std::mutex failure_mutex_;
   std::exception_ptr failure_;  // the first one, of a start or stop
   std::chrono::steady_clock::time_point drain_until_{};
+  std::chrono::steady_clock::duration time_to_stop_{};  // written before a service is told to stop
   // Core 0's thread.
   bool have_started_ = false;
   bool stop_begun_ = false;
