@@ -144,7 +144,7 @@ task<> acceptor::accept_all() {
       deliver_({unique_fd(next.fd), next.peer, permit_pool::adopt(&permits_)});
     } else if (error == EUSERS) {
       co_await room_operation(permits_);
-      listener_.readable = true;  // look at once: somebody may have waited for this
+      listener_.readable = true;  // look at once: a client may have waited for this
     } else if (const remedy what = remedy_for(error); what == remedy::give_up) {
       log::error("accept on {}: {}; this listener is closed", address_.to_string(),
                  std::generic_category().message(error));

@@ -40,7 +40,7 @@ std::optional<refusal> check_pool(const settings& s) {
                         address)};
   if (accept == accept_kind::notify && s.distribute.policy == policy_kind::ip_hash)
     return refusal{"distribute.policy",
-                   "policy \"ip-hash\" needs the client's address, which nobody knows before the worker has "
+                   "policy \"ip-hash\" needs the client's address, which is not known before the worker has "
                    "accepted; the nearest that runs is processes.accept = \"dispatch\""};
   return std::nullopt;
 }

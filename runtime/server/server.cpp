@@ -145,12 +145,12 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
 }
 
 server::~server() {
-  // Nobody may be woken for want of room any more.
+  // The acceptors that wait for a permit are destroyed before the permits are.
   permits_.forget_waiting();
 }
 
 void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
-  // Serially there is no second client to refuse: whoever comes waits.
+  // With one connection at a time there is no second client to refuse: the next one waits.
   const auto& row = row_of(settings_.model);
   const excess_kind excess = row.one_at_a_time ? excess_kind::wait : settings_.limits.excess;
   std::function<void(accepted_socket)> deliver = delivery_from(at_core, seed_ + acceptors_.size());
@@ -305,8 +305,8 @@ std::uint64_t server::fruitless_accepts() const noexcept {
 std::uint32_t server::connections() const noexcept {
   std::uint32_t waiting = 0;  // permits without a connection
   for (const auto& a : accept_threads_) waiting += a.holds_permit() ? 1 : 0;
-  const auto inside = permits_.in_use();
-  return inside - std::min(inside, waiting);
+  const auto used = permits_.in_use();
+  return used - std::min(used, waiting);
 }
 
 }  // namespace weir

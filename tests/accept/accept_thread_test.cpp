@@ -108,7 +108,7 @@ class lock_holder {
 
 }  // namespace
 
-TEST_CASE("an accept thread takes all who come, each with a permit") {
+TEST_CASE("an accept thread takes all connections, each with a permit") {
   for (int status = 0; status <= O_NONBLOCK; status += O_NONBLOCK) {
     fixture f(100, excess_kind::wait, status);
     std::vector<test::client> clients;
@@ -156,7 +156,7 @@ TEST_CASE("stopping does not depend on what the accept thread waits for") {
   CHECK(waiting_for_permits.count() == 1);
 }
 
-TEST_CASE("with excess refused, who comes beyond the limit is closed at once") {
+TEST_CASE("with excess refused, a client beyond the limit is closed at once") {
   fixture f(1, excess_kind::refuse);
   const test::client first(f.listener.local());
   REQUIRE(f.accepts(1));

@@ -40,7 +40,7 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE("an acceptor accepts nothing before it is started, and then all who wait") {
+TEST_CASE("an acceptor accepts nothing before it is started, and then all that wait") {
   fixture f(100);
   std::vector<test::client> clients;
   for (int i = 0; i < 20; ++i) clients.emplace_back(f.listener.local());
@@ -92,7 +92,7 @@ TEST_CASE("a permit that another thread gives back wakes the acceptor") {
   CHECK(f.a.accepted() == 2);
 }
 
-TEST_CASE("two acceptors that share a permit_pool both go on when there is room") {
+TEST_CASE("two acceptors that share a permit pool both go on when there is room") {
   fixture f(1);
   auto second_listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
   acceptor second(f.l.core(), second_listener, f.permits,

@@ -113,6 +113,34 @@ TEST_CASE("what a dead worker has not acknowledged goes to another") {
   CHECK(f.received(1) == 9);
 }
 
+TEST_CASE("a worker that is passed over is sent nothing, and its answer is not waited for") {
+  fixture f(accept_kind::notify);
+  f.connect(2);
+  f.turn();
+  REQUIRE(f.received(0) + f.received(1) == 1);
+  for (auto& each : f.lanes) f.d->passed_over(each);
+  f.lanes[0].score->passed_over = 1;
+  CHECK(f.turn() == 1);
+  CHECK(f.received(0) == 0);
+  CHECK(f.received(1) == 1);
+  f.lanes[1].score->passed_over = 1;
+  f.d->passed_over(f.lanes[1]);
+  CHECK(f.turn() == 0);
+}
+
+TEST_CASE("what a worker above its share hands on goes to the worker with the fewest, in flight or not") {
+  fixture f(accept_kind::reuseport, 2, policy_kind::round_robin);
+  f.lanes[0].score->connections = 4;
+  f.connect(8);
+  for (int i = 0; i < 8; ++i)
+    f.d->place(unique_fd(::accept4(f.listener.get(), nullptr, nullptr, SOCK_CLOEXEC)));
+  std::vector<pollfd> set;
+  f.d->add_to(set, {}, f.places);
+  CHECK(f.received(0) == 2);
+  CHECK(f.received(1) == 6);
+  CHECK(f.lanes[1].score->coming == 6);
+}
+
 TEST_CASE("nobody is accepted while no worker can take one") {
   fixture f(accept_kind::dispatch);
   for (auto& each : f.lanes) each.score->connections = 100;

@@ -164,7 +164,7 @@ TEST_CASE("stopping ends the input of handlers that wait, and run returns when t
   CHECK(told == 20);
 }
 
-TEST_CASE("a second stop waits for nobody") {
+TEST_CASE("a second stop does not wait for handlers") {
   held h;
   serving s(local(), [&h](connection c) { return held::serve(std::move(c), &h); });
   test::client c(s.at());
@@ -290,7 +290,7 @@ TEST_CASE("at the limit of connections the next client waits until one leaves") 
   CHECK(s->accepted() == 3);
 }
 
-TEST_CASE("the counters tell who is there, and nobody is forgotten") {
+TEST_CASE("the counters tell which connections there are, and forget none") {
   serving s(local(), tell_core);
   std::vector<test::client> clients;
   for (int i = 0; i < 30; ++i) clients.emplace_back(s.at());

@@ -42,7 +42,7 @@ struct inheritance {
   // thread.
   std::function<bool(int fd)> hand_on = {};
   std::function<void()> serving = {};  // called once, when every loop has started to accept
-  // Takes connections that belong to nobody, on any core's thread: when this process stops, and in mode
+  // Takes parked connections, on any core's thread: when this process stops, and in mode
   // dispatch always, so that any worker may serve what comes next.
   std::function<parking::given(int fd)> give_parked = {};
 };
