@@ -149,6 +149,7 @@ class master_link {
             channel.send({message::kind::answered, number});
           });
           break;
+        case message::kind::placed: of_.placed(); break;
         case message::kind::drain: of_.stop(); break;
         default: break;
       }

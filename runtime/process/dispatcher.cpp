@@ -162,15 +162,18 @@ void dispatcher::accept_some(int listener, std::span<lane* const> lanes) {
 // True if a worker has been sent it.
 bool dispatcher::send(unique_fd& connection, std::span<lane* const> lanes) {
   lane* const chosen = choose(lanes, key_of(connection.get()));
-  if (chosen == nullptr) return false;
+  return chosen != nullptr && give(*chosen, connection);
+}
+
+bool dispatcher::give(lane& to, unique_fd& connection) {
   const auto number = ++last_number_;
-  chosen->score->coming.fetch_add(1);  // the worker may have it before send() returns
-  if (chosen->channel.send({message::kind::connection, number}, connection.get()) !=
+  to.score->coming.fetch_add(1);  // the worker may have it before send() returns
+  if (to.channel.send({message::kind::connection, number}, connection.get()) !=
       descriptor_channel::sent::yes) {
-    chosen->score->coming.fetch_sub(1);
+    to.score->coming.fetch_sub(1);
     return false;
   }
-  chosen->unacknowledged.push_back({number, std::move(connection)});
+  to.unacknowledged.push_back({number, std::move(connection)});
   return true;
 }
 

@@ -279,7 +279,9 @@ void supervisor::take_messages(member& m) {
     switch (got.what) {
       case descriptor_channel::received::kind::nothing: return;
       case descriptor_channel::received::kind::end: return m.channel.close();
-      case descriptor_channel::received::kind::rejected: continue;
+      case descriptor_channel::received::kind::rejected:
+        m.channel.send({message::kind::placed, 0});  // it is lost, and must not be waited for
+        continue;
       case descriptor_channel::received::kind::taken: break;
     }
     switch (got.content.what) {
@@ -289,7 +291,7 @@ void supervisor::take_messages(member& m) {
         break;
       case message::kind::parked: park(std::move(got.fd)); break;
       case message::kind::taken: dispatcher::acknowledged(m, got.content.number); break;
-      case message::kind::connection: dispatcher_.place(std::move(got.fd)); break;
+      case message::kind::connection: take_excess(m, std::move(got.fd)); break;
       case message::kind::answered: dispatcher_.answered(m, got.content.number); break;
       default: break;
     }
@@ -320,6 +322,16 @@ void supervisor::park(unique_fd connection) {
   if (!connection) return;
   if (ending_ != ending::no && (!siblings_.any() || ending_ == ending::stopping)) return;
   dispatcher_.parked().add(std::move(connection));
+}
+
+// The worker does not end before it has the answer, so what no other worker takes can go back to it.
+void supervisor::take_excess(member& m, unique_fd connection) {
+  if (const auto all = lanes();
+      std::any_of(all.begin(), all.end(), [](const lane* l) { return l != nullptr; }))
+    dispatcher_.place(std::move(connection));
+  else if (connection)
+    dispatcher_.give(m, connection);
+  m.channel.send({message::kind::placed, 0});
 }
 
 void supervisor::begin_upgrade() {

@@ -158,7 +158,12 @@ void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   // already.
   if (siblings_ != nullptr && hand_on_)
     deliver = [this, serve = std::move(deliver)](accepted_socket s) {
-      if (!siblings_->own_is_above_share() || !hand_on_(s.fd.get())) serve(std::move(s));
+      if (stops_.load() == 0 && siblings_->own_is_above_share()) {
+        handed_on_.fetch_add(1);
+        if (hand_on_(s.fd.get())) return;
+        handed_on_.fetch_sub(1);
+      }
+      serve(std::move(s));
     };
   acceptor& made =
       acceptors_.emplace_back((*cores_)[at_core], listener, permits_, std::move(deliver), excess);

@@ -144,7 +144,27 @@ void server::tell_handlers() {
   for (connection_starter& r : starters_) r.home().post([this, &r] { r.stop(first_bytes_grace_); });
   if (workers_) workers_->tell();
   if (threads_) (*cores_)[0].spawn(tell_threads_again());
-  permits_.when_unused([this] { (*cores_)[0].post([this] { stop_services(); }); });
+  wait_until_unused();
+}
+
+// Until there is no connection, and none that was handed on can come back.
+void server::wait_until_unused() {
+  permits_.when_unused([this] {
+    (*cores_)[0].post([this] {
+      if (handed_on_.load() != 0)
+        waits_for_placed_ = true;
+      else if (permits_.in_use() != 0)
+        wait_until_unused();
+      else
+        stop_services();
+    });
+  });
+}
+
+void server::placed() {
+  (*cores_)[0].driver().assert_thread("server::placed");
+  if (handed_on_.load() != 0 && handed_on_.fetch_sub(1) == 1 && std::exchange(waits_for_placed_, false))
+    wait_until_unused();
 }
 
 // A signal may come a moment before the call that it is to end.

@@ -87,6 +87,8 @@ class server {
   // `then` is called on this thread when the next one may be told: at once, or after a pause if there are no
   // descriptors.
   void accept_from(std::size_t i, std::function<void()> then);
+  // Core 0's thread. A connection that was handed on is cared for, and may have come back by adopt().
+  void placed();
   // Core 0's thread. A sibling is stopped or stuck: looks whether connections wait that it was woken for.
   void retry_accepting() noexcept;
 
@@ -129,6 +131,7 @@ class server {
   void end_accepting();
   void tell_handlers();
   void cut();
+  void wait_until_unused();
   void cancel_steps();
   void stop_services();
   void stop_first_service();
@@ -165,10 +168,12 @@ class server {
   bool stop_begun_ = false;
   bool services_stop_ = false;
   bool accept_threads_run_ = false;
+  bool waits_for_placed_ = false;
   std::function<void()> when_serving_;
   std::optional<delivery> deliver_;  // what other processes have accepted
   sibling_workers* siblings_ = nullptr;
-  std::function<bool(int fd)> hand_on_;  // with accept_kind::reuseport
+  std::function<bool(int fd)> hand_on_;      // with accept_kind::reuseport
+  std::atomic<std::uint32_t> handed_on_{0};  // connections that may come back
   log::limiter log_limit_;
   std::atomic<std::uint64_t> pauses_here_{0};
   std::atomic<std::uint64_t> handed_over_{0};

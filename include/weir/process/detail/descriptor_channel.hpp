@@ -20,7 +20,8 @@ struct message {
     connection,  // `number`, with its descriptor; from a worker: one that is above its share, for another
                  // worker
     notice,      // listener `number` has a connection
-    drain,       // no more will come
+    placed,  // a connection that the worker has sent is the master's or another worker's, or has come back
+    drain,   // no more will come
   };
   kind what = kind::serving;
   std::uint32_t number = 0;

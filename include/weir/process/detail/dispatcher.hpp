@@ -67,6 +67,8 @@ class dispatcher {
 
   // A worker above its share has accepted this one for another.
   void place(unique_fd connection);
+  // To this one. False: it cannot be sent, and stays.
+  bool give(lane& to, unique_fd& connection);
 
   // Those that belong to nobody; closed when they say nothing for limits.idle_timeout.
   [[nodiscard]] parked_connections& parked() noexcept { return parked_; }

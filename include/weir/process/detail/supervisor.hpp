@@ -123,6 +123,7 @@ class supervisor {
   void announce();
   [[nodiscard]] bool gives() noexcept;
   void park(unique_fd connection);
+  void take_excess(member& m, unique_fd connection);
   [[nodiscard]] bool is_alive() const noexcept;
   [[nodiscard]] std::vector<lane*> lanes();
   [[nodiscard]] std::vector<int> watched() const;
