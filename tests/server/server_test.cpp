@@ -1,5 +1,7 @@
 #include "weir/server/server.hpp"
 
+#include <fcntl.h>
+
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -450,6 +452,77 @@ task<> tell_core_and_park(connection c) {
 }
 
 }  // namespace
+
+TEST_CASE("a worker that is told to accept and has no descriptors answers after a pause") {
+  if (build::sanitized) return;  // a sanitizer needs descriptors of its own
+  auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  const test::client waiting(listener.local());
+  inheritance from_master;
+  from_master.listeners.push_back(std::move(listener));
+  from_master.cpus = {*allowed_cpus().begin()};
+  from_master.accept = accept_kind::notify;
+  server s(local(), service_form{.handler = echo}, std::move(from_master));
+  const test::output log(2);
+  std::atomic<int> answers{0};
+  std::promise<int> at_once;
+  s.cores()[0].post([&] {
+    const test::no_descriptors none;
+    s.accept_from(0, [&] { ++answers; });
+    at_once.set_value(answers);
+  });
+  std::jthread running([&] { s.run(); });
+  CHECK(at_once.get_future().get() == 0);
+  CHECK(test::eventually([&] { return answers == 1; }));
+  CHECK(s.accept_pauses() == 1);
+  s.cores()[0].post([&] { s.accept_from(0, [&] { ++answers; }); });
+  CHECK(test::eventually([&] { return s.accepted() == 1 && answers == 2; }));
+  s.stop();
+}
+
+TEST_CASE("a connection that was handed on keeps its worker until it is cared for, and may come back") {
+  auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  const auto at = listener.local();
+  struct : sibling_workers {
+    [[nodiscard]] std::uint32_t own_load() const noexcept override { return 9; }
+    [[nodiscard]] std::uint32_t least_load() const noexcept override { return 0; }
+    [[nodiscard]] bool any_passed_over() const noexcept override { return false; }
+    void has_grown() noexcept override {}
+    void hold_up(bool) noexcept override {}
+    void wait_for_least(std::uint32_t, std::chrono::milliseconds) noexcept override {}
+  } others;
+  std::atomic<int> handed_on{-1};
+  inheritance from_master;
+  from_master.listeners.push_back(std::move(listener));
+  from_master.cpus = {*allowed_cpus().begin()};
+  from_master.accept = accept_kind::reuseport;
+  from_master.siblings = &others;
+  from_master.hand_on = [&](int fd) {
+    handed_on = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return true;
+  };
+  server s(local(), service_form{.handler = echo}, std::move(from_master));
+  std::atomic<bool> ended{false};
+  std::jthread running([&] {
+    s.run();
+    ended = true;
+  });
+  test::client c(at);
+  REQUIRE(test::eventually([&] { return handed_on >= 0; }));
+  CHECK(c.send("hello"));
+  s.stop();
+  std::promise<void> turned;
+  s.cores()[0].post([&] { s.cores()[0].post([&] { turned.set_value(); }); });
+  turned.get_future().get();
+  CHECK_FALSE(ended);
+  s.cores()[0].post([&] {
+    s.adopt(unique_fd(handed_on));
+    s.placed();
+  });
+  CHECK(c.receive(5) == "hello");
+  c.finish();
+  running.join();
+  CHECK(ended);
+}
 
 TEST_CASE("a parked connection goes on in every model") {
   for (const auto& row : names<model_kind>) {
