@@ -13,7 +13,7 @@
 
 #include "sockets.hpp"
 #include "weir/connection/connection.hpp"
-#include "weir/connection/detail/connection_state.hpp"
+#include "weir/connection/detail/connection_table.hpp"
 #include "weir/core/core.hpp"
 #include "weir/core/sleep.hpp"
 #include "weir/task/task.hpp"

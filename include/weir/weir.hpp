@@ -3,6 +3,9 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/config/config_error.hpp"
+#include "weir/config/program.hpp"
+#include "weir/config/settings.hpp"
 #include "weir/connection/connect.hpp"
 #include "weir/connection/connection.hpp"
 #include "weir/connection/connection_pair.hpp"

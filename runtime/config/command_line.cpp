@@ -24,11 +24,10 @@ struct action_flag {
 const std::array<action_flag, 7> action_flags{{
     {action::help, "-h,--help", "print this"},
     {action::version, "--version", "print the version"},
-    {action::list_models, "--list-models", "print every concurrency model, who uses it and which run today"},
-    {action::check, "--check", "validate the settings and leave"},
-    {action::print_config, "--print-config",
-     "print the effective settings as a configuration file and leave"},
-    {action::plan, "--plan", "print what would run where and leave"},
+    {action::list_models, "--list-models", "print every concurrency model and when to use it"},
+    {action::check, "--check", "validate the settings and exit"},
+    {action::print_config, "--print-config", "print the effective settings as a configuration file and exit"},
+    {action::plan, "--plan", "print what would run where and exit"},
     {action::status, "--status", "print the state of the process pool that runs with these settings"},
 }};
 
@@ -45,7 +44,7 @@ const std::array<key_flag, 6> key_flags{{
     {"--io", "io", "NAME", "how a loop does I/O"},
     {"--cores", "cores.use", "LIST", "the CPUs that run loops: auto, 0-3,8"},
     {"--processes", "processes.count", "N", "worker processes of model process-pool"},
-    {"--policy", "distribute.policy", "NAME", "who serves a new connection"},
+    {"--policy", "distribute.policy", "NAME", "how the core or worker of a new connection is chosen"},
 }};
 
 std::string footer(const program& what) {
@@ -119,7 +118,7 @@ void apply_assignment(const std::string& assignment, layers& into) {
     into.errors.push_back(fmt::format("{}: unknown key{}", place, key_suggestion(key)));
 }
 
-// In the order in which they were written, so that of two words about one key the later wins.
+// In the order in which they were written, so that the later of two options about one key wins.
 void apply_options(const parser& from, layers& into) {
   std::map<const CLI::Option*, std::size_t> seen;
   std::vector<std::string> addresses;
@@ -152,6 +151,11 @@ void offer_rest(const parser& from, const program& what, layers& into) {
     if (taken != 0) continue;
     const auto& word = rest[i++];
     const auto flag = word.substr(0, word.find('='));
+    if (const auto* foreign = find_foreign_word(flag); foreign != nullptr && word.starts_with('-')) {
+      into.errors.push_back(fmt::format("{}: unknown option; {}", flag, foreign->option));
+      if (flag == word && i < rest.size() && !rest[i].starts_with('-')) ++i;  // its value
+      continue;
+    }
     if (const auto* key =
             find_tunable(std::string_view(flag).substr(std::min(flag.find_first_not_of('-'), flag.size()))))
       into.errors.push_back(fmt::format("{}: no option of its own; write --set {}=...", flag, key->key));

@@ -1,12 +1,15 @@
-// TOML in and out.
+// Reads and prints TOML.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <toml++/toml.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <map>
 #include <system_error>
+#include <utility>
 
 #include "layers.hpp"
 #include "weir/base/unique_fd.hpp"
@@ -27,7 +30,17 @@ std::string_view type_of(const toml::node& node) {
   }
 }
 
-written value_of(const toml::node& node) {
+// Numbers that do not fit into 64 bits, by line and column. The parser ends with its first error, so they are
+// taken out of the text and it is parsed again.
+using large_numbers = std::map<std::pair<toml::source_index, toml::source_index>, std::string>;
+
+const std::string* text_of_large(const toml::node& node, const large_numbers& large) {
+  const auto at = large.find({node.source().begin.line, node.source().begin.column});
+  return at == large.end() ? nullptr : &at->second;
+}
+
+written value_of(const toml::node& node, const large_numbers& large = {}) {
+  if (const auto* number = text_of_large(node, large)) return untyped{*number};
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* number = node.as_integer()) return number->get();
   if (const auto* flag = node.as_boolean()) return flag->get();
@@ -35,7 +48,10 @@ written value_of(const toml::node& node) {
     std::vector<std::string> items;
     for (const auto& each : *array) {
       if (const auto* text = each.as_string()) items.push_back(text->get());
-      if (const auto* number = each.as_integer()) items.push_back(fmt::format("{}", number->get()));
+      if (const auto* number = each.as_integer()) {
+        const auto* written_as = text_of_large(each, large);
+        items.push_back(written_as != nullptr ? *written_as : fmt::format("{}", number->get()));
+      }
     }
     if (items.size() == array->size()) return items;
   }
@@ -49,16 +65,17 @@ bool is_section(std::string_view name) {
   return false;
 }
 
-void read_table(const toml::table& table, const std::string& prefix, const std::string& file, layers& into) {
+void read_table(const toml::table& table, const std::string& prefix, const std::string& file,
+                const large_numbers& large, layers& into) {
   for (const auto& [name, node] : table) {
     const auto key = prefix + std::string(name.str());
     const auto origin = fmt::format("{}:{}", file, name.source().begin.line);
     const auto place = fmt::format("{}: {}", origin, key);
     const auto* inner = node.as_table();
     if (const auto* what = find_tunable(key))
-      into.set(*what, value_of(node), origin, place);
+      into.set(*what, value_of(node, large), origin, place);
     else if (inner != nullptr && (is_section(key) || !inner->empty()))
-      read_table(*inner, key + ".", file, into);
+      read_table(*inner, key + ".", file, large, into);
     else if (is_section(key))
       into.errors.push_back(fmt::format("{}: is a section; write [{}]", place, key));
     else
@@ -66,13 +83,49 @@ void read_table(const toml::table& table, const std::string& prefix, const std::
   }
 }
 
+// The byte at which a line and a column (which counts characters) begin.
+std::size_t offset_of(std::string_view text, const toml::source_position& at) {
+  std::size_t offset = 0;
+  for (auto line = at.line; line > 1; --line) offset = std::min(text.find('\n', offset), text.size() - 1) + 1;
+  for (auto column = at.column; column > 1 && offset < text.size(); --column) do
+      ++offset;
+    while (offset < text.size() && (static_cast<unsigned char>(text[offset]) & 0xC0) == 0x80);
+  return offset;
+}
+
+// Whether the error is a decimal number of 19 digits or more that ends where the parser gave up. Then a 0
+// takes its place, and the rest of the file can be read.
+bool take_out_large_number(std::string& text, const toml::source_position& end, large_numbers& large) {
+  const auto behind = offset_of(text, end);
+  if (behind == 0) return false;
+  const auto before = text.find_last_not_of("0123456789_", behind - 1);
+  auto begin = before == std::string::npos ? 0 : before + 1;
+  std::string number = text.substr(begin, behind - begin);
+  std::erase(number, '_');
+  if (number.size() < 19) return false;
+  if (begin > 0 && (text[begin - 1] == '-' || text[begin - 1] == '+')) --begin;
+  if (text[begin] == '-') number.insert(0, "-");
+  const auto size = behind - begin;
+  large[{end.line, end.column - static_cast<toml::source_index>(size)}] = std::move(number);
+  text.replace(begin, size, "0" + std::string(size - 1, ' '));
+  return true;
+}
+
 }  // namespace
 
 void read_config(std::string_view text, const std::string& name, layers& into) {
-  try {
-    read_table(toml::parse(text, name), "", name, into);
-  } catch (const toml::parse_error& e) {
-    into.errors.push_back(fmt::format("{}:{}: {}", name, e.source().begin.line, e.description()));
+  std::string rest(text);
+  large_numbers large;
+  for (;;) {
+    try {
+      read_table(toml::parse(std::string_view(rest), std::string_view(name)), "", name, large, into);
+      return;
+    } catch (const toml::parse_error& e) {
+      // Bounded, because each number costs another parse of the whole text.
+      if (large.size() < 64 && take_out_large_number(rest, e.source().begin, large)) continue;
+      into.errors.push_back(fmt::format("{}:{}: {}", name, e.source().begin.line, e.description()));
+      return;
+    }
   }
 }
 
@@ -97,6 +150,15 @@ settings parse_config(std::string_view text, const std::string& name) {
   read_config(text, name, all);
   if (!all.errors.empty()) throw config_error(std::move(all.errors));
   return std::move(all.values);
+}
+
+void check_settings(const settings& s) {
+  layers all;
+  for (const auto& each : tunables()) {
+    const auto printed = toml::parse(fmt::format("value = {}", each.print(s)));
+    all.set(each, value_of(*printed.get("value")), "settings", fmt::format("settings: {}", each.key));
+  }
+  if (!all.errors.empty()) throw config_error(std::move(all.errors));
 }
 
 std::string print_config(const settings& s, const settings& defaults) {

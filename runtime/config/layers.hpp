@@ -1,5 +1,5 @@
 #pragma once
-// config: settings while one source is laid over another: defaults < file < environment < command line.
+// config: settings while each source overrides the one before: defaults < file < environment < command line.
 
 #include <functional>
 #include <map>
@@ -16,7 +16,8 @@ struct layers {
   std::map<std::string, std::string, std::less<>> origins;
   std::vector<std::string> errors;
 
-  // `origin` is who sets it ("weir.toml:3", "--listen"), `place` what an error about it starts with.
+  // `origin` is where the value was written ("weir.toml:3", "--listen"), `place` what an error about it
+  // starts with.
   void set(const tunable& what, const written& value, const std::string& origin, const std::string& place) {
     if (auto wrong = what.set(values, value); !wrong.empty())
       errors.push_back(place + ": " + wrong);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -24,7 +25,36 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+constexpr std::string_view listen_option = "write --listen ADDRESS:PORT";
+constexpr std::string_view listen_key = "write listen = \"ADDRESS:PORT\"";
+
+constexpr std::array<foreign_word, 12> foreign_words{{
+    {"port", listen_option, listen_key},
+    {"p", listen_option, listen_key},
+    {"host", listen_option, listen_key},
+    {"bind", listen_option, listen_key},
+    {"address", listen_option, listen_key},
+    {"threads", "loops: --cores LIST; threads for handlers: --set workers.count=N",
+     "loops: cores.use; threads for handlers: workers.count"},
+    {"workers",
+     "worker processes: --model process-pool --processes N; threads for handlers: --set workers.count=N",
+     "worker processes: processes.count; threads for handlers: workers.count"},
+    {"daemon", "run it under systemd; see samples/echo/echo.service",
+     "run it under systemd; see samples/echo/echo.service"},
+    {"timeout", "write --set limits.idle_timeout=60s", "write limits.idle_timeout = \"60s\""},
+    {"max-connections", "write --set limits.connections=N", "write limits.connections = N"},
+    {"user", "write --set privileges.user=NAME", "write privileges.user = \"NAME\""},
+    {"log-level", "write --set log.level=debug", "write log.level = \"debug\""},
+}};
+
 }  // namespace
+
+const foreign_word* find_foreign_word(std::string_view word) noexcept {
+  word.remove_prefix(std::min(word.find_first_not_of('-'), word.size()));
+  const auto found = std::find_if(foreign_words.begin(), foreign_words.end(),
+                                  [&](const foreign_word& each) { return each.word == word; });
+  return found == foreign_words.end() ? nullptr : &*found;
+}
 
 std::string suggestion(std::string_view wrong, std::span<const std::string> candidates) {
   const std::string* best = nullptr;

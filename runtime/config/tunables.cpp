@@ -1,5 +1,5 @@
-// The table of every tunable, whole in one file: key, unit, range and the one line of help. A new tunable is
-// a member of settings and one row here.
+// The table of every tunable, in one file although it is long: key, unit, range and the one line of help. A
+// new tunable is a member of settings and one row here.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -41,6 +41,13 @@ std::string shown(const written& value) {
   return std::visit(visitor(), value);
 }
 
+// A number as it was written, which may be more than fits; anything else as it is shown.
+std::string out_of_range(const written& value, std::string_view range) {
+  const auto* plain = std::get_if<untyped>(&value);
+  const bool is_number = plain != nullptr && parse_integer(plain->text);
+  return fmt::format("{} is out of range; allowed: {}", is_number ? plain->text : shown(value), range);
+}
+
 std::string expected(std::string_view what, const written& value, std::string_view range) {
   return fmt::format("expected {}, found {}; allowed: {}", what, shown(value), range);
 }
@@ -65,8 +72,7 @@ tunable count(std::string_view key, std::string_view unit, std::int64_t least, s
             if (const auto* plain = std::get_if<untyped>(&value)) number = parse_integer(plain->text);
             if (const auto* typed = std::get_if<std::int64_t>(&value)) number = *typed;
             if (!number) return expected("an integer", value, range);
-            if (*number < least || *number > most)
-              return fmt::format("{} is out of range; allowed: {}", *number, range);
+            if (*number < least || *number > most) return out_of_range(value, range);
             member(s) = static_cast<member_type<Member>>(*number);
             return {};
           }};
@@ -84,9 +90,9 @@ tunable size(std::string_view key, std::int64_t least, std::int64_t most, Member
             std::optional<std::int64_t> bytes;
             if (const auto* text = text_of(value)) bytes = parse_size(*text);
             if (const auto* typed = std::get_if<std::int64_t>(&value)) bytes = *typed;
-            if (!bytes) return expected("bytes, such as 16384 or \"16KiB\"", value, range);
-            if (*bytes < least || *bytes > most)
-              return fmt::format("{} is out of range; allowed: {}", shown(value), range);
+            if (!bytes)
+              return expected("bytes, such as 16384, \"16KiB\", \"1.5MiB\" or \"1GiB\"", value, range);
+            if (*bytes < least || *bytes > most) return out_of_range(value, range);
             member(s) = static_cast<member_type<Member>>(*bytes);
             return {};
           }};
@@ -100,9 +106,10 @@ tunable duration(std::string_view key, std::chrono::milliseconds least, std::chr
           [=](settings& s, const written& value) -> std::string {
             std::optional<std::chrono::milliseconds> d;
             if (const auto* text = text_of(value)) d = parse_duration(*text);
-            if (!d) return expected("a duration with its unit, such as \"60s\" or \"250ms\"", value, range);
-            if (*d < least || *d > most)
-              return fmt::format("{} is out of range; allowed: {}", shown(value), range);
+            if (!d)
+              return expected("a duration in h, m, s or ms, such as \"60s\", \"1h30m\" or \"1.5s\"", value,
+                              range);
+            if (*d < least || *d > most) return out_of_range(value, range);
             member(s) = *d;
             return {};
           }};
@@ -151,7 +158,7 @@ tunable mode(std::string_view key, Member member, std::string help) {
             std::optional<std::uint32_t> bits;
             if (const auto* text = text_of(value)) bits = parse_mode(*text);
             if (!bits) return expected("permissions as an octal string, such as \"0600\"", value, range);
-            if (*bits > 0777) return fmt::format("{} is out of range; allowed: {}", shown(value), range);
+            if (*bits > 0777) return out_of_range(value, range);
             member(s) = *bits;
             return {};
           }};
@@ -251,8 +258,7 @@ tunable processes() {
               return {};
             }
             if (!number) return expected("a number of processes", value, range);
-            if (*number < 1 || *number > most)
-              return fmt::format("{} is out of range; allowed: {}", *number, range);
+            if (*number < 1 || *number > most) return out_of_range(value, range);
             s.processes.count = static_cast<std::uint32_t>(*number);
             return {};
           }};
@@ -274,13 +280,14 @@ std::vector<tunable> make_tunables() {
 
       choice(
           "distribute.policy", [](auto& s) -> auto& { return s.distribute.policy; },
-          "who serves a new connection; kernel: a listening socket per loop (SO_REUSEPORT)"),
+          "how the loop or worker of a new connection is chosen; kernel: a listening socket per loop "
+          "(SO_REUSEPORT)"),
       fact(
           "distribute.pin_incoming", [](auto& s) -> auto& { return s.distribute.pin_incoming; },
           "with policy kernel: serve a connection on the CPU that received it"),
       count(
           "distribute.seed", "", 0, 4'294'967'295, [](auto& s) -> auto& { return s.distribute.seed; },
-          "of the policies that draw at random; 0: another one at each start"),
+          "of the policies that draw at random; 0: a new one at each start"),
 
       count(
           "limits.connections", "connections", 1, 10'000'000,
@@ -288,7 +295,7 @@ std::vector<tunable> make_tunables() {
           "connections open at once; at the limit no more are accepted"),
       duration(
           "limits.idle_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.limits.idle_timeout; },
-          "close a connection that says nothing for so long; 0s: never"),
+          "close a connection on which an operation waits so long without a byte moving; 0s: never"),
       duration(
           "limits.drain_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.limits.drain_timeout; },
           "how long a stopping server waits for its connections to end"),
@@ -298,10 +305,10 @@ std::vector<tunable> make_tunables() {
       count(
           "limits.connections_per_ip", "connections", 0, 10'000'000,
           [](auto& s) -> auto& { return s.limits.connections_per_ip; },
-          "connections that one client address may have; one more is closed at once; 0: no limit"),
+          "connections that one client address may have; a further one is closed at once; 0: no limit"),
       duration(
           "limits.stall", 0ms, 1h, [](auto& s) -> auto& { return s.limits.stall; },
-          "report a handler that holds up its core for so long; 0s: never"),
+          "report a handler that holds its core for so long; 0s: never"),
 
       count(
           "socket.backlog", "connections", 1, 65535, [](auto& s) -> auto& { return s.socket.backlog; },
@@ -321,11 +328,10 @@ std::vector<tunable> make_tunables() {
           "free buffers, for receiving and for replies, that a core keeps"),
       count(
           "loop.inline_budget", "operations", 1, 65536, [](auto& s) -> auto& { return s.loop.inline_budget; },
-          "operations that a coroutine completes at once before others get their turn"),
+          "operations that a coroutine completes without waiting before others run"),
       count(
-          "loop.polls_per_turn", "polls_per_turn", 1, 1024,
-          [](auto& s) -> auto& { return s.loop.polls_per_turn; },
-          "polls_per_turn of socket events before timers and posted work get their turn"),
+          "loop.polls_per_turn", "polls", 1, 1024, [](auto& s) -> auto& { return s.loop.polls_per_turn; },
+          "epoll_wait calls before timers and posted work are served"),
       count(
           "loop.events", "events", 1, 65536, [](auto& s) -> auto& { return s.loop.events; },
           "socket events taken per epoll_wait"),
@@ -335,7 +341,7 @@ std::vector<tunable> make_tunables() {
           "threads for handlers (model loop-with-workers) and for blocking or heavy work (offload)"),
       count(
           "workers.queue", "jobs", 1, 10'000'000, [](auto& s) -> auto& { return s.workers.queue; },
-          "jobs that wait for such a thread; one more is refused, and what comes from sockets is not read"),
+          "jobs that wait for such a thread; a further one is refused, and sockets are not read meanwhile"),
       choice(
           "workers.io", [](auto& s) -> auto& { return s.workers.io; },
           "model loop-with-workers: the loop reads and writes for its workers, or they do it themselves"),
@@ -346,7 +352,8 @@ std::vector<tunable> make_tunables() {
       processes(),
       choice(
           "processes.accept", [](auto& s) -> auto& { return s.processes.accept; },
-          "who takes a connection: shared: a blocking accept in each worker; mutex: the worker that holds a "
+          "how workers take connections: shared: a blocking accept in each worker; mutex: the worker that "
+          "holds a "
           "lock; "
           "reuseport: a socket per worker; notify: the worker that the master tells; dispatch: the master"),
       count(
@@ -369,19 +376,19 @@ std::vector<tunable> make_tunables() {
 
       account(
           "privileges.user", [](auto& s) -> auto& { return s.privileges.user; },
-          "whom the processes that serve become once the sockets are open; only root can"),
+          "the user that the serving processes become once the sockets are open; only root can"),
       account(
           "privileges.group", [](auto& s) -> auto& { return s.privileges.group; },
-          "and of which group alone; empty: that of the user"),
+          "their only group; empty: that of the user"),
       fact(
           "privileges.no_new_privs", [](auto& s) -> auto& { return s.privileges.no_new_privs; },
-          "no program that they start gets more rights than they have"),
+          "a program that they execute gains no privileges"),
 
       choice(
           "log.level", [](auto& s) -> auto& { return s.log.level; }, "lines below it are dropped"),
       fact(
           "log.distribute", [](auto& s) -> auto& { return s.log.distribute; },
-          "a line for each decision about who serves a connection, with the loads it was taken on"),
+          "a line for each decision of the policy, with the loads it was taken on"),
       path(
           "log.file", [](auto& s) -> auto& { return s.log.file; },
           "where log lines and all of standard error go; empty: standard error as it is"),
@@ -409,9 +416,10 @@ std::string variable_of(std::string_view key) {
 }
 
 std::string key_suggestion(std::string_view wrong) {
+  if (const auto* known = find_foreign_word(wrong)) return fmt::format("; {}", known->key);
   std::vector<std::string> keys;
   for (const auto& each : tunables()) {
-    // A key whose section was forgotten or wrong is the commonest slip.
+    // A missing or wrong section is the commonest mistake.
     const auto last = [](std::string_view key) { return key.substr(key.rfind('.') + 1); };
     if (last(each.key) == last(wrong)) return fmt::format("; did you mean \"{}\"?", each.key);
     keys.emplace_back(each.key);

@@ -10,6 +10,7 @@
 #include "kinds.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/unique_fd.hpp"
+#include "weir/connection/detail/connection_table.hpp"
 
 namespace weir {
 namespace detail {
@@ -20,19 +21,23 @@ extern const operation_kind kind_of_connect;
 // Waits until a connect that is in progress has an outcome.
 struct connect_operation : connection_operation {
   explicit connect_operation(connection_state& c) noexcept : connection_operation(kind_of_connect, c) {}
-  bool await_ready() noexcept { return attempt(); }
+  bool await_ready() noexcept { return attempt() == attempt_result::done; }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
     wait_to_write(h);
   }
   int await_resume() const noexcept { return error; }
 
-  bool attempt() noexcept {
+  attempt_result attempt() noexcept {
     pollfd socket{on->fd, POLLOUT, 0};
-    if (::poll(&socket, 1, 0) == 0) return on->writable = false;
+    const int ready = on->fd < 0 ? 1 : ::poll(&socket, 1, 0);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) {
+      on->writable = false;
+      return attempt_result::blocked;
+    }
     socklen_t size = sizeof error;
-    if (::getsockopt(on->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-    return true;
+    if (ready < 0 || ::getsockopt(on->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    return attempt_result::done;
   }
 
   int error = 0;
@@ -40,7 +45,7 @@ struct connect_operation : connection_operation {
 
 bool cancel_connect(operation& op, int error) noexcept {
   auto& self = static_cast<connect_operation&>(op);
-  if (self.on->writing == &self) self.on->writing = nullptr;
+  self.leave_writing();
   self.error = error;
   return true;
 }
@@ -63,6 +68,7 @@ task<connection> connect(endpoint to) {
   connection made(table.open(fd.release(), peer_address::from(address.get(), address.size)));
   if (error == EINPROGRESS) error = co_await detail::connect_operation(made.state());
   if (error != 0) throw_system_error(error, "connect " + to.to_string());
+  made.state().begin();
   co_return made;
 }
 

@@ -6,6 +6,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/unique_fd.hpp"
+#include "weir/connection/detail/connection_table.hpp"
 
 namespace weir {
 
@@ -19,6 +20,8 @@ connection_pair::connection_pair(core& on) {
   const auto peer = peer_address::from(&unnamed, sizeof unnamed.sa_family);
   client = connection(table.open(ends[0], peer));
   server = connection(table.open(second.release(), peer));
+  client.state().begin();
+  server.state().begin();
 }
 
 }  // namespace weir

@@ -21,38 +21,21 @@ bool connection_starter::deliver(accepted_socket s) {
     refused_.fetch_add(1, std::memory_order_relaxed);
     return false;  // and with it go the socket and its permit
   }
-  const peer_address peer = s.peer;
-  try {
-    enter(std::move(s));
-  } catch (...) {
-    if (per_address_ != nullptr && peer.is_ip()) per_address_->release(peer);
-    throw;
-  }
+  enter(std::move(s));
   return true;
 }
 
 void connection_starter::enter(accepted_socket s) {
   s.permit = here_.acquire_from(std::move(s.permit));
   if (core::current() == &home_) return start(std::move(s));
-  bool first = false;
-  {
-    const std::lock_guard lock(mutex_);
-    first = mailbox_.empty();
-    mailbox_.push_back(std::move(s));
-  }
-  if (!first) return;
   try {
-    home_.post([this] { empty_mailbox(); });
+    const std::lock_guard lock(mutex_);
+    if (!posted_) home_.post([this] { empty_mailbox(); });
+    posted_ = true;
+    mailbox_.push_back(std::move(s));  // the core looks when the mutex is free
   } catch (...) {
-    // Nothing wakes the core, now or later: those that came meanwhile are dropped with the first one, whose
-    // address its caller releases.
-    std::vector<accepted_socket> lost;
-    {
-      const std::lock_guard lock(mutex_);
-      lost.swap(mailbox_);
-    }
-    for (std::size_t i = 1; i < lost.size(); ++i)
-      if (per_address_ != nullptr && lost[i].peer.is_ip()) per_address_->release(lost[i].peer);
+    // The mailbox is as it was, and the next delivery posts again. `s` is still here, and lost.
+    if (per_address_ != nullptr && s.peer.is_ip()) per_address_->release(s.peer);
     throw;
   }
 }
@@ -65,14 +48,16 @@ void connection_starter::wake(connection_state& parked) noexcept {
   try {
     connection_starter& next = place_ ? place_(parked.peer()) : *this;
     if (&next == this) {
+      parked.begin();
       task<> handler = handler_(connection(parked));
       return parked.serve(std::move(handler), parked.take_permit());
     }
-    accepted_socket s{unique_fd(parked.release_socket()), parked.peer(),
+    accepted_socket s{unique_fd(parked.release()), parked.peer(),
                       here_.return_to_outer(parked.take_permit())};
     parked.drop();
     next.enter(std::move(s));
   } catch (const std::exception& e) {
+    if (parked.now_in() == phase::parked) parked.cut();
     static log::limiter limit;
     if (limit.pass()) log::error("connection from {} dropped: {}", parked.peer().to_string(), e.what());
   }
@@ -83,6 +68,7 @@ void connection_starter::empty_mailbox() noexcept {
   {
     const std::lock_guard lock(mutex_);
     arrived.swap(mailbox_);
+    posted_ = false;
   }
   for (auto& s : arrived) start(std::move(s));
 }
@@ -91,6 +77,7 @@ void connection_starter::start(accepted_socket s) noexcept {
   try {
     connection_state& state = table_.open(s.fd.release(), s.peer);
     connection client(state);
+    state.begin();
     if (worker_queue_ != nullptr) state.run_handler_on(*worker_queue_);
     if (slice_.count() > 0) state.block(slice_);
     if (idle_timeout_.count() > 0) client.set_idle_timeout(idle_timeout_);

@@ -11,15 +11,28 @@ namespace weir::detail {
 // `between_messages`: nothing of a message has come, so that a server that stops may end the input here.
 bool ended(connection_state& c, long n, bool between_messages) noexcept;
 
-// For a write_operation.
+// For a write_operation. What was not sent is owed.
 bool cancel_write(operation& op, int error) noexcept;
+
+template <class Op>
+bool proceed_reading(operation& op) noexcept {
+  auto& self = static_cast<Op&>(op);
+  switch (self.attempt()) {
+    case attempt_result::done: self.leave_reading(); return true;
+    case attempt_result::again: self.again(); return false;
+    case attempt_result::blocked: self.park_reading(); return false;
+  }
+  return false;
+}
 
 template <class Op>
 bool proceed_writing(operation& op) noexcept {
   auto& self = static_cast<Op&>(op);
-  self.on->writing = nullptr;
-  if (self.attempt()) return true;
-  self.park_writing();
+  switch (self.attempt()) {
+    case attempt_result::done: self.leave_writing(); return true;
+    case attempt_result::again: self.again(); return false;
+    case attempt_result::blocked: self.park_writing(); return false;
+  }
   return false;
 }
 

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "kinds.hpp"
@@ -39,6 +41,11 @@ bool receive_nothing(receive_operation& op, int error) noexcept {
   return true;
 }
 
+[[gnu::noinline]] bool receive_end(receive_operation& op) noexcept {
+  op.leave_reading();
+  return receive_nothing(op, 0);
+}
+
 template <bool was_parked>
 bool try_receive(receive_operation& op) noexcept;
 
@@ -60,9 +67,10 @@ template <bool was_parked>
 template <bool was_parked>
 bool try_receive(receive_operation& op) noexcept {
   connection_state& c = *op.on;
-  if (was_parked) c.reading = nullptr;
+  // After an end another wait may have taken the direction.
   if (c.end != ending::none) [[unlikely]]
-    return receive_nothing(op, 0);
+    return receive_end(op);
+  if (was_parked) c.reading = nullptr;
   io::chunk_block* const block = c.chunks().take_kept();
   if (block == nullptr) [[unlikely]]
     return receive_into_new_chunk<was_parked>(op);
@@ -71,11 +79,10 @@ bool try_receive(receive_operation& op) noexcept {
     return receive_failed<was_parked>(op, block, n);
   op.data = block->data();
   op.size = static_cast<std::uint32_t>(n);
-  // Drained: do not pay to learn EAGAIN.
-  if (static_cast<std::size_t>(n) < block->capacity && !c.hung_up) {
-    c.readable = false;
-    c.heard = true;
-  }
+  if (static_cast<std::size_t>(n) < block->capacity && !c.hung_up)
+    c.drained();
+  else
+    c.heard = io::descriptor::hearing::since_wait;
   return true;
 }
 
@@ -83,36 +90,11 @@ bool proceed_receive(operation& op) noexcept {
   return try_receive<true>(static_cast<receive_operation&>(op));
 }
 
-bool try_read(read_operation& op) noexcept {
-  connection_state& c = *op.on;
-  while (op.done < op.least) {
-    if (c.end != ending::none) [[unlikely]]
-      return true;
-    const std::size_t room = op.size - op.done;
-    const long n = system_call::recv(c.fd, op.into + op.done, room);
-    if (n <= 0) return ended(c, n, op.done == 0);
-    op.done += static_cast<std::size_t>(n);
-    c.progressed();
-    if (static_cast<std::size_t>(n) < room && !c.hung_up) {
-      c.readable = false;
-      c.heard = true;
-      return op.done >= op.least;
-    }
-  }
-  return true;
-}
-
-bool proceed_read(operation& op) noexcept {
-  auto& self = static_cast<read_operation&>(op);
-  self.on->reading = nullptr;
-  if (try_read(self)) return true;
-  self.park_reading();
-  return false;
-}
+bool proceed_read(operation& op) noexcept { return proceed_reading<read_operation>(op); }
 
 bool cancel_receive(operation& op, int error) noexcept {
   auto& self = static_cast<receive_operation&>(op);
-  if (self.on->reading == &self) self.on->reading = nullptr;
+  self.leave_reading();
   self.data = nullptr;
   self.size = 0;
   self.error = error;
@@ -121,7 +103,7 @@ bool cancel_receive(operation& op, int error) noexcept {
 
 bool cancel_read(operation& op, int error) noexcept {
   auto& self = static_cast<read_operation&>(op);
-  if (self.on->reading == &self) self.on->reading = nullptr;
+  self.leave_reading();
   self.error = error;
   return true;
 }
@@ -130,7 +112,8 @@ bool cancel_read(operation& op, int error) noexcept {
 
 bool cancel_write(operation& op, int error) noexcept {
   auto& self = static_cast<write_operation&>(op);
-  if (self.on->writing == &self) self.on->writing = nullptr;
+  self.on->owe();
+  self.leave_writing();
   self.outcome = error;
   return true;
 }
@@ -145,19 +128,57 @@ void connection_operation::throw_failed(int error, const char* what) const {
   throw std::system_error(error, std::generic_category(), fmt::format("{} {}", what, on->peer().to_string()));
 }
 
-void connection_operation::throw_busy() {
-  throw std::system_error(std::make_error_code(std::errc::operation_in_progress),
-                          "another coroutine waits on this connection in the same direction");
+void connection_operation::direction_taken(chain& waiting, std::coroutine_handle<> h) {
+  if (on == &no_connection.state) {
+    std::fputs("weir: an operation on a connection that was moved from\n", stderr);
+    std::abort();
+  }
+  if (!on->is_orphan())
+    throw std::system_error(std::make_error_code(std::errc::operation_in_progress),
+                            "another coroutine waits on this connection in the same direction");
+  waiting.suspend(*this, h);
+  waiting.schedule();
 }
 
 void connection_operation::again() noexcept {
-  on->progressed();
+  on->moved_slowly();
   root->schedule();
+}
+
+void connection_operation::again_reading() noexcept {
+  on->reading = this;
+  again();
+}
+
+void connection_operation::again_writing() noexcept {
+  on->writing = this;
+  again();
 }
 
 bool receive_operation::attempt() noexcept { return try_receive<false>(*this); }
 
-bool read_operation::attempt() noexcept { return try_read(*this); }
+attempt_result read_operation::attempt() noexcept {
+  connection_state& c = *on;
+  for (std::size_t moved = 0; done < least;) {
+    if (c.end != ending::none) [[unlikely]]
+      return attempt_result::done;
+    if (moved >= most_per_turn) {
+      c.driver->end_round();
+      return attempt_result::again;
+    }
+    const std::size_t room = std::min(size - done, most_per_turn);
+    const long n = system_call::recv(c.fd, into + done, room);
+    if (n <= 0) return ended(c, n, done == 0) ? attempt_result::done : attempt_result::blocked;
+    done += static_cast<std::size_t>(n);
+    moved += static_cast<std::size_t>(n);
+    c.moved_slowly();
+    if (static_cast<std::size_t>(n) < room && !c.hung_up) {
+      c.drained();
+      return done >= least ? attempt_result::done : attempt_result::blocked;
+    }
+  }
+  return attempt_result::done;
+}
 
 bool read_exactly_operation::await_resume() const {
   if (error != 0) throw_failed(error, "read_exactly");
@@ -166,36 +187,47 @@ bool read_exactly_operation::await_resume() const {
   return false;
 }
 
-bool write_operation::give_up(int failure) noexcept {
-  if (failure == EAGAIN || failure == EINTR) return not_all_yet();
+attempt_result write_operation::give_up(int failure) noexcept {
+  if (failure == EAGAIN || failure == EINTR) {
+    if (on->mode != io::wait_mode::blocking) on->writable = false;
+    return attempt_result::blocked;
+  }
   outcome = failure == ENOMEM || failure == ENOBUFS ? failure : peer_gone;
+  on->owe();
   if (outcome == peer_gone) on->lost(failure);
-  return true;
+  return attempt_result::done;
 }
 
-bool write_operation::not_all_yet() noexcept {
+attempt_result write_operation::not_all_yet(std::size_t n, std::size_t asked) noexcept {
+  on->moved_slowly();
+  if (n == asked) {
+    on->driver->end_round();
+    return attempt_result::again;
+  }
+  // A short count: the send buffer is full.
   if (on->mode != io::wait_mode::blocking) on->writable = false;
-  return false;
+  return attempt_result::blocked;
 }
 
-bool send_operation::attempted(long n) noexcept {
+attempt_result send_operation::attempted(long n, std::size_t part) noexcept {
   if (n < 0) return give_up(static_cast<int>(-n));
   data += n;
-  on->progressed();
   size -= static_cast<std::size_t>(n);
-  return not_all_yet();
+  return not_all_yet(static_cast<std::size_t>(n), part);
 }
 
-bool gather_operation::attempt() noexcept {
-  while (!pieces.empty()) {
-    std::array<iovec, 64> parts;
-    const std::size_t count = std::min(pieces.size(), parts.size());
+attempt_result gather_operation::attempt() noexcept {
+  std::array<iovec, 64> parts;
+  for (std::size_t sent = 0; !pieces.empty();) {
+    std::size_t count = 0;
     std::size_t total = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::string_view piece = i == 0 ? pieces[0].substr(skip) : pieces[i];
-      parts[i] = {const_cast<char*>(piece.data()), piece.size()};
+    for (; count < std::min(pieces.size(), parts.size()) && sent + total < most_per_turn; ++count) {
+      std::string_view piece = count == 0 ? pieces[0].substr(skip) : pieces[count];
+      piece = piece.substr(0, most_per_turn - sent - total);
+      parts[count] = {const_cast<char*>(piece.data()), piece.size()};
       total += piece.size();
     }
+    if (count == 0) return not_all_yet(sent, sent);
     msghdr message{};
     message.msg_iov = parts.data();
     message.msg_iovlen = count;
@@ -207,30 +239,34 @@ bool gather_operation::attempt() noexcept {
       pieces = pieces.subspan(1);
     }
     skip = gone;
-    if (static_cast<std::size_t>(n) < total) return not_all_yet();
+    sent += static_cast<std::size_t>(n);
+    if (static_cast<std::size_t>(n) < total) return not_all_yet(static_cast<std::size_t>(n), total);
   }
-  return true;
+  on->moved_slowly();
+  return attempt_result::done;
 }
 
-bool send_file_operation::attempt() noexcept {
-  while (left > 0) {
-    const ssize_t n = ::sendfile(on->fd, file, &offset, left);
-    if (n < 0) {
-      // The file's own troubles are errors; the socket's are an end.
-      if (errno == EINVAL || errno == EIO || errno == EOVERFLOW || errno == ESPIPE ||
-          (errno == EBADF && on->fd >= 0)) {
-        outcome = errno;
-        return true;
-      }
-      return give_up(errno);
+attempt_result send_file_operation::attempt() noexcept {
+  for (std::size_t sent = 0; left > 0;) {
+    if (sent == most_per_turn) return not_all_yet(sent, sent);
+    const ssize_t n = ::sendfile(on->fd, file, &offset, std::min(left, most_per_turn - sent));
+    if (n > 0) {
+      left -= static_cast<std::size_t>(n);
+      sent += static_cast<std::size_t>(n);
+      on->moved_slowly();
+      continue;
     }
-    if (n == 0) {  // the file is shorter than was promised
-      outcome = ENODATA;
-      return true;
-    }
-    left -= static_cast<std::size_t>(n);
+    // The file's own troubles are errors; the socket's are an end. A file that is shorter than was promised:
+    // ENODATA.
+    const int failure = n == 0 ? ENODATA : errno;
+    if (failure != ENODATA && failure != EINVAL && failure != EIO && failure != EOVERFLOW &&
+        failure != ESPIPE && !(failure == EBADF && on->fd >= 0))
+      return give_up(failure);
+    outcome = failure;
+    on->owe();
+    break;
   }
-  return true;
+  return attempt_result::done;
 }
 
 }  // namespace weir::detail

@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <utility>
+
+#include "weir/connection/detail/outbox_waiters.hpp"
 
 namespace weir {
 
@@ -16,15 +17,15 @@ outbox::flush_operation::flush_operation(outbox& o) noexcept : operation(outbox:
 }
 
 outbox::outbox(connection& to, std::size_t limit) noexcept
-    : chain(*to.state().driver), state_(&to.state()), limit_(limit), operation_(*this) {
+    : chain(to.state().home()), state_(&to.state()), limit_(limit), operation_(*this), gone_(!to.is_open()) {
   state_->child_group_added();  // it sends from this thread
-  io::timer::fire = [](io::timer& t) noexcept { static_cast<outbox&>(t).schedule(); };
 }
 
 outbox::~outbox() {
   home().unschedule(*this);
-  timers().disarm(*this);
+  if (waits_) core::here().local<outbox_waiters>().remove(*this);
   if (state_->writing == &operation_) state_->writing = nullptr;
+  if (sent_of_first_ != 0) state_->owe();
   state_->child_group_removed();
 }
 
@@ -34,7 +35,7 @@ bool outbox::post(shared_message m) {
   if (pending_ > limit_) {
     evicted_ = true;
     drop_all();
-    state_->reset_socket();
+    state_->reset();
     return false;
   }
   queue_.push_back(std::move(m));
@@ -42,8 +43,6 @@ bool outbox::post(shared_message m) {
   if (state_->writing != &operation_) schedule();
   return true;
 }
-
-io::timer_queue& outbox::timers() const noexcept { return state_->home_core().timers(); }
 
 void outbox::drop_all() noexcept {
   gone_ = true;
@@ -60,8 +59,12 @@ bool outbox::proceed(operation& op) noexcept {
 
 void outbox::flush() noexcept {
   if (state_->writing == &operation_) state_->writing = nullptr;
-  // Nobody tells when another coroutine's send has ended, and in the midst of it nothing may be sent.
-  if (state_->writing != nullptr) return timers().arm(*this, std::chrono::milliseconds(5));
+  if (!state_->is_open()) return drop_all();
+  if (state_->writing != nullptr) {  // amid another coroutine's send nothing else may be sent
+    if (!std::exchange(waits_, true)) core::here().local<outbox_waiters>().add(*this);
+    state_->output_wanted = true;
+    return;
+  }
   while (!queue_.empty()) {
     std::array<iovec, 64> parts;
     const std::size_t count = std::min(queue_.size(), parts.size());
@@ -75,8 +78,14 @@ void outbox::flush() noexcept {
     message.msg_iov = parts.data();
     message.msg_iovlen = count;
     const ssize_t n = ::sendmsg(state_->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0 && errno != EAGAIN) return drop_all();
-    if (n > 0) pending_ -= static_cast<std::size_t>(n);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+      state_->lost(errno);
+      return drop_all();
+    }
+    if (n > 0) {
+      state_->sent = true;
+      pending_ -= static_cast<std::size_t>(n);
+    }
     std::size_t gone = sent_of_first_ + (n > 0 ? static_cast<std::size_t>(n) : 0);
     while (!queue_.empty() && gone >= queue_.front()->size()) {
       gone -= queue_.front()->size();
@@ -85,9 +94,33 @@ void outbox::flush() noexcept {
     sent_of_first_ = gone;
     if (n < 0 || static_cast<std::size_t>(n) < total) {
       state_->writable = false;
-      state_->active_at = static_cast<std::uint32_t>(state_->driver->now());
+      state_->wait_to_write_begins();
+      state_->writing = &operation_;
       return state_->driver->park_writing(*state_, operation_);
     }
+  }
+}
+
+void outbox_waiters::add(outbox& o) noexcept { o.next_waiting_ = std::exchange(first_, &o); }
+
+void outbox_waiters::remove(outbox& o) noexcept {
+  for (outbox** at = &first_; *at != nullptr; at = &(*at)->next_waiting_)
+    if (*at == &o) {
+      *at = o.next_waiting_;
+      return;
+    }
+}
+
+void outbox_waiters::wake(const connection_state& c) noexcept {
+  for (outbox** at = &first_; *at != nullptr;) {
+    outbox& o = **at;
+    if (o.state_ != &c) {
+      at = &o.next_waiting_;
+      continue;
+    }
+    *at = o.next_waiting_;
+    o.waits_ = false;
+    o.schedule();
   }
 }
 

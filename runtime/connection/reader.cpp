@@ -74,40 +74,50 @@ bool fill_operation::waits_to_write() const noexcept {
 bool fill_operation::attempt_first() noexcept {
   // Answers leave after the batch of events in which they were made.
   const bool later = waits_to_write() ? on->mode == io::wait_mode::loop || !on->writable : !on->readable;
-  if (!later && on->driver->spend()) return attempt();
+  if (!later && on->driver->spend()) return attempt() == attempt_result::done;
   in->give_back_if_empty();
   return false;
 }
 
-bool fill_operation::attempt() noexcept {
+attempt_result fill_operation::attempt() noexcept {
   connection_state& c = *on;
   // A failed flush loses the replies; that the peer is gone is found out by reading.
-  if (waits_to_write() && in->replies_->try_flush() == EAGAIN) return false;
-  for (;;) {
+  if (waits_to_write()) {
+    int ignored = 0;
+    if (const auto flushed = in->replies_->try_flush(ignored); flushed != attempt_result::done)
+      return flushed;
+  }
+  for (std::size_t moved = 0;;) {
     if (c.end != ending::none) [[unlikely]]
-      return true;
+      return attempt_result::done;
     if (!c.readable) {
       in->give_back_if_empty();
-      return false;
+      return attempt_result::blocked;
+    }
+    if (moved >= most_per_turn) {
+      c.driver->end_round();
+      return attempt_result::again;
     }
     const std::size_t used = in->buffered().size();
     if (!in->make_room(std::max(least, used + 1))) {
       error = ENOMEM;
-      return true;
+      return attempt_result::done;
     }
-    const std::size_t room = in->block_->capacity - in->end_;
+    const std::size_t room = std::min(in->block_->capacity - in->end_, most_per_turn);
     const long n = system_call::recv(c.fd, in->block_->data() + in->end_, room);
     if (n <= 0) {
       const bool over = ended(c, n, used == 0 && !in->inside_);
-      if (!over) in->give_back_if_empty();
-      return over;
+      if (over) return attempt_result::done;
+      in->give_back_if_empty();
+      return attempt_result::blocked;
     }
     in->end_ += static_cast<std::size_t>(n);
+    moved += static_cast<std::size_t>(n);
+    c.moved_slowly();
     if (static_cast<std::size_t>(n) < room && !c.hung_up) {
-      c.readable = false;
-      c.heard = true;
+      c.drained();
     }
-    if (is_satisfied()) return true;
+    if (is_satisfied()) return attempt_result::done;
   }
 }
 
@@ -147,21 +157,29 @@ namespace {
 
 bool proceed_fill(operation& op) noexcept {
   auto& self = static_cast<fill_operation&>(op);
-  // It waits in one direction only.
-  if (self.on->reading == &self) self.on->reading = nullptr;
-  if (self.on->writing == &self) self.on->writing = nullptr;
-  if (self.attempt()) return true;
-  if (self.waits_to_write())
-    self.park_writing();
+  const attempt_result result = self.attempt();
+  if (result == attempt_result::done) {
+    self.leave_reading();
+    self.leave_writing();
+    return true;
+  }
+  self.on->reading = &self;
+  const bool to_write = self.waits_to_write();
+  if (to_write)
+    self.on->writing = &self;
   else
-    self.park_reading();
+    self.leave_writing();
+  if (result == attempt_result::again)
+    self.again();
+  else
+    to_write ? self.park_writing() : self.park_reading();
   return false;
 }
 
 bool cancel_fill(operation& op, int error) noexcept {
   auto& self = static_cast<fill_operation&>(op);
-  if (self.on->reading == &self) self.on->reading = nullptr;
-  if (self.on->writing == &self) self.on->writing = nullptr;
+  self.leave_reading();
+  self.leave_writing();
   self.error = error;
   return true;
 }

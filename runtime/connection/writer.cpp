@@ -1,41 +1,71 @@
 #include "weir/connection/writer.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "kinds.hpp"
 
 namespace weir {
 
-int writer::try_flush(bool more_follows) noexcept {
-  while (begin_ != end_) {
-    const long n = system_call::send(state_->fd, begin_, pending(), more_follows ? MSG_MORE : 0);
-    if (n < 0) {
-      if (n == -EAGAIN) {
-        state_->writable = false;
-        return EAGAIN;
-      }
-      clear();
-      state_->lost(static_cast<int>(-n));
-      return static_cast<int>(-n);
-    }
-    begin_ += n;
-    if (begin_ != end_) {  // a short write: the send buffer is full
-      state_->writable = false;
-      return EAGAIN;
-    }
+detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept {
+  using detail::attempt_result;
+  error = 0;
+  if (pending() == 0) {
+    clear();
+    return attempt_result::done;
   }
-  clear();
-  return 0;
+  connection_state& c = *state_;
+  if (!c.writable) return attempt_result::blocked;
+  const std::size_t part = std::min(pending(), detail::most_per_turn);
+  const long n = system_call::send(c.fd, begin_, part, more_follows ? MSG_MORE : 0);
+  if (n == -EAGAIN || n == -EINTR) {
+    if (c.mode != io::wait_mode::blocking) c.writable = false;
+    return attempt_result::blocked;
+  }
+  if (n < 0) {
+    error = static_cast<int>(-n);
+    clear();
+    c.owe();
+    c.lost(error);
+    return attempt_result::done;
+  }
+  begin_ += n;
+  c.moved_slowly();
+  if (begin_ == end_) {
+    clear();
+    return attempt_result::done;
+  }
+  if (static_cast<std::size_t>(n) == part) {
+    c.driver->end_round();
+    return attempt_result::again;
+  }
+  // A short count: the send buffer is full.
+  if (c.mode != io::wait_mode::blocking) c.writable = false;
+  return attempt_result::blocked;
 }
 
 namespace detail {
 
-bool flush_operation::attempt() noexcept {
-  const int error = out->try_flush(more_follows);
-  return error == 0 || give_up(error);
+attempt_result flush_operation::attempt() noexcept {
+  int error = 0;
+  const attempt_result result = out->try_flush(error, more_follows);
+  if (error != 0) outcome = error == ENOMEM || error == ENOBUFS ? error : peer_gone;
+  return result;
 }
 
-const operation_kind kind_of_flush{proceed_writing<flush_operation>, cancel_write};
+namespace {
+
+// What is not sent stays in the writer, so nothing is owed yet.
+bool cancel_flush(operation& op, int error) noexcept {
+  auto& self = static_cast<flush_operation&>(op);
+  self.leave_writing();
+  self.outcome = error;
+  return true;
+}
+
+}  // namespace
+
+const operation_kind kind_of_flush{proceed_writing<flush_operation>, cancel_flush};
 
 }  // namespace detail
 }  // namespace weir

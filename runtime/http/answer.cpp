@@ -1,4 +1,4 @@
-// The half of a message that speaks.
+// message: the functions that write the answer.
 #include <unistd.h>
 
 #include <array>
@@ -21,7 +21,7 @@ constexpr std::size_t small_file = 16384;  // bytes that are cheaper to copy tha
 
 constexpr std::string_view end_of_line = "\r\n";
 
-// As text, at the end of a buffer of its own.
+// A number as text, at the end of its own buffer.
 class number {
  public:
   number(std::uint64_t value, int base) noexcept
@@ -35,7 +35,7 @@ class number {
 
 }  // namespace
 
-// Whether this is the last answer. A server that stops answers what has come already.
+// Whether this is the last answer. A stopping server answers the requests that have come already.
 void message::decide_close() {
   if (!body_done_ && !close_) {
     skip_buffered();

@@ -21,13 +21,13 @@ bool names_etag(std::string_view list, std::string_view etag, comparison how) no
   return false;
 }
 
-// Whether it is as it was then. What is no date says nothing.
+// Whether the resource is unchanged since then. A malformed date is ignored.
 std::optional<bool> is_as_of(std::optional<std::string_view> date_text, const validators& now) noexcept {
   const auto date = date_text ? parse_date(*date_text) : std::nullopt;
   return date ? std::optional(now.modified <= *date) : std::nullopt;
 }
 
-// If-Range: the part is wanted only of this very version.
+// If-Range: the part is wanted of this version only.
 bool is_of_this_version(const request& r, const validators& now) noexcept {
   const auto wanted = r.find("if-range");
   if (!wanted) return true;

@@ -46,7 +46,8 @@ void write_date(char* to, std::time_t when) noexcept {
   put(to, " GMT");
 }
 
-// Never inlined: a coroutine may go on on another thread, and must not keep the address of this one's text.
+// Hazard: a coroutine may continue on another thread and must not keep the address of this thread's text,
+// which inlining would allow.
 [[gnu::noinline]] void write_date_of_now(char* to) noexcept {
   static thread_local cached_date kept;
   timespec now{};
@@ -74,7 +75,7 @@ std::optional<std::time_t> parse_date(std::string_view text) noexcept {
   t.tm_sec = static_cast<int>(number(23, 2));
   if (t.tm_year > 8099) return std::nullopt;
   const std::time_t when = ::timegm(&t);
-  // What does not read back as it was written has a field out of its range, or something between the fields.
+  // A date that does not print as it was written has a field out of range, or extra characters.
   std::array<char, date_size> again{};
   write_date(again.data(), when);
   if (text != std::string_view(again.data(), again.size())) return std::nullopt;

@@ -16,12 +16,12 @@
 
 namespace weir::http {
 
-// A pipe with no writer must not hold up who opens it.
+// O_NONBLOCK: opening a pipe without a writer must not block.
 unique_fd open_beneath(int root, const std::string& path) noexcept {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  for (int tries = 0; tries < 8; ++tries) {  // EAGAIN: somebody renames things below the root meanwhile
+  for (int tries = 0; tries < 8; ++tries) {  // EAGAIN: a name below the root changed meanwhile
     const long fd = ::syscall(SYS_openat2, root, path.empty() ? "." : path.c_str(), &how, sizeof how);
     if (fd >= 0) return unique_fd(static_cast<int>(fd));
     if (errno != EAGAIN && errno != EINTR) break;
@@ -108,7 +108,7 @@ void file_cache::make_room(std::uint64_t now) {
     count_ += below.size();
   }
   if (count_ < directory::most_kept) return;
-  kept_.clear();  // more files are in use than are kept: none is better than another
+  kept_.clear();  // every kept file is fresh: there is no better victim
   count_ = 0;
 }
 

@@ -15,10 +15,10 @@
 
 namespace weir::http {
 
-// A file or directory below `root`, wherever `path` leads there; -1 with errno.
+// Opens the file or directory that `path` names below `root`; -1 with errno.
 [[nodiscard]] unique_fd open_beneath(int root, const std::string& path) noexcept;
 
-// One file as it was when it was opened.
+// One file, as it was when it was opened.
 struct open_file {
   unique_fd fd;  // closed once it is in memory
   std::uint64_t size = 0;
@@ -28,10 +28,10 @@ struct open_file {
   std::string_view type;
   std::string_view coding;              // "gzip", or nothing
   bool varies = false;                  // there is another coding of the same
-  std::optional<fixed_response> whole;  // of a small one: the answer to who wants all of it
+  std::optional<fixed_response> whole;  // of a small file: the answer without a range
 };
 
-// What a path stands for. Shared: an answer that is under way keeps its file, also when the cache drops it.
+// What a path names. Shared: an answer in progress keeps its file when the cache drops it.
 struct kept_file {
   std::shared_ptr<const open_file> plain;
   std::shared_ptr<const open_file> gzip;  // null: there is none
@@ -44,8 +44,8 @@ class file_cache {
  public:
   explicit file_cache(core& home) noexcept : home_(home) {}
 
-  // What `path`, as it was sent, stands for below `root`: as it was a second ago or less.
-  // Lifetime: until the next call.
+  // The files that `path`, as it was sent, names below `root`, checked at most a second ago.
+  // Lifetime: valid until the next call.
   const kept_file& find(int root, std::string_view path);
 
  private:

@@ -7,7 +7,7 @@ namespace weir::http {
 
 namespace {
 
-// A name or an address, with a port. It may be empty.
+// A host name or address, with or without a port. It may be empty.
 bool is_host(std::string_view text) noexcept {
   static constexpr auto allowed = [] {
     std::array<bool, 256> is{};

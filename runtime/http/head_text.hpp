@@ -1,5 +1,5 @@
 #pragma once
-// http: what the heads of answers are made of.
+// http: the parts of an answer's head.
 
 #include <span>
 #include <string_view>
@@ -11,7 +11,7 @@ namespace weir::http {
 // Errors: std::invalid_argument for a status that has no name.
 [[nodiscard]] std::string_view line_of(int status);
 
-// Errors: std::invalid_argument for what would end a line, or is no name.
+// Errors: std::invalid_argument for a character that would end the line, or a malformed name.
 void check_headers(std::string_view content_type, std::span<const header> more);
 
 [[nodiscard]] constexpr bool has_body(int status) noexcept {

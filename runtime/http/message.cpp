@@ -48,7 +48,8 @@ void message::begin() {
   body_deadline_ = 0;
   chunks_ = {};
   body_.clear();
-  // What is read of the body moves the buffer; the head stays where the handler has seen it.
+  // Hazard: reading the body moves the buffer, and the handler holds views of the head. So the head is
+  // copied.
   if (f.chunked || f.length > session_.in.buffered().size()) keep_head();
 }
 
@@ -64,7 +65,7 @@ void message::keep_head() {
   request_.move_to(kept_.data());
 }
 
-// The next stretch of the body that is in the buffer. Empty: none is, or the body has ended.
+// The next buffered part of the body. Empty: nothing is buffered, or the body has ended.
 std::string_view message::take_buffered() {
   reader& in = session_.in;
   std::string_view data;
@@ -164,7 +165,7 @@ task<bool> message::finish() {
   }
   if (!body_done_ && waits_for_continue()) close_ = true;
   if (body_done_ || close_) co_return true;
-  // The answer stands, whatever is wrong with the rest of the body.
+  // The answer has been given; an error in the rest of the body does not change it.
   try {
     const std::uint64_t enough = body_seen_ + session_.most.unread;
     while (!body_done_ && body_seen_ <= enough) {

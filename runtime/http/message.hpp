@@ -1,5 +1,5 @@
 #pragma once
-// http: a request that is being answered: where its body stands and what has been said so far.
+// http: a request in progress: how much of its body has been read and of its answer written.
 
 #include <cstdint>
 #include <optional>
@@ -17,7 +17,7 @@
 
 namespace weir::http {
 
-// What a connection holds also while it is idle.
+// What a connection holds while it is idle.
 struct session {
   session(connection c, const limits& l) noexcept : client(std::move(c)), in(client, out), most(l) {}
 
@@ -27,14 +27,14 @@ struct session {
   const limits& most;
 };
 
-// The requests of one batch, one after the other. An idle connection has none.
+// The successive requests of one batch. An idle connection has no message.
 class message {
  public:
   explicit message(session& s) noexcept : session_(s) {}
   message(const message&) = delete;
   message& operator=(const message&) = delete;
 
-  // Looks for the next request in what has come.
+  // Parses the next request from the buffered bytes.
   request_parser::state parse() noexcept {
     return parser_.parse(session_.in.buffered(), session_.most, request_);
   }
@@ -43,7 +43,7 @@ class message {
   // Errors: errc::timed_out.
   task<request_parser::state> await_head();
 
-  // The request is there and is dealt with from now on.
+  // Starts the parsed request.
   void begin();
   [[nodiscard]] const http::request& request() const noexcept { return request_; }
   [[nodiscard]] connection& client() const noexcept { return session_.client; }
@@ -62,15 +62,15 @@ class message {
   // Answers with a status, and closes if a part of the body has not been read.
   void refuse(int status, std::string_view text);
 
-  // The handler has ended. Ends the answer, and reads what it left of the body, or closes. False: half an
-  // answer is out and cannot be ended.
+  // After the handler: ends the answer, and reads the rest of the body or closes. False: a part of the answer
+  // has been sent and cannot be completed.
   task<bool> finish();
   [[nodiscard]] bool is_finished() const noexcept { return answer_ == answer::whole && body_done_; }
 
   void close_afterwards() noexcept { close_ = true; }
   [[nodiscard]] bool closes() const noexcept { return close_; }
   [[nodiscard]] bool has_answered() const noexcept { return answer_ != answer::none; }
-  // The client may still be sending what nobody will read.
+  // The client may still be sending bytes that will not be read.
   [[nodiscard]] bool has_unread() const noexcept { return !body_done_; }
 
  private:

@@ -50,7 +50,7 @@ struct head_reading {
     return 0;
   }
 
-  // Nothing behind the head is llhttp's.
+  // llhttp gets the head only.
   static int on_complete(llhttp_t* p) {
     of(p).complete = true;
     return HPE_PAUSED;
@@ -114,7 +114,7 @@ struct head_reading {
     return p.http_major == 1 ? refusal{} : refusal{505, "the version"};
   }
 
-  // What looks like a request, with a method or in a version that nobody knows here, is told so.
+  // A well-formed request line with an unknown method or version gets its own status.
   static int status_for(std::string_view bytes, llhttp_errno error) {
     constexpr std::string_view form = " HTTP/1.1";
     const std::string_view line = bytes.substr(0, bytes.find('\r'));
@@ -147,7 +147,7 @@ request_parser::state request_parser::parse(std::string_view bytes, const limits
     if (no.status == 0) no = read_framing(into, into.framing_);
     return no.status == 0 ? state::complete : fail(into, no.status, no.reason);
   }
-  // What does not speak HTTP is told so at once, although it may never send an empty line.
+  // A client that does not speak HTTP is refused after its first line: it may never send an empty one.
   if (scanner_.first_line() != 0 && !looked_at_first_line_) {
     looked_at_first_line_ = true;
     if (const refusal no = reading.run(bytes.substr(0, scanner_.first_line()), false); no.status != 0)
@@ -158,7 +158,7 @@ request_parser::state request_parser::parse(std::string_view bytes, const limits
   if (bytes.size() >= longest)
     return scanner_.first_line() == 0 ? fail(into, 414, "the request line is too long")
                                       : fail(into, 431, "the head is too long");
-  if (scanner_.lines() > most.headers + 1) return fail(into, 431, "too many headers");
+  if (scanner_.lines() > reading.most_headers + 1) return fail(into, 431, "too many headers");
   return state::incomplete;
 }
 

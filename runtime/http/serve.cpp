@@ -1,4 +1,4 @@
-// The life of a connection that speaks HTTP.
+// Serves one HTTP connection.
 #include <fmt/format.h>
 
 #include "message.hpp"
@@ -16,9 +16,9 @@ constexpr std::size_t most_pending = 65536;  // bytes of answers that wait for t
 
 enum class verdict : std::uint8_t {
   next,     // the client may ask for more
-  last,     // everything has been said
-  lingers,  // the same, and the client may not have noticed yet
-  broken    // half an answer is out
+  last,     // the connection is to be closed
+  lingers,  // the same, and the client may still be sending
+  broken    // a part of an answer has been sent and cannot be completed
 };
 
 void log_refusal(const connection& client, int status, std::string_view why) {
@@ -35,7 +35,7 @@ void log_failure(const message& m, const char* what) {
                *held_back == 0 ? "" : fmt::format(" ({} more like this)", *held_back));
 }
 
-// `allow`: what other methods the path has.
+// `allow`: the methods that the path has.
 void answer_without_handler(message& m, std::string_view allow) {
   const bool asks = m.request().method() == "OPTIONS";
   if (asks && m.request().path() == "*") return m.send(204, {}, {}, {});
@@ -45,7 +45,7 @@ void answer_without_handler(message& m, std::string_view allow) {
   m.send(405, "text/plain", "Method Not Allowed\n", methods);
 }
 
-// What the exception that is being handled becomes: an answer, or the end.
+// Turns the exception being handled into an answer, or into the end of the connection.
 verdict answer_exception(message& m) {
   try {
     throw;
@@ -55,7 +55,8 @@ verdict answer_exception(message& m) {
     return verdict::next;
   } catch (const std::system_error& e) {
     if (e.code() == std::errc::operation_canceled) throw;
-    if (m.client().end() != ending::none) return verdict::broken;  // the client has gone: nobody is at fault
+    if (m.client().end() != ending::none)
+      return verdict::broken;  // the client is gone: no error of the handler
     log_failure(m, e.what());
   } catch (const std::exception& e) {
     log_failure(m, e.what());
@@ -78,7 +79,8 @@ task<request_parser::state> rest_of_head(message* m) {
   co_return request_parser::state::incomplete;
 }
 
-// Answers what has come. Its frame, with all that a request needs, lives no longer than that.
+// Answers the requests that have come. Its frame, with all that a request needs, ends before the connection
+// idles.
 task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
   message m(*s);
   std::string allow;
@@ -131,7 +133,7 @@ task<> discard(session* s) {
   }
 }
 
-// A close with input on its way would be answered with RST, and that destroys the answer.
+// Hazard: closing while the client still sends makes the kernel answer with RST, which destroys the answer.
 task<> linger(session* s) {
   s->client.shutdown_send();
   try {
@@ -163,7 +165,7 @@ class present {
 
 }  // namespace
 
-task<> serve(connection client, const site* what) {
+task<> serve(connection client, std::shared_ptr<const site> what) {
   session s(std::move(client), what->limits);
   present here(what->tally_of_here ? &what->tally_of_here() : nullptr);
   verdict v = verdict::next;
@@ -171,7 +173,7 @@ task<> serve(connection client, const site* what) {
     const std::string_view has = co_await s.in.peek(1);
     if (has.empty()) break;
     std::uint64_t served = 0;
-    v = co_await serve_batch(&s, what, &served);
+    v = co_await serve_batch(&s, what.get(), &served);
     here.served(served);
     core::here().count_requests(served);
   }
@@ -184,7 +186,9 @@ task<> serve(connection client, const site* what) {
 }
 
 std::function<task<>(connection)> site::handler() const {
-  return [this](connection client) { return serve(std::move(client), this); };
+  return [kept = std::make_shared<const site>(*this)](connection client) {
+    return serve(std::move(client), kept);
+  };
 }
 
 }  // namespace weir::http

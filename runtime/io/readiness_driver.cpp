@@ -159,6 +159,7 @@ void readiness_driver::on_ready() {
     give_turns();
     // One lone event: most likely nobody else is there, and Asio's wait finds out as well.
     if (n < 2 && queue_.empty()) break;
+    if (std::exchange(round_ends_, false)) break;
   }
   if (!queue_.empty()) {
     asio::post(context_, [this] { on_ready(); });
@@ -170,7 +171,7 @@ void readiness_driver::on_ready() {
 
 // Several turns for each epoll_wait: chains that only wait for each other cost no system call per turn.
 void readiness_driver::give_turns() {
-  queue_.run(bounds_.one_turn ? 1 : bounds_.inline_budget, [this](chain& root) {
+  queue_.run(bounds_.one_turn ? 1 : bounds_.inline_budget, round_ends_, [this](chain& root) {
     budget_ = bounds_.inline_budget;
     now_runs(&root);
   });

@@ -61,8 +61,9 @@ endpoint name_of_socket(int fd, const endpoint& at) {
   return endpoint::from(name.get(), name.size, dual);
 }
 
-// Removes a socket file that nobody serves. Two servers that start at the same instant may both find it
-// stale; comparing it once more narrows that to the time between two system calls.
+// Removes a socket file on which no server accepts.
+// Hazard: two servers that start at the same instant may both find it stale; comparing it once more narrows
+// that to the time between two system calls.
 void remove_stale_file(const endpoint& at) {
   struct stat found{};
   if (::lstat(at.path().c_str(), &found) != 0) {
@@ -89,7 +90,8 @@ void remove_stale_file(const endpoint& at) {
   if (same && ::unlink(at.path().c_str()) != 0 && errno != ENOENT) fail("remove stale", at);
 }
 
-// The descriptor that systemd, or who speaks its protocol (sd_listen_fds(3)), gave under this name.
+// The descriptor that systemd, or another process with its protocol (sd_listen_fds(3)), passed under this
+// name.
 int descriptor_named(const endpoint& at) {
   constexpr int first = 3;
   const auto variable = [](const char* name) -> std::string {
@@ -179,7 +181,7 @@ bound_socket bound_socket::bind_unix(const endpoint& at, const socket_settings& 
     out.file_ = made.st_ino;
     out.owner_ = ::getpid();
     out.unlink_on_close_ = true;
-    // Give back what the umask took; nobody can connect before listen.
+    // Restore what the umask took; no client can connect before listen.
     if ((made.st_mode & 0777) != options.unix_mode && ::chmod(at.path().c_str(), options.unix_mode) != 0)
       fail("bind", at);
   } else {
@@ -215,7 +217,7 @@ bound_socket bound_socket::adopt(int fd, const endpoint& at, const socket_settin
     fail("listen on", at);
   if (family != AF_UNIX && options.nodelay) set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, at);
   const auto local = name_of_socket(fd, at);
-  return bound_socket(unique_fd(fd), local);  // from here on it is ours to close
+  return bound_socket(unique_fd(fd), local);  // owned, and closed, from here on
 }
 
 bound_socket::bound_socket(bound_socket&& other) noexcept
@@ -240,8 +242,8 @@ bound_socket& bound_socket::operator=(bound_socket&& other) noexcept {
 
 bound_socket::~bound_socket() { end(); }
 
-// The file goes before the descriptor: while the socket lives its inode number cannot be given to another
-// file.
+// The file is removed before the descriptor is closed: while the socket exists, its inode number cannot be
+// reused for another file.
 void bound_socket::end() noexcept {
   if (!unlink_on_close_ || !fd_ || owner_ != ::getpid()) return;
   struct stat now{};

@@ -31,6 +31,11 @@ std::optional<Number> number_in(std::string_view text) {
   return number;
 }
 
+bool is_v6(std::string_view text) {
+  in6_addr ignored;
+  return ::inet_pton(AF_INET6, std::string(text).c_str(), &ignored) == 1;
+}
+
 // The room in sun_path: a path needs its terminating zero, an abstract name its leading one.
 constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
 
@@ -65,6 +70,8 @@ endpoint endpoint::parse(std::string_view text) {
     return out;
   }
 
+  if (is_v6(text) && !is_v6(text.substr(0, text.rfind(':'))))
+    refuse(text, fmt::format("no port; write [{}]:7000", text));
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos || (text.ends_with(']') && text.starts_with('['))) {
     if (number_in<std::uint16_t>(text))
@@ -104,8 +111,10 @@ endpoint endpoint::parse(std::string_view text) {
     out.kind_ = kind::tcp6;
     return out;
   }
-  if (host.find(':') != std::string_view::npos)
-    refuse(text, fmt::format("an IPv6 address goes in brackets; write [{}]:{}", host, digits));
+  if (is_v6(host)) refuse(text, fmt::format("an IPv6 address goes in brackets; write [{}]:{}", host, digits));
+  if (const auto another = host.find(':');
+      another == host.rfind(':') && another != 0 && number_in<std::uint16_t>(host.substr(another + 1)))
+    refuse(text, fmt::format("more than one port; write {}", host));
   if (::inet_pton(AF_INET, std::string(host).c_str(), out.bytes_) != 1)
     refuse(text, fmt::format("\"{}\" is no IP address, and names are not resolved; expected one of {}", host,
                              forms));

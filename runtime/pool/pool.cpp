@@ -20,7 +20,6 @@
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/scoreboard.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
-#include "weir/server/detail/log_file.hpp"
 #include "weir/server/detail/process_pool.hpp"
 #include "weir/server/server.hpp"
 #include "worker_process.hpp"
@@ -30,7 +29,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Of an open socket, or of the master: a reload leaves them as they are.
+// Properties of an open socket, or of the master: a reload leaves them as they are.
 constexpr auto fixed_keys =
     std::to_array<std::string_view>({"model", "processes.accept", "processes.pid_file", "socket.backlog",
                                      "socket.nodelay", "socket.unix_mode"});
@@ -47,7 +46,7 @@ void keep_fixed_keys(const settings& present, settings& fresh) {
   fresh.socket = present.socket;
 }
 
-// A non-blocking accept4 would have all workers woken for each connection.
+// The kernel wakes one worker for a connection if all block in accept4, and all of them if they poll.
 void make_blocking(const bound_socket& s) {
   const int flags = ::fcntl(s.get(), F_GETFL);
   if (flags < 0 || ::fcntl(s.get(), F_SETFL, flags & ~O_NONBLOCK) != 0)
@@ -70,9 +69,8 @@ pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form f
                                            "set up for \"{}\", so an upgrade cannot change it",
                                            accept, from_->accept));
   open_sockets(plan_.settings, slots_);
-  if (from_)  // an address that is served no longer
+  if (from_)  // those of addresses that are served no longer
     for (const auto& each : from_->sockets) unique_fd(each.fd).reset();
-  pid_file_.emplace(plan_.settings.processes.pid_file);
   if (plan_.settings.processes.accept != accept_kind::mutex) return;
   accept_lock_ = unique_fd(::memfd_create("weir accept lock", MFD_CLOEXEC));
   if (!accept_lock_) throw_system_error(errno, "memfd_create");
@@ -88,7 +86,7 @@ int pool::run() {
     steer(workers);
   };
   program.watched = [this](const std::vector<bool>& occupied) { return watched(occupied); };
-  program.reopen_log = [this] { open_log(plan_.settings); };
+  program.reopen_log = [this] { reopen_log(); };
   program.itself = itself_;
   program.sockets = [this] { return named_sockets(); };
   program.handing_over = [this] {
@@ -102,9 +100,21 @@ int pool::run() {
   program.from = std::move(from_);
   program.ending = [this] { sockets_.clear(); };
   process::supervisor master(plan_.settings, std::move(program));
+  // Not before: a signal that comes as soon as the file is there would end this process.
+  pid_file_.emplace(plan_.settings.processes.pid_file);
   tell_where();
-  return master.run() ? 0 : 1;
+  switch (master.run()) {
+    case process::supervisor::outcome::stopped: return 0;
+    case process::supervisor::outcome::cut_connections:
+      log::warning("stopped; connections were cut");
+      return process::exit_connections_cut;
+    case process::supervisor::outcome::never_served: break;
+  }
+  return 1;
 }
+
+// A log that cannot be opened is no reason to stop serving: the lines still go to the old file.
+void pool::reopen_log() noexcept { reopen_log_of(plan_.settings); }
 
 std::vector<endpoint> pool::addresses() const {
   std::vector<endpoint> out;
@@ -152,11 +162,13 @@ void pool::open_sockets(const settings& s, unsigned slots) {
     sockets_.push_back(std::move(made));
   }
   for (auto& each : sockets_)
-    while (grouped && each.group.size() < slots)
+    while (grouped && each.group.size() < slots) {
+      each.steered = std::chrono::steady_clock::time_point::max();
       each.group.push_back(std::move(bind_group(each.group.front().local(), 1, s.socket).front()));
+    }
 }
 
-// Those that the pool before this one had open under that address; each is taken once.
+// The sockets that the pool before this one had open under that address; each is taken once.
 std::vector<bound_socket> pool::inherited(const std::string& address, const settings& s) {
   std::vector<bound_socket> out;
   if (!from_) return out;
@@ -177,7 +189,7 @@ std::vector<process::named_descriptor> pool::named_sockets() const {
   return out;
 }
 
-// With two masters the files of unix sockets are the last one's to remove.
+// Of two masters the one that ends last removes the files of unix sockets.
 void pool::unlink_files(bool yes) {
   for (auto& each : sockets_)
     for (auto& socket : each.group) socket.unlink_on_close(yes);
@@ -188,8 +200,14 @@ void pool::steer(unsigned slots) {
   slots_ = slots;
   if (plan_.settings.processes.accept != accept_kind::reuseport) return;
   for (auto& each : sockets_) {
-    steer_to_first(each.group.front(), slots < each.group.size() ? slots : 0);
-    each.steered = std::chrono::steady_clock::now();
+    try {
+      steer_to_first(each.group.front(), slots < each.group.size() ? slots : 0);
+      each.steered = std::chrono::steady_clock::now();
+    } catch (const std::system_error& e) {
+      // New connections still come to the sockets without a slot, so the master has to go on emptying them.
+      each.steered = std::chrono::steady_clock::time_point::max();
+      log::error("{}", e.what());
+    }
   }
 }
 
@@ -202,8 +220,9 @@ std::vector<int> pool::watched(const std::vector<bool>& occupied) {
   if (mode != accept_kind::reuseport || slots_ == 0) return out;
   const auto long_ago = std::chrono::steady_clock::now() - 1s;
   for (auto& each : sockets_) {
-    // A handshake that began before the steering has ended by then.
-    if (each.steered < long_ago)
+    // A handshake that began before the steering has ended by then. A socket that is closed earlier resets
+    // connections.
+    if (!coming_ && each.steered < long_ago)
       while (each.group.size() > slots_) each.group.pop_back();
     for (std::size_t i = 0; i < each.group.size(); ++i)
       if (i >= occupied.size() || !occupied[i]) out.push_back(each.group[i].get());
@@ -232,6 +251,7 @@ std::optional<settings> pool::reload() {
   }
   log::error("the configuration is not taken; the present one serves on");
   keep_sockets(plan_.settings);
+  steer(slots_);
   return std::nullopt;
 }
 
@@ -239,15 +259,15 @@ void pool::reloaded(bool taken) {
   if (taken) plan_ = std::move(*coming_);
   coming_.reset();
   keep_sockets(plan_.settings);
+  steer(taken ? plan_.settings.processes.count : slots_);
   if (!taken) return;
-  steer(plan_.settings.processes.count);
   log::set_level(plan_.settings.log.level);
-  open_log(plan_.settings);
+  reopen_log();
   tell_where();
 }
 
 int pool::work(process::worker_slot slot) {
-  const pool_plan mine = coming_ ? std::move(*coming_) : std::move(plan_);
+  const pool_plan mine = slot.is_coming ? std::move(*coming_) : std::move(plan_);
   const settings& s = mine.settings;
   log::set_level(s.log.level);
   process::drop_privileges(s.privileges);
@@ -256,6 +276,7 @@ int pool::work(process::worker_slot slot) {
   from_master.cpus = cpus_of_worker(mine, slot.index);
   from_master.accept = s.processes.accept;
   from_master.lock = accept_lock_.get();
+  master_mailbox to_master(slot.to_master);
   // The master chooses by `connections`, which then is true at any instant. In the other modes the permits of
   // threads that wait for a connection count too.
   const bool waits_with_permit =
@@ -264,22 +285,21 @@ int pool::work(process::worker_slot slot) {
   from_master.connections = &(slot.score.*count);
   process::worker_siblings siblings(slot.board, slot.score, count);
   from_master.siblings = &siblings;
-  from_master.hand_on = [&](int fd) {
-    return slot.to_master.send({process::message::kind::connection, 0}, fd) ==
-           process::descriptor_channel::sent::yes;
-  };
+  from_master.hand_on = [&](int fd) { return to_master.hand_on(fd) == master_mailbox::sent::yes; };
   from_master.serving = [&] {
-    slot.to_master.send({process::message::kind::serving, slot.index});
+    to_master.send({process::message::kind::serving, slot.index});
     log::debug("worker {} of generation {} serves", slot.index, slot.generation);
   };
   from_master.give_parked = [&](int fd) {
-    // What has not been read there counts already.
-    if (slot.board.pool().parked.fetch_add(1) >= slot.board.pool().parked_most) return parking::given::never;
     using sent = process::descriptor_channel::sent;
-    const sent how = slot.to_master.send({process::message::kind::parked, 0}, fd);
-    return how == sent::yes    ? parking::given::yes
-           : how == sent::full ? parking::given::not_now
-                               : parking::given::never;
+    auto& parked = slot.board.pool().parked;
+    // A connection counts before the master has read its message. The master sets the figure anew at each
+    // turn.
+    if (parked.fetch_add(1) >= slot.board.pool().parked_most) return parking::given::never;
+    const sent how = to_master.give(fd);
+    if (how == sent::yes) return parking::given::yes;
+    parked.fetch_sub(1);
+    return how == sent::full ? parking::given::not_now : parking::given::never;
   };
   keep_sockets(s);
   for (auto& each : sockets_)
@@ -287,7 +307,7 @@ int pool::work(process::worker_slot slot) {
         std::move(each.group[std::min<std::size_t>(slot.index, each.group.size() - 1)]));
   sockets_.clear();
   server serving(s, std::move(form_), std::move(from_master));
-  return run_worker(s, slot, serving);
+  return run_worker(s, slot, serving, to_master);
 }
 
 int run_process_pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form, int argc,

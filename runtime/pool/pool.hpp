@@ -18,7 +18,7 @@
 
 namespace weir {
 
-// Thread: the only one of its process, and there is none beside it before run() either.
+// Thread: the only one of its process, before run() too.
 class pool {
  public:
   // Opens the sockets, or takes those of the pool that runs. `read_again` reads the configuration anew, for a
@@ -26,7 +26,9 @@ class pool {
   // Errors: as of server.
   pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form, process::invocation itself);
 
-  // The exit code.
+  // The exit code: 0; 1 if no worker could ever serve; 3 if the pool stopped as it was told, but connections
+  // were cut. Errors: std::system_error if processes.pid_file cannot be written, or the pool is the second
+  // one of its process.
   [[nodiscard]] int run();
 
   [[nodiscard]] std::vector<endpoint> addresses() const;
@@ -34,9 +36,10 @@ class pool {
  private:
   struct named_socket {
     std::string address;  // as it was asked for
-    // One, or one for each slot: more for a while, when there were more slots.
+    // One, or one for each slot; more while a reload adds slots, and for a while after slots were removed.
     std::vector<bound_socket> group;
-    std::chrono::steady_clock::time_point steered{};  // away from those without a slot
+    // When new connections were steered away from the sockets without a slot. max(): they are not.
+    std::chrono::steady_clock::time_point steered = std::chrono::steady_clock::time_point::max();
   };
 
   void open_sockets(const settings& s, unsigned slots);
@@ -49,6 +52,7 @@ class pool {
   [[nodiscard]] std::vector<int> watched(const std::vector<bool>& occupied);
   std::optional<settings> reload();
   void reloaded(bool taken);
+  void reopen_log() noexcept;
   int work(process::worker_slot slot);
   void tell_where() const;
 

@@ -1,5 +1,6 @@
 #include "worker_process.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "weir/base/error.hpp"
@@ -27,21 +29,38 @@ using namespace std::chrono_literals;
 using process::message;
 using received = process::descriptor_channel::received;
 
-// Tells the master that every loop of this worker turns, and what it has done.
+// Tells the server to drain or to cut, and never cuts because it is told to drain twice: for a server the
+// second stop() cuts. Thread: core 0's.
+class stopping {
+ public:
+  explicit stopping(server& of) : of_(of) {}
+  void drain() noexcept { stop_up_to(1); }
+  void cut() noexcept { stop_up_to(2); }
+
+ private:
+  void stop_up_to(int calls) noexcept {
+    for (; calls_ < calls; ++calls_) of_.stop();
+  }
+
+  server& of_;
+  int calls_ = 0;
+};
+
+// Tells the master that every loop of this worker turns, and what the worker has done.
 // Thread: core 0's.
 class heartbeat {
  public:
-  heartbeat(server& of, const settings& s, const process::worker_slot& slot)
+  heartbeat(server& of, const settings& s, const process::worker_slot& slot, master_mailbox& to_master)
       : of_(of),
         siblings_(slot.board, slot.score, &process::worker_score::load),
         score_(slot.score),
-        to_master_(slot.to_master),
+        to_master_(to_master),
         timer_(of.cores()[0].context()),
         requests_of_(of.cores().size()) {
     const auto stuck = s.processes.stuck_timeout;
     interval_ = stuck.count() == 0 ? 1000ms : std::clamp(stuck / 8, 1ms, 1000ms);
     memory_limit_ = s.processes.memory_limit;
-    // Workers that were started together must not all leave together.
+    // Workers that were started together should not all leave together.
     if (const std::uint64_t most = s.processes.max_connections_per_worker; most != 0)
       most_ = most - most / 10 + std::random_device()() % (most / 5 + 1);
     counts_live_ = s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch ||
@@ -99,7 +118,7 @@ class heartbeat {
   server& of_;
   process::worker_siblings siblings_;
   process::worker_score& score_;
-  process::descriptor_channel& to_master_;
+  master_mailbox& to_master_;
   asio::steady_timer timer_;
   std::chrono::milliseconds interval_;
   bool counts_live_;
@@ -113,91 +132,205 @@ class heartbeat {
 // The worker's end of the channel, in core 0's loop. Thread: core 0's.
 class master_link {
  public:
-  master_link(server& of, process::descriptor_channel& channel, process::worker_score& score)
-      : of_(of), channel_(channel), score_(score), in_asio_(of.cores()[0].context(), channel.get()) {}
+  master_link(server& of, stopping& stop, const process::worker_slot& slot, master_mailbox& to_master)
+      : of_(of),
+        stop_(stop),
+        channel_(slot.to_master),
+        score_(slot.score),
+        to_master_(to_master),
+        in_asio_(of.cores()[0].context(), slot.to_master.get()),
+        pause_(of.cores()[0].context()),
+        room_pause_(of.cores()[0].context()) {
+    to_master_.when_kept([this] { wait_for_room(); });
+  }
   master_link(const master_link&) = delete;
   master_link& operator=(const master_link&) = delete;
-  ~master_link() { in_asio_.release(); }
+  ~master_link() {
+    to_master_.when_kept({});
+    in_asio_.release();
+  }
 
   void listen() {
     in_asio_.async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code ec) {
-      if (!ec && take_all()) listen();
+      if (!ec) read();
     });
   }
 
  private:
-  // False at the end of the channel: the master has gone, and this process is about to.
-  bool take_all() {
+  void read() {
+    switch (take_all()) {
+      case received::kind::end:
+        return;  // the master has gone, or has no descriptor for this channel any more
+      case received::kind::failed:
+        pause_.expires_after(shortage_pause);
+        return pause_.async_wait([this](error_code ec) {
+          if (!ec) read();
+        });
+      default: return listen();
+    }
+  }
+
+  // Why there is nothing more to read.
+  received::kind take_all() {
     std::optional<std::uint32_t> taken;
+    const auto acknowledge = [&] {
+      if (taken) to_master_.send({message::kind::taken, *std::exchange(taken, std::nullopt)});
+    };
     for (;;) {
       received got = channel_.receive();
-      if (got.what != received::kind::taken && taken) channel_.send({message::kind::taken, *taken});
-      if (got.what == received::kind::nothing) return true;
-      if (got.what == received::kind::end) return false;
-      if (got.what == received::kind::rejected) {
-        score_.coming.fetch_sub(1);  // a connection without its descriptor: there was none free
-        continue;
+      switch (got.what) {
+        case received::kind::rejected: continue;
+        case received::kind::without_descriptor:
+          acknowledge();  // an acknowledgement speaks for all earlier connections, and not for this one
+          score_.coming.fetch_sub(1);
+          to_master_.send({message::kind::refused, got.content.number});
+          continue;
+        case received::kind::taken: break;
+        default: acknowledge(); return got.what;
       }
       switch (got.content.what) {
         case message::kind::connection:
-          if (got.fd) of_.adopt(std::move(got.fd));
           taken = got.content.number;
+          to_master_.has_received(*taken);
+          if (got.fd) of_.adopt(std::move(got.fd));
           score_.coming.fetch_sub(1);  // it counts as one of this worker's by now
           break;
         case message::kind::notice:
-          of_.accept_from(got.content.number, [&channel = channel_, number = got.content.number] {
-            channel.send({message::kind::answered, number});
-          });
+          to_master_.send(
+              {of_.accept_from(got.content.number) ? message::kind::answered : message::kind::unable,
+               got.content.number});
           break;
-        case message::kind::placed: of_.placed(); break;
-        case message::kind::drain: of_.stop(); break;
+        case message::kind::placed: of_.placed(got.content.number); break;
+        case message::kind::drain: stop_.drain(); break;
         default: break;
       }
     }
   }
 
+  void wait_for_room() {
+    if (std::exchange(waits_for_room_, true)) return;
+    in_asio_.async_wait(asio::posix::stream_descriptor::wait_write, [this](error_code ec) {
+      if (!ec) flush();
+    });
+  }
+
+  void flush() {
+    waits_for_room_ = false;
+    if (to_master_.flush()) return;
+    // The channel is writable and still takes nothing: the kernel is short of something else.
+    waits_for_room_ = true;
+    room_pause_.expires_after(shortage_pause);
+    room_pause_.async_wait([this](error_code ec) {
+      if (!ec) flush();
+    });
+  }
+
+  static constexpr auto shortage_pause = 50ms;
+
   server& of_;
+  stopping& stop_;
   process::descriptor_channel& channel_;
   process::worker_score& score_;
+  master_mailbox& to_master_;
   asio::posix::stream_descriptor in_asio_;
+  asio::steady_timer pause_;
+  asio::steady_timer room_pause_;
+  bool waits_for_room_ = false;
 };
 
 }  // namespace
 
-int run_worker(const settings& s, process::worker_slot slot, server& serving) {
+master_mailbox::sent master_mailbox::send(const process::message& m) {
+  const sent how = kept_.send(channel_, m);
+  keeps_ = !kept_.empty();
+  if (how == sent::full && when_kept_) when_kept_();
+  return how;
+}
+
+master_mailbox::sent master_mailbox::give(int fd) noexcept {
+  // It must not overtake a message about its own connection.
+  if (keeps_) return sent::full;
+  return channel_.send({message::kind::parked, received_}, fd);
+}
+
+// It has no number that an acknowledgement could speak for, so it may overtake what is kept.
+master_mailbox::sent master_mailbox::hand_on(int fd) noexcept {
+  return channel_.send({message::kind::connection, 0}, fd);
+}
+
+// The number travels with each parked connection: if this process dies before its acknowledgement is sent,
+// the master must not pass a connection to another worker that it has got back as parked.
+void master_mailbox::has_received(std::uint32_t number) noexcept {
+  if (!keeps_) received_ = number;
+}
+
+bool master_mailbox::flush() noexcept {
+  const bool done = kept_.flush(channel_);
+  keeps_ = !done;
+  return done;
+}
+
+void master_mailbox::flush_at_end() noexcept {
+  while (!flush()) {
+    ::pollfd room{channel_.get(), POLLOUT, 0};
+    if (::poll(&room, 1, -1) < 0 && errno != EINTR) return;
+    if ((room.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return;
+  }
+}
+
+void reopen_log_of(const settings& s) noexcept {
+  try {
+    open_log(s);
+  } catch (const std::exception& e) {
+    log::error("{}", e.what());
+  }
+}
+
+int run_worker(const settings& s, process::worker_slot slot, server& serving, master_mailbox& to_master) {
+  stopping stop(serving);
   asio::signal_set signals(serving.cores()[0].context(), SIGTERM, SIGINT, SIGQUIT);
   signals.add(SIGUSR1);
   std::function<void(error_code, int)> on_signal = [&](error_code ec, int number) {
     if (ec) return;
     if (number == SIGUSR1) {
-      open_log(s);
+      reopen_log_of(s);
     } else {
       log::info("worker {}: SIG{}, {} connections open", slot.index, ::sigabbrev_np(number),
                 serving.connections());
-      // Connections may be on their way: the master sends no more, and then says so.
-      if (number == SIGQUIT)
-        slot.to_master.send({message::kind::leaving, 0});
-      else
-        for (int i = 0; i < 2; ++i) serving.stop();
+      // Connections may be on their way: the master sends no more, and then a drain message. A master that
+      // cannot be reached sends neither.
+      if (number != SIGQUIT)
+        stop.cut();
+      else if (to_master.send({message::kind::leaving, 0}) == master_mailbox::sent::gone)
+        stop.drain();
     }
     signals.async_wait(std::ref(on_signal));
   };
   signals.async_wait(std::ref(on_signal));
-  // Meant for the master, even when a terminal sends them to all of a group.
+  // Meant for the master, although a terminal sends them to all processes of a group.
   for (const int number : {SIGHUP, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2})
     static_cast<void>(std::signal(number, SIG_IGN));
   slot.signals.unblock();
   const process::obeyed_signals obeyed{SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
 
-  heartbeat pulse(serving, s, slot);
-  master_link link(serving, slot.to_master, slot.score);
+  heartbeat pulse(serving, s, slot, to_master);
+  master_link link(serving, stop, slot, to_master);
   serving.cores()[0].post([&] {
     pulse.beat();
     link.listen();
   });
-  serving.run();
-  pulse.tell();
-  return 0;
+  const auto tell_last = [&] {
+    pulse.tell();
+    to_master.flush_at_end();
+  };
+  try {
+    serving.run();
+  } catch (...) {
+    tell_last();
+    throw;
+  }
+  tell_last();
+  return serving.cut_short() ? process::exit_connections_cut : 0;
 }
 
 }  // namespace weir

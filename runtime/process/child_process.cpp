@@ -24,7 +24,8 @@ namespace {
 // Never returns into what was forked.
 [[noreturn]] void become(const std::function<int()>& body, ::pid_t master) noexcept {
   int code = 1;
-  // A worker that is stuck, or stopped, leaves too; a master that dies between the two calls is noticed.
+  // The kernel kills a worker that is stuck, or stopped, as well. A master that has died before this call is
+  // seen by getppid.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() == master) {
     try {
@@ -92,9 +93,13 @@ unique_fd open_process(::pid_t child) {
 
 std::optional<exit_reason> reap_process(unique_fd& process) noexcept {
   ::siginfo_t info{};
-  if (!process || ::waitid(P_PIDFD, static_cast<::id_t>(process.get()), &info, WEXITED | WNOHANG) != 0 ||
-      info.si_pid == 0)
-    return std::nullopt;
+  if (!process) return std::nullopt;
+  if (::waitid(P_PIDFD, static_cast<::id_t>(process.get()), &info, WEXITED | WNOHANG) != 0) {
+    if (errno != ECHILD) return std::nullopt;
+    process.reset();  // it would be readable for ever
+    return exit_reason{false, -1, false};
+  }
+  if (info.si_pid == 0) return std::nullopt;
   process.reset();
   return exit_reason{info.si_code != CLD_EXITED, info.si_status, info.si_code == CLD_DUMPED};
 }

@@ -60,9 +60,15 @@ descriptor_channel::received descriptor_channel::receive() noexcept {
   header.msg_control = control.bytes;
   header.msg_controllen = sizeof control.bytes;
   ssize_t n;
+  // The kernel says ECONNRESET once, and before what is in the queue, when the other end has closed with
+  // unread messages.
   do n = ::recvmsg(fd_.get(), &header, MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
+  while (n < 0 && (errno == EINTR || errno == ECONNRESET));
   if (n < 0 && errno == EAGAIN) return out;
+  if (n < 0 && (errno == ENOMEM || errno == ENOBUFS)) {
+    out.what = received::kind::failed;
+    return out;
+  }
 
   // Descriptors are taken over before anything is judged, so that none is left open.
   std::size_t others = 0;
@@ -82,6 +88,9 @@ descriptor_channel::received descriptor_channel::receive() noexcept {
   }
   if (n <= 0) {
     out.what = received::kind::end;
+  } else if (n == static_cast<ssize_t>(sizeof out.content) && (header.msg_flags & MSG_CTRUNC) != 0 &&
+             others == 0 && !out.fd) {
+    out.what = received::kind::without_descriptor;
   } else if (n != static_cast<ssize_t>(sizeof out.content) ||
              (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || others != 0) {
     out.what = received::kind::rejected;

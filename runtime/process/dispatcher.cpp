@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -19,7 +18,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_on_the_way = 64;  // to one worker
-constexpr int most_at_once = 64;             // accepts before other events have their turn
+constexpr int most_at_once = 64;             // accepts before other events are handled
+constexpr auto shortage_pause = 100ms;
 
 client_key key_of(int connection) {
   sockaddr_storage address{};
@@ -50,8 +50,9 @@ void dispatcher::configure(const settings& s) {
 
 std::vector<std::uint32_t> dispatcher::loads(std::span<lane* const> lanes) const {
   std::vector<std::uint32_t> out;
+  const auto now = clock::now();
   for (const lane* each : lanes) {
-    if (each == nullptr || !each->takes || each->score->passed_over != 0) {
+    if (each == nullptr || !each->takes || now < each->paused_until) {
       out.push_back(unavailable);
       continue;
     }
@@ -66,16 +67,17 @@ bool dispatcher::has_room(std::span<lane* const> lanes) const {
   return std::any_of(load.begin(), load.end(), [](auto l) { return l != unavailable; });
 }
 
-// Only because of the limit, not because nobody is there.
+// Only because of the limit, not because there is no worker.
 bool dispatcher::may_refuse(std::span<lane* const> lanes) const { return refuses_ && takes_any(lanes); }
 
-// Null if nobody takes one now.
+// Null if no worker takes a connection now.
 lane* dispatcher::choose(std::span<lane* const> lanes, client_key key) {
   auto load = loads(lanes);
-  const auto least = *std::min_element(load.begin(), load.end());
-  if (least == unavailable) return nullptr;
-  // Figures of other processes are a moment old: a difference of one says nothing, and who is quicker to see
-  // that a client has left would get most of those that come and go.
+  const auto lowest = std::min_element(load.begin(), load.end());
+  if (lowest == load.end() || *lowest == unavailable) return nullptr;
+  const auto least = *lowest;
+  // The figures of other processes are a moment old: a difference of one says nothing, and the worker that is
+  // quicker to see that a client has left would get most of the clients that come and go.
   for (auto& each : load)
     if (each == least + 1) each = least;
   if (!decide_ || targets_ != lanes.size()) {
@@ -100,7 +102,7 @@ void dispatcher::add_to(std::vector<::pollfd>& set, std::span<const int> listene
       waiting_.push_back(std::move(awake));
   if (listeners.empty() && waiting_.empty() && !parked_.has_awake()) return;
   if (now < paused_until_ || !waiting_.empty() || (!has_room(lanes) && !may_refuse(lanes))) {
-    // That a connection has ended is told in shared memory, which wakes nobody; a new worker does.
+    // The end of a connection is told in shared memory, which wakes no process; a new worker sends a message.
     if (now < paused_until_)
       look_again_ = std::min(look_again_, paused_until_);
     else if (takes_any(lanes))
@@ -129,8 +131,8 @@ void dispatcher::serve(std::span<const ::pollfd> ready, std::span<const int> lis
 
 void dispatcher::notify(std::size_t listener, std::span<lane* const> lanes) {
   const auto tell = [&](lane& each) {
-    if (each.channel.send({message::kind::notice, static_cast<std::uint32_t>(listener)}) ==
-        descriptor_channel::sent::yes)
+    if (each.outgoing.send(each.channel, {message::kind::notice, static_cast<std::uint32_t>(listener)}) !=
+        descriptor_channel::sent::gone)
       noticed_[listener].push_back(&each);
   };
   if (policy_ != policy_kind::compete) {
@@ -152,29 +154,37 @@ void dispatcher::accept_some(int listener, std::span<lane* const> lanes) {
       if (const auto held_back = log_limit_.pass())
         log::warning("accept: {}; pausing for 100 ms ({} more since the last line)",
                      std::generic_category().message(errno), *held_back);
-      paused_until_ = clock::now() + 100ms;
+      paused_until_ = clock::now() + shortage_pause;
       return;
     }
     if (room && !send(connection, lanes)) waiting_.push_back(std::move(connection));
   }
 }
 
-// True if a worker has been sent it.
+// True if the connection was sent to a worker.
 bool dispatcher::send(unique_fd& connection, std::span<lane* const> lanes) {
-  lane* const chosen = choose(lanes, key_of(connection.get()));
-  return chosen != nullptr && give(*chosen, connection);
+  const auto key = key_of(connection.get());
+  while (lane* const chosen = choose(lanes, key)) {
+    if (give(*chosen, connection)) return true;
+    // Each turn takes one lane out of the choice, so this ends.
+    chosen->paused_until = clock::now() + shortage_pause;
+  }
+  return false;
 }
 
 bool dispatcher::give(lane& to, unique_fd& connection) {
-  const auto number = ++last_number_;
+  if (++last_number_ == 0) ++last_number_;
+  auto& pending = to.unacknowledged;
+  pending.push_back({last_number_, {}});
   to.score->coming.fetch_add(1);  // the worker may have it before send() returns
-  if (to.channel.send({message::kind::connection, number}, connection.get()) !=
+  if (to.channel.send({message::kind::connection, last_number_}, connection.get()) ==
       descriptor_channel::sent::yes) {
-    to.score->coming.fetch_sub(1);
-    return false;
+    pending.back().connection = std::move(connection);
+    return true;
   }
-  to.unacknowledged.push_back({number, std::move(connection)});
-  return true;
+  to.score->coming.fetch_sub(1);
+  pending.pop_back();
+  return false;
 }
 
 void dispatcher::acknowledged(lane& by, std::uint32_t number) {
@@ -183,18 +193,41 @@ void dispatcher::acknowledged(lane& by, std::uint32_t number) {
     pending.pop_front();
 }
 
+void dispatcher::refused(lane& by, std::uint32_t number) {
+  auto& pending = by.unacknowledged;
+  const auto it =
+      std::find_if(pending.begin(), pending.end(), [&](const auto& each) { return each.number == number; });
+  if (it == pending.end()) return;
+  waiting_.push_back(std::move(it->connection));
+  pending.erase(it);
+  pause(by);
+}
+
+void dispatcher::unable(lane& by, std::uint32_t listener) {
+  answered(by, listener);
+  pause(by);
+}
+
+// Other workers get the connection meanwhile, or it waits.
+void dispatcher::pause(lane& by) {
+  by.paused_until = clock::now() + shortage_pause;
+  if (const auto held_back = log_limit_.pass())
+    log::warning("worker {} has no descriptor for a connection, which waits ({} more since the last line)",
+                 by.index, *held_back);
+}
+
 void dispatcher::answered(const lane& by, std::uint32_t listener) noexcept {
   if (listener < noticed_.size()) std::erase(noticed_[listener], &by);
 }
 
-void dispatcher::lost(lane& whose) {
-  for (auto& each : noticed_) std::erase(each, &whose);
-  for (auto& each : whose.unacknowledged) waiting_.push_back(std::move(each.connection));
-  whose.unacknowledged.clear();
+void dispatcher::drains(const lane& which) noexcept {
+  for (auto& each : noticed_) std::erase(each, &which);
 }
 
-void dispatcher::passed_over(const lane& whose) noexcept {
-  for (auto& each : noticed_) std::erase(each, &whose);
+void dispatcher::lost(lane& whose) {
+  drains(whose);
+  for (auto& each : whose.unacknowledged) waiting_.push_back(std::move(each.connection));
+  whose.unacknowledged.clear();
 }
 
 void dispatcher::place(unique_fd connection) {

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -21,7 +22,11 @@ void send_signals(int fd, bool yes) noexcept {
 
 short events_of(int fd) noexcept {
   ::pollfd one{fd, POLLIN | POLLRDHUP, 0};
-  return ::poll(&one, 1, 0) > 0 ? one.revents : short{0};
+  const int count = ::poll(&one, 1, 0);
+  // A connection that is thought to be awake waits at its next owner; one that is thought to sleep waits for
+  // ever.
+  if (count < 0) return POLLIN;
+  return count > 0 ? one.revents : short{0};
 }
 
 }  // namespace
@@ -32,9 +37,15 @@ void parked_connections::add(unique_fd connection) {
   ::fcntl(fd, F_SETSIG, io_signal());
   send_signals(fd, true);
   all_.push_back({std::move(connection), clock::now()});
-  by_number_[fd] = std::prev(all_.end());
-  // What came before there was a signal for it.
-  if (events_of(fd) != 0) awake_.push_back(fd);
+  try {
+    by_number_[fd] = std::prev(all_.end());
+    // No signal tells of bytes that came before.
+    if (events_of(fd) != 0) awake_.push_back(fd);
+  } catch (const std::bad_alloc&) {
+    by_number_.erase(fd);
+    all_.pop_back();
+    throw;
+  }
 }
 
 void parked_connections::clear() noexcept {
@@ -50,9 +61,9 @@ void parked_connections::stirred(int fd) {
 void parked_connections::any_stirred() {
   std::vector<::pollfd> set;
   for (const auto& each : all_) set.push_back({each.fd.get(), POLLIN | POLLRDHUP, 0});
-  ::poll(set.data(), set.size(), 0);
+  const bool unknown = ::poll(set.data(), set.size(), 0) < 0;
   for (const auto& each : set)
-    if (each.revents != 0) awake_.push_back(each.fd);
+    if (unknown || each.revents != 0) awake_.push_back(each.fd);
 }
 
 unique_fd parked_connections::take(std::list<entry>::iterator at) {
@@ -68,9 +79,9 @@ unique_fd parked_connections::take_awake() {
     const int fd = awake_.front();
     awake_.pop_front();
     const auto at = by_number_.find(fd);
-    if (at == by_number_.end()) continue;  // its second signal
+    if (at == by_number_.end()) continue;  // the second signal of a connection
     const short events = events_of(fd);
-    if (events == 0) continue;  // the signal of another one that had this number before
+    if (events == 0) continue;  // the signal of another connection that had this number before
     unique_fd out = take(at->second);
     char byte;
     if ((events & ~POLLIN) == 0 || ::recv(out.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) return out;
@@ -85,16 +96,18 @@ parked_connections::clock::time_point parked_connections::close_idle(std::chrono
   return all_.empty() ? clock::time_point::max() : all_.front().since + timeout;
 }
 
-void parked_connections::give_to(descriptor_channel& other) {
-  while (!all_.empty()) {
+bool parked_connections::give_to(descriptor_channel& other) {
+  for (bool given = false;; given = true) {
+    if (all_.empty()) return given;
     const int fd = all_.front().fd.get();
     send_signals(fd, false);
     if (other.send({message::kind::parked, 0}, fd) != descriptor_channel::sent::yes) {
       send_signals(fd, true);
-      if (events_of(fd) != 0) awake_.push_back(fd);  // meanwhile
-      return;
+      if (events_of(fd) != 0) awake_.push_back(fd);  // bytes came while no signal was sent
+      return given;
     }
-    // The other one may have set what belongs to them both: it is not touched again.
+    // The flags belong to the open file, and the other master may have set them already: they are not touched
+    // again.
     by_number_.erase(fd);
     all_.pop_front();
   }

@@ -24,6 +24,7 @@ pid_file::pid_file(std::string path) : path_(std::move(path)) {
   if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
       std::rename(fresh.c_str(), path_.c_str()) != 0) {
     const int error = errno;
+    if (file) ::unlink(fresh.c_str());
     const std::string what = fmt::format("processes.pid_file {}", path_);
     path_.clear();
     throw_system_error(error, what);
@@ -35,22 +36,23 @@ pid_file::~pid_file() {
   const std::string mine = aside_ ? other_name() : path_;
   try {
     if (read(mine) == ::getpid()) ::unlink(mine.c_str());
-  } catch (const std::exception&) {  // somebody has removed it already
+  } catch (const std::exception&) {  // it has been removed already
   }
 }
 
 void pid_file::step_aside() noexcept {
-  if (!path_.empty() && !std::exchange(aside_, true)) move(path_, other_name());
+  if (!path_.empty() && !aside_) aside_ = move(path_, other_name());
 }
 
 void pid_file::step_back() noexcept {
-  if (!path_.empty() && std::exchange(aside_, false)) move(other_name(), path_);
+  if (!path_.empty() && aside_) aside_ = !move(other_name(), path_);
 }
 
-void pid_file::move(const std::string& from, const std::string& to) noexcept {
-  if (std::rename(from.c_str(), to.c_str()) != 0)
-    log::error("processes.pid_file: {} is not renamed to {}: {}", from, to,
-               std::generic_category().message(errno));
+bool pid_file::move(const std::string& from, const std::string& to) noexcept {
+  if (std::rename(from.c_str(), to.c_str()) == 0) return true;
+  log::error("processes.pid_file: {} is not renamed to {}: {}", from, to,
+             std::generic_category().message(errno));
+  return false;
 }
 
 int pid_file::read(const std::string& path) {

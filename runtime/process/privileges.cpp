@@ -46,8 +46,7 @@ std::string check_privileges(const privilege_settings& s) {
   try {
     const auto [user, group] = identity_of(s);
     if (::geteuid() == 0 || (user == ::geteuid() && group == ::getegid())) return {};
-    return fmt::format("privileges.{}: only root can become somebody else",
-                       user == ::geteuid() ? "group" : "user");
+    return fmt::format("privileges.{}: only root can change it", user == ::geteuid() ? "group" : "user");
   } catch (const std::system_error& e) {
     return e.what();
   }
@@ -66,7 +65,7 @@ void drop_privileges(const privilege_settings& s) {
     if (user != 0 && ::setresuid(0, 0, 0) == 0)
       throw_system_error(EPERM, "privileges: root was given up and can be had again");
     must(::prctl(PR_SET_PDEATHSIG, with_parent), "PR_SET_PDEATHSIG");
-    if (with_parent != 0 && ::getppid() != parent) ::raise(with_parent);  // it ended meanwhile
+    if (with_parent != 0 && ::getppid() != parent) ::raise(with_parent);  // the parent ended meanwhile
   }
   if (s.no_new_privs) must(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
 }

@@ -9,10 +9,11 @@ using namespace std::chrono_literals;
 restart_decision decide_restart(restart_history before, const worker_death& death) noexcept {
   restart_decision out;
   out.history = before;
-  if (death.lived >= young_age) return out;
+  if (death.served && death.lived >= young_age) return out;
 
   auto& row = out.history.young_deaths;
-  if (row != 0 && death.now - before.last_young_death > 2 * longest_delay) row = 0;
+  // Counted up to its start: a start that takes minutes to fail is no quiet time.
+  if (row != 0 && death.now - death.lived - before.last_young_death > 2 * longest_delay) row = 0;
   ++row;
   out.history.last_young_death = death.now;
 

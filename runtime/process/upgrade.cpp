@@ -14,6 +14,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "pause.hpp"
 #include "wait.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
@@ -28,7 +29,7 @@ constexpr const char* variable = "_WEIR_UPGRADE";
   throw_system_error(EPROTO, fmt::format("{} is not what a running pool writes", variable));
 }
 
-// The text before `mark`, which is taken off as well.
+// The text before `mark`; both are removed from `from`.
 std::string_view cut(std::string_view& from, char mark) {
   const std::size_t end = from.find(mark);
   if (end == std::string_view::npos) malformed();
@@ -59,7 +60,7 @@ void keep_on_exec(int fd) {
       told += fmt::format("{} {}\n", each.fd, each.address);
     }
     ::setenv(variable, told.c_str(), 1);
-    // Who is to be watched is the process that watches over the workers.
+    // The service manager watches the master, which is this process by now.
     if (std::getenv("WATCHDOG_PID") != nullptr)
       ::setenv("WATCHDOG_PID", fmt::format("{}", ::getpid()).c_str(), 1);
     std::vector<char*> argv;
@@ -126,14 +127,15 @@ void siblings::start(const invocation& what, const std::vector<named_descriptor>
 
 void siblings::add_to(std::vector<::pollfd>& set, bool something_to_give) const {
   const short events = something_to_give ? POLLIN | POLLOUT : POLLIN;
-  if (before_) set.push_back({before_.get(), events, 0});
+  if (before_)
+    set.push_back({before_.get(), static_cast<short>(to_before_.empty() ? events : events | POLLOUT), 0});
   if (!after_) return;
   set.push_back({after_->process().get(), POLLIN, 0});
   if (after_->channel()) set.push_back({after_->channel().get(), events, 0});
 }
 
-void siblings::tell_serving() noexcept {
-  if (before_) before_.send({message::kind::serving, static_cast<std::uint32_t>(::getpid())});
+void siblings::tell_serving() {
+  if (before_) to_before_.send(before_, {message::kind::serving, static_cast<std::uint32_t>(::getpid())});
 }
 
 descriptor_channel* siblings::heir() noexcept {
@@ -147,8 +149,11 @@ bool siblings::listen(const std::function<void(unique_fd)>& parked) {
     while (from) {
       auto got = from.receive();
       if (got.what == kind::nothing) return;
+      if (got.what == kind::failed) return pause_for_shortage();
       if (got.what == kind::end) return from.close();
-      if (got.what == kind::rejected) continue;
+      if (got.what == kind::without_descriptor)
+        log::warning("a parked connection is closed: too many open files");
+      if (got.what != kind::taken) continue;
       if (got.content.what == message::kind::parked) parked(std::move(got.fd));
       if (got.content.what == message::kind::serving)
         log::info("upgrade: process {} serves beside this one; QUIT either of the two", got.content.number);
@@ -156,6 +161,7 @@ bool siblings::listen(const std::function<void(unique_fd)>& parked) {
   };
   bool one_ended = false;
   if (before_) {
+    to_before_.flush(before_);
     hear(before_);
     one_ended = !before_;
     if (one_ended) log::info("upgrade: the old program has ended");

@@ -12,6 +12,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/config/detail/command_line.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/model/model.hpp"
 #include "weir/process/detail/privileges.hpp"

@@ -7,12 +7,13 @@
 #include <optional>
 #include <random>
 #include <span>
+#include <system_error>
 #include <utility>
 
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
+#include "weir/config/detail/command_line.hpp"
 #include "weir/connection/detail/connection_state.hpp"
-#include "weir/core/sleep.hpp"
 #include "weir/distribute/detail/policy.hpp"
 #include "weir/model/model.hpp"
 #include "weir/server/detail/plan.hpp"
@@ -57,6 +58,7 @@ server::server(const settings& s, service_form form)
     throw config_error(
         {"model: a server is one process, and \"process-pool\" needs a master that forks others; start it "
          "with weir::run, or choose another model, such as \"loop-per-core\""});
+  check_settings(s);
   for (const auto& refused : {check(s, form_.keeps), check_listeners(s)})
     if (refused) throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
   const std::vector<int> cpus = choose_cores(s).cpus;
@@ -227,29 +229,21 @@ void server::adopt(unique_fd connection) {
                std::move(permit)});
 }
 
-void server::accept_from(std::size_t i, std::function<void()> then) {
+bool server::accept_from(std::size_t i) {
   (*cores_)[0].driver().assert_thread("server::accept_from");
-  if (i < listeners_.size()) {
-    unique_fd connection(::accept4(listeners_[i].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    const int error = connection ? 0 : errno;
-    if (error == 0) adopt(std::move(connection));
-    if (error == EAGAIN) ++found_nobody_;
-    // The connection is still there, so an answer at once would be followed by the next notice at once, for
-    // ever.
-    if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
-      ++pauses_here_;
-      if (const auto held_back = log_limit_.pass())
-        log::warning("accept: {}; pausing for 100 ms ({} more since the last line)",
-                     std::generic_category().message(error), *held_back);
-      return (*cores_)[0].spawn(pause_accepting(std::move(then)));
-    }
+  if (i >= listeners_.size()) return true;
+  unique_fd connection(::accept4(listeners_[i].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  const int error = connection ? 0 : errno;
+  if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
+    ++pauses_here_;
+    if (const auto held_back = log_limit_.pass())
+      log::warning("accept: {} ({} more since the last line)", std::generic_category().message(error),
+                   *held_back);
+    return false;
   }
-  then();
-}
-
-task<> server::pause_accepting(std::function<void()> then) {
-  co_await sleep_for(std::chrono::milliseconds(100));
-  then();
+  if (error == EAGAIN) ++found_nobody_;
+  if (connection) adopt(std::move(connection));
+  return true;
 }
 
 void server::retry_accepting() noexcept {

@@ -94,7 +94,7 @@ void server::begin_accepting() {
   for (core& c : *cores_) {
     c.post([this, &c] {
       for (acceptor* a : acceptors_of_[c.index()]) a->start();
-      if (starting_.fetch_sub(1) == 1 && when_serving_) when_serving_();
+      if (starting_.fetch_sub(1) == 1 && when_serving_) (*cores_)[0].post(when_serving_);
     });
   }
 }
@@ -161,9 +161,10 @@ void server::wait_until_unused() {
   });
 }
 
-void server::placed() {
+void server::placed(std::uint32_t count) {
   (*cores_)[0].driver().assert_thread("server::placed");
-  if (handed_on_.load() != 0 && handed_on_.fetch_sub(1) == 1 && std::exchange(waits_for_placed_, false))
+  count = std::min(count, handed_on_.load());
+  if (count != 0 && handed_on_.fetch_sub(count) == count && std::exchange(waits_for_placed_, false))
     wait_until_unused();
 }
 

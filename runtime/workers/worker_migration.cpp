@@ -1,5 +1,6 @@
 #include "weir/workers/detail/worker_migration.hpp"
 
+#include <cerrno>
 #include <utility>
 
 namespace weir {
@@ -12,7 +13,7 @@ worker_migration::handoff_operation::handoff_operation(worker_migration& v) noex
 bool worker_migration::handoff_operation::proceed(operation& op) noexcept {
   worker_migration& self = *static_cast<handoff_operation&>(op).of;
   if (self.claim()) self.go_on();
-  return false;  // it stays at the door
+  return false;  // it stays registered
 }
 
 worker_migration::worker_migration(connection_state& c, worker_queue& at) noexcept
@@ -24,11 +25,6 @@ worker_migration::worker_migration(connection_state& c, worker_queue& at) noexce
 
 core& worker_migration::home() const noexcept { return of_.home_core(); }
 
-bool worker_migration::hold_if_here() noexcept {
-  holder here = holder::core;
-  return holder_.compare_exchange_strong(here, holder::worker);
-}
-
 bool worker_migration::claim() noexcept {
   for (holder now = holder_.load();;) {
     if (now == holder::worker_notified) return false;
@@ -38,29 +34,64 @@ bool worker_migration::claim() noexcept {
 }
 
 void worker_migration::notify() noexcept {
-  if (claim()) return go_on();
-  if (worker* const w = at_.load()) w->home().post([w] { w->take_pending_events(); });
+  if (waits_for_place_) {
+    work_.withdraw(of_);
+    waits_for_place_ = false;
+  } else if (!claim()) {
+    if (worker* const w = at_.load()) w->home().post([w] { w->take_pending_events(); });
+    return;
+  }
+  if (of_.is_cancelled()) of_.note_cut();
+  go_on();
+}
+
+void worker_migration::check_idle(std::uint64_t now) noexcept {
+  holder here = holder::core;
+  const bool waited = waits_for_place_;
+  if (!waited && !holder_.compare_exchange_strong(here, holder::worker))
+    return;  // the worker that has it looks
+  if (!of_.end_if_idle(now)) {
+    if (!waited) holder_.store(holder::core, std::memory_order_release);
+    return;
+  }
+  if (waited) work_.withdraw(of_);
+  waits_for_place_ = false;
+  do_io();  // the wait has ended: that takes no place
 }
 
 void worker_migration::go_on() noexcept {
   if (!work_.core_does_io()) return hand_over();
-  if (of_.is_cancelled() || of_.is_stopping() || work_.has_room(of_)) do_io();
+  if (of_.is_cancelled() || of_.is_stopping()) return do_io();
+  if (work_.reserve(of_)) return go_on_in_reserved_place();
+  waits_for_place_ = true;
+}
+
+void worker_migration::go_on_in_reserved_place() noexcept {
+  worker_queue& queue = work_;  // a worker may end the connection before this returns
+  waits_for_place_ = false;
+  do_io();
+  queue.give_back();
 }
 
 void worker_migration::do_io() noexcept {
   of_.reading = of_.writing = nullptr;
   of_.readable = of_.writable = true;  // which it was not on the worker, so that nothing was tried there
-  if (of_.is_cancelled() || of_.proceed_only()) hand_over();
+  if (!work_.core_does_io() || of_.is_cancelled() || of_.proceed_only()) hand_over();
 }
 
+// A worker may have it from here on.
 void worker_migration::hand_over() noexcept {
+  if (of_.queued) of_.home().unschedule(of_);  // it goes on by this, once
   holder_.store(holder::worker);
   work_.push(of_);
 }
 
 void worker_migration::park(operation& op, bool for_reading) noexcept {
   if (of_.is_home()) return wait_at_core(op, for_reading);
-  if (op.root == &of_ && of_.is_cancelled()) return of_.schedule();
+  if (op.root == &of_ && of_.is_cancelled()) {
+    of_.note_cut();
+    return of_.schedule();
+  }
   const worker& here = *at_.load(std::memory_order_relaxed);
   const bool tied = op.root != &of_ || !of_.has_no_children() || !here.connected_.all().empty();
   tied ? wait_at_worker(op, for_reading) : wait_at_core(op, for_reading);
@@ -69,7 +100,6 @@ void worker_migration::park(operation& op, bool for_reading) noexcept {
 void worker_migration::wait_at_worker(operation& op, bool for_reading) noexcept {
   worker& here = *at_.load(std::memory_order_relaxed);
   (for_reading ? of_.reading : of_.writing) = &op;
-  of_.active_at = static_cast<std::uint32_t>(of_.driver->now());
   const auto watched = for_reading ? io::descriptor::watch::reads : io::descriptor::watch::both;
   if (of_.watched < watched) of_.driver->watch(of_, watched);
   if (holder_.load() == holder::worker_notified)
@@ -81,21 +111,22 @@ void worker_migration::wait_at_worker(operation& op, bool for_reading) noexcept 
 void worker_migration::wait_at_core(operation& op, bool for_reading) noexcept {
   io::readiness_driver& core_driver = home().driver();
   worker* const from = at_.load(std::memory_order_relaxed);
-  of_.active_at = static_cast<std::uint32_t>(of_.driver->now());
+  registration_.fd = of_.fd;
   if (from != nullptr) depart();
   (for_reading ? of_.reading : of_.writing) = &op;
   if (from != nullptr && work_.core_does_io()) return core_driver.deliver(remote_wake::make(of_));
   bool waits = core_driver.arm_once(registration_, for_reading);
   if (from == nullptr) {
-    if (!waits) return of_.schedule();
-    return hold_no_more();
+    if (!waits) return of_.end_wait(errno);
+    holder_.store(holder::core, std::memory_order_release);
+    return;
   }
   holder worker_holds = holder::worker;
   if (waits && holder_.compare_exchange_strong(worker_holds, holder::core))
     return;  // from here on it is theirs
   holder_.store(holder::worker);
   settle_at(*from);
-  of_.schedule();
+  waits ? of_.schedule() : of_.end_wait(errno);
 }
 
 void worker_migration::settle_at(worker& w) noexcept {

@@ -80,11 +80,43 @@ void worker_pool::push(connection_state& c) noexcept {
   });
 }
 
-bool worker_pool::has_room(connection_state& c) noexcept {
+bool worker_pool::reserve(connection_state& c) noexcept {
   const std::lock_guard lock(mutex_);
-  if (ready_.size() < settings_.workers.queue) return true;
+  if (has_room() && not_read_.empty()) return ++reserved_, true;
   not_read_.push_back(&c);
   return false;
+}
+
+void worker_pool::give_back() noexcept {
+  const std::lock_guard lock(mutex_);
+  --reserved_;
+  tell_of_room();
+}
+
+void worker_pool::withdraw(connection_state& c) noexcept {
+  const std::lock_guard lock(mutex_);
+  std::erase(not_read_, &c);
+}
+
+// Called with the lock. Connections are named only on loop 0, which holds them: until then one may be
+// withdrawn.
+void worker_pool::tell_of_room() noexcept {
+  if (!not_read_.empty() && has_room()) loops_[0].post([this] { grant_places(); });
+}
+
+// On loop 0.
+void worker_pool::grant_places() noexcept {
+  for (;;) {
+    connection_state* next = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (not_read_.empty() || !has_room()) return;
+      next = not_read_.front();
+      not_read_.pop_front();
+      ++reserved_;
+    }
+    next->go_on_in_reserved_place();
+  }
 }
 
 void worker_pool::work(slot& d) {
@@ -100,10 +132,7 @@ void worker_pool::work(slot& d) {
       }
       next = ready_.front();
       ready_.pop_front();
-      if (!not_read_.empty() && ready_.size() < settings_.workers.queue) {
-        loops_[0].post([c = not_read_.front()] { c->go_on(); });
-        not_read_.pop_front();
-      }
+      tell_of_room();
     }
     d.at.take_in(*next);
   }

@@ -73,9 +73,9 @@ std::size_t resident_bytes() {
   return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
-// What has expired gives its memory back although nobody asks for it. When clients change to items of another
-// size, the holes that the old ones leave are too small for the new; once they have grown to pages, the pages
-// go back to the system.
+// Removes expired items that no client asks for. When clients change to items of another size, the holes of
+// the old items are too small for the new ones; once holes have grown to pages, the pages go back to the
+// system.
 weir::task<> reap(cache::service* shared) {
   const std::size_t allowed = resident_bytes() + shared->settings.store.memory / 4 * 5;
   for (;;) {

@@ -1,5 +1,5 @@
 #pragma once
-// cache: the time of day that no adjustment of the system's clock moves.
+// cache: the time of day, unaffected by adjustments of the system's clock.
 
 #include <ctime>
 

@@ -22,7 +22,7 @@ enum class verb : std::uint8_t {
   verbosity,
   quit,
   shutdown,
-  none  // it is wrong
+  none  // an error
 };
 
 struct command {
@@ -31,24 +31,24 @@ struct command {
   bool quiet = false;          // noreply
   bool shows_version = false;  // gets and gats
   bool has_exptime = false;    // gat and gats, flush_all
-  std::string_view key;        // of get all that are left; of stats what it asks for
+  std::string_view key;        // of get, all keys that are left; of stats, its argument
   std::uint32_t flags = 0;
   std::int64_t exptime = 0;
   std::uint32_t size = 0;       // of the value that follows
   std::uint64_t number = 0;     // the version that a cas replaces; the delta of incr and decr
-  std::string_view error = {};  // the reply, if it is wrong
+  std::string_view error = {};  // the reply, if the line is wrong
 };
 
 inline constexpr std::size_t longest_key = 250;
 
-// A line without its end. It is not copied: the command's key lies in it.
+// Parses a line without its end. The line is not copied: the command's key is a view of it.
 [[nodiscard]] command parse_command(std::string_view line) noexcept;
 
-// The next word of `line`, which is cut off there; empty: there is none.
+// Removes the next word from `line` and returns it; empty if there is none.
 [[nodiscard]] std::string_view take_word(std::string_view& line) noexcept;
 
-// The first line of `text` without its end, and what comes after it; nothing if it is not complete. The
-// first `seen` bytes are known to hold no end.
+// The first line of `text` without its end, and the text after it; nullopt if the line is incomplete. The
+// first `seen` bytes are known to hold no line end.
 struct line_split {
   std::string_view line;
   std::size_t consumed;

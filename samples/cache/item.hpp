@@ -7,14 +7,14 @@
 
 namespace cache {
 
-// 32 bytes, with the key and then the value behind them. What is not here costs a hash of the key when it is
-// needed: when an item moves to another bucket.
+// A header of 32 bytes, then the key, then the value. The hash is not stored: it is computed again when an
+// item moves to another bucket.
 struct item {
   static constexpr unsigned most_pins = 0xffff;
 
   item* next;                  // in its bucket
   std::uint64_t version : 48;  // what a client calls cas
-  std::uint64_t pins : 16;     // how many read the value without the shard's lock
+  std::uint64_t pins : 16;     // readers of the value without the shard's lock
   std::uint32_t flags;
   std::uint32_t expires;        // in seconds, 0: never
   std::uint32_t size : 31;      // bytes of the value

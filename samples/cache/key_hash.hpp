@@ -1,5 +1,5 @@
 #pragma once
-// cache: the hash of a key, which nobody outside can foresee.
+// cache: the hash of a key, which a client cannot predict.
 
 #include <sodium.h>
 
@@ -9,7 +9,7 @@
 
 namespace cache {
 
-// SipHash-2-4 under a random key, so that nobody can choose keys that meet in one bucket.
+// SipHash-2-4 under a random key, so that no client can choose keys that collide.
 class key_hash {
  public:
   // Errors: std::runtime_error if the system gives no random numbers.

@@ -194,7 +194,7 @@ bool session::get_next(std::string_view& input, line_split left, instant now, ne
   return true;
 }
 
-// With the item's lock held. The value of a download is left to who sends it.
+// With the item's lock held. The value of a download is sent by the caller.
 void session::write_value(const item& i) {
   const std::string_view value = download_.of != nullptr ? std::string_view() : i.value();
   char* at = put(out_.reserve(most_of_header + i.key_size + value.size()), "VALUE ");

@@ -27,12 +27,12 @@ struct need {
 
 class session {
  public:
-  // Lines beyond this end the session; only get has more to say than a few words.
+  // A longer line ends the session; only get may have more than a few words.
   static constexpr std::size_t longest_line = 2048;
   static constexpr std::size_t longest_get = 1U << 20;
   // Bytes of replies that are gathered; after that they must be sent.
   static constexpr std::size_t most_pending = 1U << 16;
-  // From this size on a value is received where it is stored, and sent from there.
+  // A value of this size or more is received into its item and sent from there.
   static constexpr std::size_t big = 1U << 13;
   static constexpr std::string_view end_of_line = "\r\n";
 
@@ -41,7 +41,7 @@ class session {
   session& operator=(const session&) = delete;
   ~session() { downloaded(); }
 
-  // Answers what is complete at the start of `input`, and cuts it off there.
+  // Answers the complete requests at the start of `input` and removes them from it.
   [[nodiscard]] need work(std::string_view& input, instant now);
 
   [[nodiscard]] std::span<std::byte> upload_space() const noexcept {
@@ -76,8 +76,8 @@ class session {
   traffic::visitor visitor_;
   bool quiet_ = false;
 
-  std::size_t seen_ = 0;     // bytes of input that are known to hold no end of a line
-  std::size_t swallow_ = 0;  // bytes that are still to come and not wanted
+  std::size_t seen_ = 0;     // bytes of input that hold no line end
+  std::size_t swallow_ = 0;  // bytes still to come that are dropped
 
   // A get that has keys left.
   bool getting_ = false;

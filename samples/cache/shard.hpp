@@ -11,13 +11,13 @@
 
 namespace cache {
 
-// Times are the caller's: nothing here looks at a clock.
+// Times are parameters: nothing here reads a clock.
 struct instant {
   std::uint32_t seconds;       // of the calendar
   std::uint32_t milliseconds;  // of any clock, and they wrap
 
-  // What an item remembers of its last use: 4 ms each. They wrap after 18 hours, and who was idle as long is
-  // young again.
+  // What an item remembers of its last use: 4 ms each. They wrap after 18 hours: an item that was
+  // idle for so long counts as new.
   [[nodiscard]] std::uint32_t ticks() const noexcept { return (milliseconds >> 2) & most_ticks; }
   static constexpr std::uint32_t most_ticks = 0xffffff;
 };
@@ -27,7 +27,7 @@ struct key {
   std::uint64_t hash;
 };
 
-// Thread: whoever holds the mutex, which the caller takes.
+// Thread: one at a time; the caller locks the mutex.
 class alignas(64) shard {
  public:
   // `memory`: the bytes of all items of all shards.
@@ -39,10 +39,10 @@ class alignas(64) shard {
   std::mutex mutex;
   counters count;
 
-  // Null if there is none, or none any more. `asked_to_read`: a miss is counted under its cause.
+  // Null if there is no item or it has expired. `asked_to_read`: a miss is counted under its cause.
   [[nodiscard]] item* find(const key& k, instant now, bool asked_to_read = false) noexcept;
 
-  // Takes `fresh` in, instead of `old` if there is one. Errors: std::bad_alloc, and nothing has changed.
+  // Inserts `fresh`, in place of `old` if there is one. Errors: std::bad_alloc; then nothing has changed.
   void put(item_ptr fresh, const key& k, item* old, instant now);
   void remove(item& old) noexcept;
   static void use(item& i, instant now) noexcept { i.used_at = now.ticks() & instant::most_ticks; }
@@ -53,11 +53,11 @@ class alignas(64) shard {
   }
   void unpin(item& i) noexcept;
 
-  // From `at` on, what has been stored until then is gone.
+  // From `at` on, everything stored before is expired.
   void flush(std::uint32_t at, instant now) noexcept;
 
-  // Frees those of the next few that are dead, or else, unless it is spared, the one of them that was unused
-  // longest. False: none could be freed.
+  // Frees the expired ones of the next few items, or else the least recently used of them, unless it is
+  // spared. False: none could be freed.
   enum class living : std::uint8_t { evicted, spared };
   bool evict(living what, instant now) noexcept;
 
@@ -67,7 +67,8 @@ class alignas(64) shard {
   [[nodiscard]] const table& items() const noexcept { return items_; }
 
  private:
-  static constexpr std::uint64_t versions = (std::uint64_t{1} << 48) - 1;  // more than there is time for
+  static constexpr std::uint64_t versions =
+      (std::uint64_t{1} << 48) - 1;  // does not wrap in the life of a server
 
   [[nodiscard]] bool is_dead(const item& i, instant now) const noexcept {
     return i.version <= flushed_ || (i.expires != 0 && i.expires <= now.seconds);
@@ -78,7 +79,7 @@ class alignas(64) shard {
   table items_;
   std::atomic<std::size_t>& memory_;
   std::uint64_t last_version_ = 0;
-  std::uint64_t flushed_ = 0;   // what has a version up to this is gone
+  std::uint64_t flushed_ = 0;   // items with a version up to this are expired
   std::uint32_t flush_at_ = 0;  // a flush that is still to come; 0: none
   std::size_t evict_hand_ = 0;
   std::size_t reap_hand_ = 0;

@@ -25,7 +25,7 @@ namespace {
 }  // namespace
 
 std::uint32_t expiry(std::int64_t exptime, instant now) noexcept {
-  constexpr std::int64_t longest_delay = 60 * 60 * 24 * 30;
+  constexpr std::int64_t longest_delay = std::int64_t{60} * 60 * 24 * 30;
   if (exptime < 0) return 1;
   if (exptime == 0) return 0;
   const std::int64_t date = exptime > longest_delay ? exptime : exptime + now.seconds;

@@ -1,5 +1,5 @@
 #pragma once
-// cache: all items, in shards by the hash of their keys. It does no I/O and looks at no clock.
+// cache: all items, in shards by the hash of their keys. It does no I/O and reads no clock.
 
 #include <atomic>
 #include <cstdint>
@@ -48,8 +48,8 @@ struct store_figures {
   std::size_t memory = 0;
 };
 
-// Problem: every core must find every key. Keys could belong to cores, and requests travel; or all cores
-// share the keys, and take locks. A hop to another core costs more than a whole request here, an
+// Problem: every core must find every key. Either each key belongs to a core and requests go there, or all
+// cores share the keys and take locks. A hop to another core costs more than a whole request here, an
 // uncontended lock a hundredth of one, so the store is shared: each shard has a lock, held for one item.
 // Thread: any.
 class store {
@@ -74,7 +74,7 @@ class store {
     use(*found);
     return true;
   }
-  // A value that is read without the lock. Its item is not looked at meanwhile: others write beside it.
+  // A value that is read without the lock. Hazard: do not read its item meanwhile; other threads write to it.
   struct pinned {
     item* of = nullptr;
     std::string_view value = {};
@@ -124,10 +124,10 @@ class store {
   [[nodiscard]] outcome add(const key& k, direction d, std::uint64_t delta, instant now,
                             std::uint64_t& result);
 
-  // What has been stored before `at`, in seconds, is gone from then on.
+  // From `at`, in seconds, everything stored before is expired.
   void flush(std::uint32_t at, instant now);
 
-  // Frees some of what is dead, of all shards a part: a minute of calls once a second sees everything.
+  // Frees some of the expired items of each shard: sixty calls visit every item.
   void reap(instant now);
 
   [[nodiscard]] store_figures figures();

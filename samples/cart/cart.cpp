@@ -37,7 +37,7 @@ std::string text_of(const items& cart) {
   return out + ".\n";
 }
 
-// What `line` asks of the cart, on the core that owns it.
+// Runs `line` on the cart, on the core that owns it.
 std::string answer(shelf& here, const std::string& name, std::string_view line) {
   if (line == "show") return text_of(here.cart(name));
   if (line == "empty") return here.empty(name), "ok\n";
@@ -72,7 +72,7 @@ weir::task<> serve(weir::connection client) {
     const std::string asked(*line);
     co_await weir::switch_to(*owner);
     const std::string reply = answer(owner->local<shelf>(), name, asked);
-    co_await weir::switch_to(home);  // the connection is here
+    co_await weir::switch_to(home);  // back to the core of the connection
     out.write(reply);
   }
   co_await out.flush();

@@ -1,5 +1,5 @@
-// Chat rooms: a line goes to everybody in the room, on whichever core they are. A client that does not read
-// is cut at its limit and holds up nobody.
+// Chat rooms: a line goes to every member of the room, on every core. A client that does not read is cut at
+// its limit and delays no other client.
 //
 //   chat --listen 127.0.0.1:7002
 //   nc 127.0.0.1 7002        /join ROOM, /nick NAME, /quit; everything else is said to the room

@@ -51,7 +51,7 @@ census::seat* census::take_seat(unsigned core, int cpu) {
       if (owner != 0 && lives(owner)) continue;
       seat*& found = same ? heir : stranger;
       if (found == nullptr) found = &each;
-      if (owner == 0) break;  // seats are taken from the front
+      if (owner == 0) break;  // places are taken from the front
     }
     seat* const best = heir != nullptr ? heir : stranger;
     if (best == nullptr) return nullptr;

@@ -1,5 +1,5 @@
 #pragma once
-// What each thread that serves has served, for /stats.
+// What each serving thread has served, for /stats.
 
 #include <sys/types.h>
 
@@ -13,27 +13,27 @@
 
 #include <weir/http/site.hpp>
 
-// A tally for each core of each process, in memory that the processes of a pool share: whichever is asked
-// knows them all. Where threads come and go, those of one CPU and index share one. Thread: any. Fork: made
-// before. Lifetime: outlives the server.
+// A tally for each core of each process, in memory that the processes of a pool share, so that each process
+// can report all of them. Where threads come and go, those of one CPU and index share one.
+// Thread: any. Fork: make it before the fork. Lifetime: must outlive the server.
 class census {
  public:
   census();
   census(const census&) = delete;
   census& operator=(const census&) = delete;
 
-  // The tally of the thread that asks.
+  // The tally of the calling thread.
   weir::http::tally& of_here();
 
-  // {"pid":1,"uptime":2.5,"cores":[{"pid":1,"core":0,"cpu":0,"connections":3,"requests":4}]}: who answers,
-  // and all cores of all processes that live.
+  // {"pid":1,"uptime":2.5,"cores":[{"pid":1,"core":0,"cpu":0,"connections":3,"requests":4}]}: the pid
+  // of the answering process, and all cores of all living processes.
   [[nodiscard]] std::string to_json() const;
 
  private:
   static constexpr std::size_t capacity = 1024;  // memory is taken only for what is used
 
   struct alignas(64) seat {
-    std::atomic<::pid_t> owner;  // 0: nobody yet
+    std::atomic<::pid_t> owner;  // 0: free
     std::atomic<unsigned> core;
     std::atomic<int> cpu;  // -1: not pinned
     weir::http::tally counted;
@@ -53,5 +53,5 @@ class census {
   const std::unique_ptr<seat, unmap> memory_;
   const std::span<seat, capacity> seats_;
   std::mutex taking_;              // of this process
-  weir::http::tally of_the_rest_;  // if ever there is no seat left
+  weir::http::tally of_the_rest_;  // if all places are taken
 };

@@ -19,7 +19,7 @@ namespace {
 using weir::http::exchange;
 using weir::http::fixed_response;
 
-// What is served beside the answers of its own.
+// The directory to serve, if there is one.
 struct content {
   std::optional<weir::http::directory> files;
   bool has_index = false;

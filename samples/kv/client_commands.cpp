@@ -108,7 +108,7 @@ void client(call& c) {
   c.unknown_subcommand();
 }
 
-// How a request of HTTP begins, by which a web page could make a browser send commands.
+// The first word of an HTTP request. Hazard: a web page could make a browser send commands in one.
 void foreign(call& c) { c.client.leaves = c.client.is_foreign = true; }
 
 constexpr command table[] = {

@@ -1,5 +1,5 @@
 #pragma once
-// kv: what a command is, and what it is given.
+// kv: a command and its arguments.
 
 #include <cstdint>
 #include <optional>
@@ -20,7 +20,7 @@ struct client_state {
   std::uint64_t id = 0;
   std::string address = {};
   std::string name = {};
-  bool leaves = false;      // it is closed after what it has been answered
+  bool leaves = false;      // the connection is closed after the answers so far
   bool is_foreign = false;  // it speaks another protocol
 };
 

@@ -8,9 +8,9 @@
 
 namespace kv {
 
-// Problem: items that nobody asks for again must go too, and looking for them must not cost a walk through
-// all that stay. A heap of those that have a deadline: the next one is at the top, and each item knows its
-// place. A deque, because it grows without moving what it holds.
+// Problem: expired items must be removed although no client asks for them, without a walk through the others.
+// A heap of those that have a deadline: the next one is at the top, and each item knows its place. A deque,
+// because it grows without moving what it holds.
 class deadline_queue {
  public:
   [[nodiscard]] bool empty() const noexcept { return heap_.empty(); }

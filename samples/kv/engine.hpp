@@ -1,5 +1,5 @@
 #pragma once
-// kv: runs commands on the keys. Knows no sockets; time is told to it.
+// kv: runs commands on the keys. Uses no sockets; the time is a parameter.
 
 #include <atomic>
 #include <cstdint>
@@ -20,7 +20,7 @@ struct engine_limits {
   std::size_t memory = 0;                            // of keys and values; 0: as much as there is
 };
 
-// Thread: one at a time, but for what is marked "any thread".
+// Thread: one at a time, except where marked "any thread".
 class engine {
  public:
   // Of Redis, whose commands and answers clients may expect.
@@ -33,8 +33,8 @@ class engine {
   // For requests of one client at a time.
   [[nodiscard]] request_batch& batch() noexcept { return batch_; }
 
-  // Runs the batch and writes the answers, until the client leaves or there are so many bytes of them.
-  // Returns how many requests it has run; the batch is empty then.
+  // Runs the batch and writes the answers, until the client leaves or the answers reach so many bytes.
+  // Returns the number of requests that ran; the batch is empty then.
   std::size_t run_batch(client_state& client, weir::write_buffer& to, std::size_t most_bytes);
 
   // Before each batch of requests.
@@ -43,7 +43,7 @@ class engine {
     keys_.set_time(now);
   }
 
-  // Removes what has expired, some at a time; true if there is more.
+  // Removes some expired keys; true if there are more.
   bool expire() noexcept { return keys_.expire(expired_at_a_time); }
 
   [[nodiscard]] keyspace& keys() noexcept { return keys_; }

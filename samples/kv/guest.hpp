@@ -1,5 +1,5 @@
 #pragma once
-// kv: one client, as long as it is connected: bytes in, answers out. Knows no sockets.
+// kv: one connected client: bytes in, answers out. Uses no sockets.
 
 #include <string>
 #include <string_view>
@@ -10,11 +10,10 @@
 
 namespace kv {
 
-// Thread: that of the engine, but for its making and its end.
+// Thread: the engine's, except for constructor and destructor.
 class guest {
  public:
-  // Bytes of answers after which they want to be sent before more are made: a client that does not read is
-  // not worked for.
+  // Bytes of answers beyond which no more requests are run until the answers have been sent.
   static constexpr std::size_t most_unsent = 256 * 1024;
 
   guest(engine& host, std::string address) : host_(host) {
@@ -31,8 +30,7 @@ class guest {
     bool is_full;          // there are more, which wait until the answers have been sent
   };
 
-  // Runs the requests in `input` that are complete. What it does not take is given again, with more behind
-  // it.
+  // Runs the complete requests in `input`. The caller passes the rest again, with more bytes after it.
   progress run(std::string_view input, milliseconds_since_1970 now, weir::write_buffer& answers);
 
   [[nodiscard]] const client_state& state() const noexcept { return state_; }

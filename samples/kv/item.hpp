@@ -12,7 +12,7 @@ using milliseconds_since_1970 = std::int64_t;
 inline constexpr std::size_t longest_string_ever = 512 * 1024 * 1024;
 
 // Header, deadline, key and value lie behind each other: 8 bytes beside key and value for an item that stays.
-// Made and freed by itself; whoever holds the pointer owns the block.
+// It allocates and frees its own block; the holder of the pointer owns it.
 class item {
  public:
   struct deadline {

@@ -1,5 +1,5 @@
 #pragma once
-// kv: where a key belongs, which nobody outside can foresee.
+// kv: the hash of a key, which a client cannot predict.
 
 #include <bit>
 #include <cstdint>
@@ -54,8 +54,8 @@ template <int Rounds, int LastRounds>
   return a ^ b ^ c ^ d;
 }
 
-// Under a secret drawn at random: a client that does not know it cannot choose keys that meet in one bucket.
-// One round and three at the end, as Python, Ruby and Rust hash what strangers send.
+// Under a random secret: a client that does not know it cannot choose keys that collide. One round and three
+// at the end, as in Python, Ruby and Rust.
 class key_hash {
  public:
   key_hash();

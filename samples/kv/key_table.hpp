@@ -14,11 +14,11 @@
 
 namespace kv {
 
-// Problem: a table that doubles holds up everybody while it moves a million items, or keeps two tables for a
+// Problem: a table that doubles stops serving while it moves a million items, or keeps two tables for a
 // while. This one is a linear hash: each time that it holds too much for its buckets, one bucket is split in
-// two, in turn, so that an insertion moves a handful of items at most and there is nothing to finish later.
-// A bucket is one cache line: six items, and of each eight bits of its hash, so that a look at an item that
-// is not meant is rare. Source: W. Litwin, "Linear Hashing", VLDB 1980; the cursor of scan() counts from the
+// two, in turn, so that an insertion moves a handful of items at most and nothing is left to finish later.
+// A bucket is one cache line: six items, and eight bits of each item's hash, so that a probe rarely reads an
+// item with another key. Source: W. Litwin, "Linear Hashing", VLDB 1980; the cursor of scan() counts from the
 // high bit down, as in Redis. The table owns its items.
 class key_table {
  public:

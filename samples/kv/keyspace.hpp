@@ -1,5 +1,5 @@
 #pragma once
-// kv: the keys, their values and deadlines, at a time that the caller tells.
+// kv: the keys, their values and deadlines; the time is a parameter.
 
 #include <cstddef>
 #include <cstdint>
@@ -59,7 +59,7 @@ class keyspace {
   bool erase(std::string_view key) noexcept;
   void clear();
 
-  // Removes what has expired, at most so many; true if more may be waiting.
+  // Removes at most so many expired keys; true if more may be left.
   bool expire(std::size_t most) noexcept;
 
   [[nodiscard]] std::size_t size() const noexcept { return table_.size(); }

@@ -21,8 +21,8 @@ kv::milliseconds_since_1970 now() {
       .count();
 }
 
-// The keys belong to the first core. Of several, the others do the I/O of their connections and go there with
-// what has come.
+// The keys belong to the first core. The other cores do the I/O of their connections and run the received
+// commands there.
 weir::task<> serve(weir::connection client, kv::engine* keys, weir::log::limiter* strangers) {
   weir::core& home = weir::core::here();
   weir::core& owner = home.pool() == nullptr ? home : (*home.pool())[0];
@@ -58,7 +58,7 @@ weir::task<> serve(weir::connection client, kv::engine* keys, weir::log::limiter
   co_await out.flush();
 }
 
-// Keys that nobody asks for go too.
+// Removes expired keys that no client asks for.
 weir::task<> expire(kv::engine* keys) {
   for (;;) {
     keys->set_time(now());

@@ -11,9 +11,8 @@ namespace kv {
 
 struct command;
 
-// Problem: the time of a pipelined request is spent in waiting for memory that nobody has looked at for a
-// while. Of several requests the keys are known before the first is run, so that their memory can be fetched
-// for all of them at once.
+// Problem: a pipelined request spends its time waiting for memory that is in no cache. The keys of several
+// requests are known before the first one runs, so their memory can be prefetched together.
 class request_batch {
  public:
   static constexpr std::size_t most = 32;
@@ -21,7 +20,7 @@ class request_batch {
   struct request {
     arguments words;
     std::size_t end;  // where it ends in the input
-    // Found by who runs it, ahead: the command, its first key, and that one's hash.
+    // Found ahead, by the engine: the command, its first key, and the hash of that key.
     const command* what = nullptr;
     std::string_view key = {};
     std::uint64_t hash = 0;

@@ -10,14 +10,13 @@ namespace {
 
 std::string upstream = "127.0.0.1:7000";
 
-// Until `from` ends; then `to` gets the end as well. What is read is sent before more is read.
+// Copies until `from` ends, and passes the end on to `to`. What was read is sent before more is read.
 weir::task<> copy(weir::connection* from, weir::connection* to) {
   while (auto data = co_await from->receive()) {
     const bool sent = co_await to->send(data);
     if (!sent) break;
   }
-  // An orderly end is passed on as one, anything else as a reset: nobody takes half an answer for a whole
-  // one.
+  // An orderly end is passed on as FIN, anything else as RST, so that a broken stream does not look complete.
   if (from->end() == weir::ending::peer_reset || from->end() == weir::ending::idle)
     to->abort();
   else

@@ -2,8 +2,9 @@
 """What it costs to take a connection: the five ways in which a process pool accepts, beside loops in one process.
 
 Two workers, or two loops, on two CPUs that they share with the load (connect, 64 bytes and their echo, reset). The servers
-are loaded in turns, round after round; medians. Balance is counted over 2,000 connections one after the other; fruitless
-accepts, which found nobody, by strace over 1,000 of them with eight workers.
+are loaded in turns, round after round; the figures are those of the most typical round. Balance is counted over 2,000
+connections one after the other; fruitless accepts, which found no connection, by strace over 1,000 of them with eight
+workers.
 """
 import argparse
 import collections
@@ -11,7 +12,6 @@ import os
 import re
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -124,14 +124,17 @@ def main():
                 done = load.run(each, "--mode", "connect", "--close", "reset", "--connections", 64, "--seconds", seconds)
                 figures[name]["per_second"].append(done["requests_per_second"])
                 figures[name]["cpu_us"].append((cpu_seconds(each.pid) - before) * 1e6 / done["requests"])
-                figures[name]["ratio"].append(done["requests_per_second"] / figures[PLAIN]["per_second"][-1])
+    rounds_of = {name: list(zip(figures[name]["per_second"], figures[name]["cpu_us"])) for name in names}
+    typical = measure.typical_round(rounds_of, PLAIN)
     for name in names:
+        rate, cpu = rounds_of[name][typical]
+        figures[name].update(per_second=rate, cpu_us=cpu, ratio=rate / rounds_of[PLAIN][typical][0])
         say(f"balance and fruitless accepts of {name}")
-        figures[name]["smaller"].append(smaller_share(options.build, name))
-        figures[name]["fruitless"].append(fruitless(options.build, name))
+        figures[name]["smaller"] = smaller_share(options.build, name)
+        figures[name]["fruitless"] = fruitless(options.build, name)
     print(f"{'':<16}" + "".join(f"{heading:>16}" for _, heading, _ in COLUMNS))
     for name in names:
-        print(f"{name:<16}" + "".join(f"{form.format(statistics.median(figures[name][key])):>16}" for key, _, form in COLUMNS))
+        print(f"{name:<16}" + "".join(f"{form.format(figures[name][key]):>16}" for key, _, form in COLUMNS))
 
 
 if __name__ == "__main__":

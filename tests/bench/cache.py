@@ -3,13 +3,12 @@
 
 On one core: both servers on CPU 0, loaded in turns from CPU 1. On two cores: both on both CPUs, which the load
 shares. 64 connections, 9 gets to 1 set, values of 100 bytes, 10,000 keys; every byte of every reply is checked.
-Ratios are of figures of the same round, the table shows medians. Requests per second may be limited by the load,
-which costs as much as a server; CPU per request is the server's own.
+Figures and ratios of a row are those of one round, the most typical one. Requests per second may be limited by the
+load, which costs as much as a server; CPU per request is the server's own.
 """
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -116,14 +115,12 @@ def main():
             continue
         say(f"{name}: memcached and weir in turns")
         rounds = side_by_side(options.build, loops, cpus, arguments, *((2, 0.4) if options.quick else (7, 1)), before)
-        rates, costs = ({n: [r[i] for r in rs] for n, rs in rounds.items()} for i in (0, 1))
-        median = statistics.median
-        rate = median(w / m for w, m in zip(rates["weir"], rates["memcached"]))
-        cost = median(w / m for w, m in zip(costs["weir"], costs["memcached"]))
-        figures[name] = {"requests_per_second": {n: median(r) for n, r in rates.items()}, "ratio": rate,
-                         "cpu_us_per_request": {n: median(c) for n, c in costs.items()}, "cpu_ratio": cost}
-        print(f"{name:<26}{median(rates['memcached']):>12,.0f}{median(rates['weir']):>12,.0f}  {rate:>6.2f}"
-              f"{median(costs['memcached']):>14.2f}{median(costs['weir']):>9.2f}  {cost:>9.2f}", flush=True)
+        typical = measure.typical_round(rounds, "memcached")
+        (rate, cost), (its_rate, its_cost) = rounds["weir"][typical], rounds["memcached"][typical]
+        figures[name] = {"requests_per_second": {"memcached": its_rate, "weir": rate}, "ratio": rate / its_rate,
+                         "cpu_us_per_request": {"memcached": its_cost, "weir": cost}, "cpu_ratio": cost / its_cost}
+        print(f"{name:<26}{its_rate:>12,.0f}{rate:>12,.0f}  {rate / its_rate:>6.2f}"
+              f"{its_cost:>14.2f}{cost:>9.2f}  {cost / its_cost:>9.2f}", flush=True)
 
     items = ITEMS // 10 if options.quick else ITEMS
     say(f"memory: {items:,} items of 100 bytes")

@@ -2,12 +2,12 @@
 """What an echo costs: weir beside the same server written on epoll, libuv and Asio's coroutines.
 
 The servers run side by side, all on CPU 0, and are loaded in turns from CPU 1, so that whatever else the
-machine does hits all of them. A ratio compares two figures of the same round; the table shows medians.
+machine does hits all of them. Times are those of one round, the most typical one, so that the figures of a column
+divide to the ratios beside them; the range of the ratio over all rounds says how far to trust it.
 """
 import argparse
 import json
 import os
-import statistics
 import sys
 import time
 from contextlib import ExitStack
@@ -21,19 +21,40 @@ ROOT = Path(__file__).resolve().parents[2]
 KINDS = ["instructions", "memory", "throughput", "single", "connect"]
 RULER = "echo_epoll"
 
-COLUMNS = [  # key, heading, format
-    ("instructions_per_echo", "instr/echo", "{:,.0f}"),
-    ("bytes_per_idle_connection", "bytes/idle", "{:,.0f}"),
-    ("requests_per_second", "req/s", "{:,.0f}"),
-    ("requests_per_second_ratio", "ratio", "{:.3f}"),
-    ("user_us_per_request", "user us", "{:.2f}"),
-    ("system_us_per_request", "sys us", "{:.2f}"),
-    ("cpu_ratio", "cpu ratio", "{:.3f}"),
-    ("single_cpu_us_per_echo", "1 conn us", "{:.2f}"),
-    ("single_cpu_ratio", "ratio", "{:.3f}"),
-    ("connect_cpu_us", "connect us", "{:.2f}"),
-    ("connect_cpu_ratio", "ratio", "{:.3f}"),
+COLUMNS = [  # key, heading, how it is printed
+    ("instructions_per_echo", "instr/echo", "{:,.0f}".format),
+    ("bytes_per_idle_connection", "bytes/idle", "{:,.0f}".format),
+    ("requests_per_second", "req/s", "{:,.0f}".format),
+    ("requests_ratio", "ratio", "{:.2f}".format),
+    ("requests_range", "range", lambda range: "{:.2f}-{:.2f}".format(*range)),
+    ("user_us", "user us", "{:.2f}".format),
+    ("system_us", "sys us", "{:.2f}".format),
+    ("cpu_us", "cpu us", "{:.2f}".format),
+    ("cpu_ratio", "ratio", "{:.2f}".format),
+    ("cpu_range", "range", lambda range: "{:.2f}-{:.2f}".format(*range)),
+    ("single_cpu_us", "1 conn us", "{:.2f}".format),
+    ("single_cpu_ratio", "ratio", "{:.2f}".format),
+    ("single_cpu_range", "range", lambda range: "{:.2f}-{:.2f}".format(*range)),
+    ("connect_cpu_us", "connect us", "{:.2f}".format),
+    ("connect_cpu_ratio", "ratio", "{:.2f}".format),
+    ("connect_cpu_range", "range", lambda range: "{:.2f}-{:.2f}".format(*range)),
 ]
+
+
+def rows_of(rounds):
+    """The figures of each program in the most typical round, its ratios to the ruler there, and their range over all
+    rounds. `rounds`: name -> [(requests/s, CPU µs per request)]."""
+    theirs = rounds.get(RULER)
+    typical = measure.typical_round(rounds, RULER if theirs else next(iter(rounds)))
+    rows = {}
+    for name, figures in rounds.items():
+        row = dict(zip(("requests_per_second", "cpu_us"), figures[typical]))
+        for index, what in enumerate(("requests", "cpu")):
+            ratios = [measure.ratio(own[index], its[index]) for own, its in zip(figures, theirs)] if theirs else None
+            row[f"{what}_ratio"] = ratios[typical] if theirs else None
+            row[f"{what}_range"] = (min(ratios), max(ratios)) if theirs else None
+        rows[name] = row
+    return rows
 
 
 def say(text):
@@ -49,22 +70,22 @@ class Bench:
         self.few, self.many = (5_000, 15_000) if quick else (20_000, 60_000)
         self.figures = {}
 
-    def note(self, program, **figures):
-        self.figures.setdefault(program.name, {}).update(figures)
+    def note(self, name, **figures):
+        self.figures.setdefault(name, {}).update(figures)
 
     def instructions(self, chosen):
         for program in chosen:
             say(f"instructions: {program.name}, {self.few:,} and {self.many:,} echoes under callgrind")
-            self.note(program, instructions_per_echo=measure.instructions_per_echo(
+            self.note(program.name, instructions_per_echo=measure.instructions_per_echo(
                 program, self.load, self.few, self.many))
 
     def memory(self, chosen):
         for program in chosen:
             say(f"memory: {program.name}, 10,000 idle connections")
-            self.note(program, bytes_per_idle_connection=measure.bytes_per_idle_connection(program, self.load))
+            self.note(program.name, bytes_per_idle_connection=measure.bytes_per_idle_connection(program, self.load))
 
     def in_turns(self, what, chosen, *arguments):
-        """Per server its rounds, each (requests/s, CPU µs per request), and its user share of the CPU time."""
+        """Per program's name its rounds, each (requests/s, CPU µs per request), and its user share of the CPU time."""
         with ExitStack() as running:
             servers = [running.enter_context(Server(program)) for program in chosen]
             for server in servers:
@@ -81,49 +102,39 @@ class Bench:
                     time.sleep(0.05)
                     spent = server.cpu_seconds() - before
                     rounds[server].append((done["requests_per_second"], spent * 1e6 / done["requests"]))
-            result = {}
+            shares = {}
             for server in servers:
                 user, system = (now - then for now, then in zip(server.user_and_system_ticks(), ticks[server]))
-                result[server.program] = rounds[server], user / max(1, user + system)
-            return result
-
-    def ratio(self, results, program, index):
-        ruler = next((r for p, (r, _) in results.items() if p.name == RULER), None)
-        if ruler is None:
-            return None
-        return statistics.median(own[index] / its[index] for own, its in zip(results[program][0], ruler))
+                shares[server.program.name] = user / max(1, user + system)
+            return {server.program.name: rounds[server] for server in servers}, shares
 
     def throughput(self, chosen):
-        results = self.in_turns("throughput, 64 connections", chosen, "--connections", 64, "--size", 64,
-                                "--seconds", self.seconds)
-        for program, (rounds, user) in results.items():
-            cpu = statistics.median(r[1] for r in rounds)
-            self.note(program, requests_per_second=statistics.median(r[0] for r in rounds),
-                      requests_per_second_ratio=self.ratio(results, program, 0),
-                      user_us_per_request=cpu * user, system_us_per_request=cpu * (1 - user),
-                      cpu_ratio=self.ratio(results, program, 1))
+        rounds, user = self.in_turns("throughput, 64 connections", chosen, "--connections", 64, "--size", 64,
+                                     "--seconds", self.seconds)
+        for name, row in rows_of(rounds).items():
+            self.note(name, **row, user_us=row["cpu_us"] * user[name], system_us=row["cpu_us"] * (1 - user[name]))
 
     def single(self, chosen):
-        results = self.in_turns("one connection", chosen, "--connections", 1, "--size", 64,
-                                "--seconds", self.seconds)
-        for program, (rounds, _) in results.items():
-            self.note(program, single_cpu_us_per_echo=statistics.median(r[1] for r in rounds),
-                      single_cpu_ratio=self.ratio(results, program, 1))
+        rounds, _ = self.in_turns("one connection", chosen, "--connections", 1, "--size", 64,
+                                  "--seconds", self.seconds)
+        self.note_cpu("single", rounds)
 
     def connect(self, chosen):
         # Reset by the client once it has its echo: an orderly close would leave 20,000 ports in TIME_WAIT.
-        results = self.in_turns("connect, echo, close", chosen, "--mode", "connect", "--close", "reset",
-                                "--connections", 8, "--size", 64, "--requests", self.cycles)
-        for program, (rounds, _) in results.items():
-            self.note(program, connect_cpu_us=statistics.median(r[1] for r in rounds),
-                      connect_cpu_ratio=self.ratio(results, program, 1))
+        rounds, _ = self.in_turns("connect, echo, close", chosen, "--mode", "connect", "--close", "reset",
+                                  "--connections", 8, "--size", 64, "--requests", self.cycles)
+        self.note_cpu("connect", rounds)
+
+    def note_cpu(self, what, rounds):
+        for name, row in rows_of(rounds).items():
+            self.note(name, **{f"{what}_{key}": row[key] for key in ("cpu_us", "cpu_ratio", "cpu_range")})
 
 
 def table(figures):
     columns = [c for c in COLUMNS if any(row.get(c[0]) is not None for row in figures.values())]
     lines = [["server"] + [heading for _, heading, _ in columns]]
     for name, row in figures.items():
-        lines.append([name] + [form.format(row[key]) if row.get(key) is not None else "-"
+        lines.append([name] + [form(row[key]) if row.get(key) is not None else "-"
                                for key, _, form in columns])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What a request costs: the http sample beside Debian's nginx, one core each.
 
-Both servers run on CPU 0 and are loaded in turns from CPU 1, with 64 connections. A ratio compares two figures of
-the same round; the table shows medians. The load may be what limits requests/s, so the CPU time that the server
+Both servers run on CPU 0 and are loaded in turns from CPU 1, with 64 connections. Figures and
+ratios of a row are those of one round, the most typical one. The load may be what limits requests/s, so the CPU time that the server
 spends on a request stands beside it, and with --instructions what it executes in user mode.
 """
 import argparse
@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -107,13 +106,12 @@ class Bench:
 def rows_of(times, instructions):
     rows = []
     for name, rounds in times.items():
-        pairs = list(zip(rounds["weir"], rounds["nginx"]))
+        typical = measure.typical_round(rounds, "nginx")
         row = {"case": name}
         for who in ("nginx", "weir"):
-            row[f"{who} req/s"] = statistics.median(r[0] for r in rounds[who])
-            row[f"{who} CPU us"] = statistics.median(r[1] for r in rounds[who])
-        row["ratio req/s"] = statistics.median(own[0] / its[0] for own, its in pairs)
-        row["ratio CPU"] = statistics.median(its[1] / own[1] for own, its in pairs)
+            row[f"{who} req/s"], row[f"{who} CPU us"] = rounds[who][typical]
+        row["ratio req/s"] = row["weir req/s"] / row["nginx req/s"]
+        row["ratio CPU"] = row["nginx CPU us"] / row["weir CPU us"]
         row.update(instructions.get(name, {}))
         rows.append(row)
     return rows

@@ -4,15 +4,14 @@
 Both run on CPU 0 and are loaded in turns from CPU 1, over 64 connections, with 100-byte values under 10,000 keys drawn
 at random. Two clients ask: redis-benchmark, and a load of our own that costs so little that the server is what is
 measured. `busy` tells which: a server that had its CPU for less than all of the time waited for its client, whose speed
-requests/s then are, and CPU time per request is the figure to trust. A ratio is taken within a round, greater than 1
-where kv is better; the table shows medians.
+requests/s then are, and CPU time per request is the figure to trust. Figures and ratios of a row are those of one
+round, the most typical one; a ratio is greater than 1 where kv is better.
 """
 import argparse
 import json
 import os
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -108,14 +107,12 @@ class Bench:
                 rates[server.program.name].append(rate)
                 spent[server.program.name].append(seconds * 1e6 / requests)
                 busy[server.program.name].append(min(1, seconds * rate / requests))
-        median = statistics.median
+        typical = measure.typical_round({name: list(zip(rates[name], spent[name])) for name in rates}, "redis")
+        rate, cpu, used = ({name: all[typical] for name, all in of.items()} for of in (rates, spent, busy))
         self.rows.append({
-            "client": client, "command": command, "depth": depth,
-            "requests_per_second": {name: median(all) for name, all in rates.items()},
-            "requests_per_second_ratio": median(a / b for a, b in zip(rates["kv"], rates["redis"])),
-            "busy": {name: median(all) for name, all in busy.items()},
-            "cpu_us_per_request": {name: median(all) for name, all in spent.items()},
-            "cpu_ratio": median(b / a for a, b in zip(spent["kv"], spent["redis"]))})
+            "client": client, "command": command, "depth": depth, "requests_per_second": rate,
+            "requests_per_second_ratio": rate["kv"] / rate["redis"], "busy": used, "cpu_us_per_request": cpu,
+            "cpu_ratio": cpu["redis"] / cpu["kv"]})
 
     def memory(self):
         for program in self.programs:

@@ -6,6 +6,7 @@ import re
 import resource
 import signal
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -216,3 +217,20 @@ def bytes_per_idle_connection(program, load, count=10_000):
             return server.private_bytes() - before
 
         return load.hold_idle(server, count, grown) / count
+
+
+def ratio(own, its):
+    return own / its if its else 1.0
+
+
+def typical_round(rounds, ruler):
+    """The round whose ratios to `ruler` lie nearest to their medians over all rounds. A table shows the figures of one
+    round: medians of figures and medians of their ratios would not agree with each other on a machine that others use
+    too. `rounds`: name -> [(figure, ...) of each round]."""
+    theirs = rounds[ruler]
+    ratios = [[[ratio(own, its) for own, its in zip(mine[k], theirs[k])] for mine in rounds.values()]
+              for k in range(len(theirs))]
+    flat = [[value for row in of for value in row] for of in ratios]
+    medians = [statistics.median(column) for column in zip(*flat)]
+    return min(range(len(flat)),
+               key=lambda k: sum(abs(ratio(value, middle) - 1) for value, middle in zip(flat[k], medians)))

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <string>
@@ -122,7 +123,7 @@ TEST_CASE("the command line beats the environment, which beats the file, which b
   CHECK(got.config_file == config.path);
 }
 
-TEST_CASE("each key remembers who set it") {
+TEST_CASE("each key remembers what set it") {
   const file config("io = \"epoll\"\n\n[limits]\nconnections = 1\n");
   const auto got = parse({"--config", config.path.c_str(), "--listen", "*:1", "--set", "loop.events=9"},
                          {"WEIR_LOG_LEVEL=debug"});
@@ -143,7 +144,7 @@ TEST_CASE("common keys have flags of their own, and --listen repeats") {
   CHECK(s.distribute.policy == policy_kind::ip_hash);
 }
 
-TEST_CASE("of two words about one key on the command line the later wins") {
+TEST_CASE("of two options about one key the later wins") {
   CHECK(parse({"--set", "model=serial", "--model", "single-loop"}).settings.model == model_kind::single_loop);
   CHECK(parse({"--model", "single-loop", "--set", "model=serial"}).settings.model == model_kind::serial);
 }
@@ -178,13 +179,130 @@ TEST_CASE("a value out of range is an error with the range") {
 TEST_CASE("a value of the wrong type is an error that says which") {
   CHECK_THAT(only_error_in("[limits]\nconnections = \"5\"\n"), Contains("expected an integer, found \"5\""));
   CHECK_THAT(only_error_in("[limits]\nconnections = 5.5\n"), Contains("expected an integer, found a float"));
-  CHECK_THAT(only_error_in("[limits]\nidle_timeout = 60\n"), Contains("expected a duration with its unit"));
+  CHECK_THAT(only_error_in("[limits]\nidle_timeout = 60\n"),
+             Contains("expected a duration in h, m, s or ms"));
   CHECK_THAT(only_error_in("[socket]\nunix_mode = 600\n"), Contains("octal string, such as \"0600\""));
   CHECK_THAT(only_error_in("[cores]\npin = \"true\"\n"), Contains("expected a boolean"));
   CHECK_THAT(only_error_in("listen = []\n"), Contains("expected addresses, found []"));
   CHECK_THAT(only_error_in("[model]\nx = 1\n"),
              Contains("weir.toml:1: model: expected a string, found a table"));
   CHECK_THAT(only_error_in("limits = 3\n"), Contains("weir.toml:1: limits: is a section; write [limits]"));
+}
+
+TEST_CASE("a duration may have a fraction, and several units from the largest to the smallest") {
+  const auto idle = [](const std::string& text) {
+    return parse({"--set", ("limits.idle_timeout=" + text).c_str()}).settings.limits.idle_timeout;
+  };
+  CHECK(idle("1h30m") == 90min);
+  CHECK(idle("1m30s500ms") == 90500ms);
+  CHECK(idle("1.5s") == 1500ms);
+  CHECK(idle("0.25h") == 15min);
+  CHECK(idle("1m0.5s") == 60500ms);
+}
+
+TEST_CASE("a duration that cannot be kept is an error that lists the units") {
+  const auto error = [](const std::string& text) {
+    return errors_of({"--set", ("limits.idle_timeout=" + text).c_str()}).at(0);
+  };
+  CHECK(error("60") ==
+        "--set limits.idle_timeout: expected a duration in h, m, s or ms, such as \"60s\", \"1h30m\" or "
+        "\"1.5s\", found \"60\"; allowed: 0s..24h");
+  for (const auto* text : {"", "s", "1", "100us", "1.5ms", "0.0001s", "30m1h", "1m1m", "1.s", ".5s", "1.5.5s",
+                           "-1s", "+1s", "1 s", "1s ", "1e3s", "1h30"})
+    CHECK_THAT(error(text), Contains("in h, m, s or ms"));
+}
+
+TEST_CASE("a size may have a fraction that comes to whole bytes") {
+  const auto size = [](const std::string& text) {
+    return parse({"--set", ("loop.chunk_size=" + text).c_str()}).settings.loop.chunk_size;
+  };
+  CHECK(size("1.5KiB") == 1536);
+  CHECK(size("0.5MiB") == 524288);
+  const auto error = [](const std::string& text) {
+    return errors_of({"--set", ("loop.chunk_size=" + text).c_str()}).at(0);
+  };
+  for (const auto* text : {"16K", "16kB", "1.5", "0.3KiB", "1KiB1", "1MiB512KiB", ""})
+    CHECK_THAT(error(text), Contains("expected bytes, such as 16384, \"16KiB\", \"1.5MiB\" or \"1GiB\""));
+}
+
+TEST_CASE("a number beyond 64 bits is out of range, wherever it is written") {
+  CHECK(only_error_in("[limits]\nconnections = 99999999999999999999\n") ==
+        "weir.toml:2: limits.connections: 99999999999999999999 is out of range; allowed: 1..10000000 "
+        "connections");
+  CHECK_THAT(only_error_in("[limits]\nconnections = -99_999_999_999_999_999_999\n"),
+             Contains("-99999999999999999999 is out of range"));
+  CHECK_THAT(only_error_in("[loop]\nchunk_size = \"99999999999999999999GiB\"\n"),
+             Contains("is out of range"));
+  CHECK_THAT(only_error_in("[limits]\nstall = \"99999999999999999999h\"\n"), Contains("is out of range"));
+  CHECK_THAT(only_error_in("[limits]\nstall = \"9999999999999999h9999999999999m\"\n"),
+             Contains("is out of range"));
+  CHECK_THAT(errors_of({"--set", "limits.connections=99999999999999999999"}).at(0),
+             Contains("99999999999999999999 is out of range"));
+  CHECK_THAT(errors_of({"--processes", "99999999999999999999"}).at(0), Contains("is out of range"));
+}
+
+TEST_CASE("a number beyond 64 bits hides no other error of the file") {
+  const auto all = errors_in(
+      "distribute = { policy = \"\u00e9\u00e8\", seed = 99999999999999999999 }\n"
+      "[limits]\n"
+      "connections = 99999999999999999999 # too many\n"
+      "colour = 1\n"
+      "[cores]\n"
+      "use = [0, 18446744073709551616]\n"
+      "[workers]\n"
+      "count = 0\n"
+      "queue = 18446744073709551616\n");
+  REQUIRE(all.size() == 6);
+  for (const auto* message : {"weir.toml:1: distribute.policy: ",
+                              "weir.toml:1: distribute.seed: 99999999999999999999 is out of range",
+                              "weir.toml:3: limits.connections: 99999999999999999999 is out of range",
+                              "weir.toml:4: limits.colour: unknown key",
+                              "weir.toml:8: workers.count: 0 is out of range; allowed: 1..1024 threads",
+                              "weir.toml:9: workers.queue: 18446744073709551616 is out of range"})
+    CHECK(std::ranges::count_if(all, [&](const std::string& m) { return m.starts_with(message); }) == 1);
+}
+
+TEST_CASE("options and keys of other servers are answered with weir's own") {
+  const auto of = [](const char* option) { return errors_of({option, "8"}); };
+  CHECK(of("--port") == std::vector<std::string>{"--port: unknown option; write --listen ADDRESS:PORT"});
+  CHECK(of("-p") == std::vector<std::string>{"-p: unknown option; write --listen ADDRESS:PORT"});
+  CHECK(errors_of({"--port=8"}) ==
+        std::vector<std::string>{"--port: unknown option; write --listen ADDRESS:PORT"});
+  CHECK(of("--threads") == std::vector<std::string>{
+                               "--threads: unknown option; loops: --cores LIST; threads for handlers: --set "
+                               "workers.count=N"});
+  CHECK(of("--workers") ==
+        std::vector<std::string>{
+            "--workers: unknown option; worker processes: --model process-pool --processes N; threads for "
+            "handlers: --set workers.count=N"});
+  CHECK(only_error_in("port = 80\n") == "weir.toml:1: port: unknown key; write listen = \"ADDRESS:PORT\"");
+  CHECK(only_error_in("threads = 4\n") ==
+        "weir.toml:1: threads: unknown key; loops: cores.use; threads for handlers: workers.count");
+  CHECK(errors_of({"--set", "port=80"}) ==
+        std::vector<std::string>{"--set port: unknown key; write listen = \"ADDRESS:PORT\""});
+}
+
+TEST_CASE("settings that a program fills in are held to the same ranges") {
+  CHECK_NOTHROW(check_settings(settings()));
+  settings s;
+  s.limits.connections = 0;
+  s.workers.count = 0;
+  s.limits.idle_timeout = -1ms;
+  s.processes.pid_file = "here";
+  s.listen = {};
+  try {
+    check_settings(s);
+    FAIL("accepted");
+  } catch (const config_error& e) {
+    const std::string all = e.what();
+    CHECK(e.messages().size() == 5);
+    CHECK_THAT(all,
+               Contains("settings: limits.connections: 0 is out of range; allowed: 1..10000000 connections"));
+    CHECK_THAT(all, Contains("settings: workers.count: 0 is out of range; allowed: 1..1024 threads"));
+    CHECK_THAT(all, Contains("limits.idle_timeout"));
+    CHECK_THAT(all, Contains("processes.pid_file"));
+    CHECK_THAT(all, Contains("listen"));
+  }
 }
 
 TEST_CASE("a misspelt word is an error with the allowed ones and the nearest") {
@@ -195,6 +313,7 @@ TEST_CASE("a misspelt word is an error with the allowed ones and the nearest") {
 }
 
 TEST_CASE("a syntax error names file and line") {
+  CHECK_THAT(only_error_in("! the rest of the file is of no importance\n"), Contains("weir.toml:1: "));
   CHECK_THAT(only_error_in("io = \"epoll\"\nmodel = \n"), Contains("weir.toml:2: "));
 }
 

@@ -5,7 +5,7 @@
 using namespace weir;
 
 TEMPLATE_TEST_CASE("every value has a word that leads back to it", "", model_kind, io_kind, policy_kind,
-                   log::level) {
+                   worker_io_kind, excess_kind, accept_kind, log::level) {
   REQUIRE(names<TestType>.size() > 0);
   for (const auto& each : names<TestType>) {
     CHECK(name_of(each.value) == each.name);

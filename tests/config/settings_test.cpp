@@ -8,11 +8,3 @@ TEST_CASE("the defaults listen on loopback only") {
   CHECK(settings().listen == std::vector<std::string>{"127.0.0.1:7000"});
   CHECK(settings().socket.unix_mode == 0600);
 }
-
-TEST_CASE("settings compare by value, down to the sections") {
-  settings a;
-  settings b;
-  CHECK(a == b);
-  b.loop.polls_per_turn = 1;
-  CHECK(a != b);
-}

@@ -1,4 +1,4 @@
-#include "weir/connection/detail/connection_state.hpp"
+#include "weir/connection/detail/connection_table.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -106,7 +106,7 @@ void serve_it(std::string_view bytes, std::size_t step) {
   s.routes.any("/*", [](exchange x) { x.send(200, "text/plain", "x"); });
   weir::test_core core;
   weir::connection_pair ends(*core);
-  core->spawn(serve(std::move(ends.server), &s));
+  core->spawn(s.handler()(std::move(ends.server)));
   core->spawn(speak(std::move(ends.client), bytes, step));
   core.settle();
   core.advance(std::chrono::seconds(30));

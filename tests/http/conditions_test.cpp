@@ -47,7 +47,7 @@ TEST_CASE("If-Modified-Since goes by the second, and only without a tag") {
         condition::answer);
 }
 
-TEST_CASE("If-Match wants this very version") {
+TEST_CASE("If-Match requires this version") {
   CHECK(outcome("If-Match: \"v0\", \"v1\"\r\n") == condition::answer);
   CHECK(outcome("If-Match: *\r\n") == condition::answer);
   CHECK(outcome("If-Match: \"v2\"\r\n") == condition::failed);
@@ -79,7 +79,7 @@ TEST_CASE("a range of nothing is unsatisfiable") {
   CHECK(range("Range: bytes=0-0\r\n", 0).kind == kind::unsatisfiable);
 }
 
-TEST_CASE("what is no single range means the whole") {
+TEST_CASE("several ranges or a malformed one mean the whole") {
   for (const char* text : {"bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1",
                            "bytes=0x1-2", "bytes=99999999999999999999-"})
     CHECK(range("Range: " + std::string(text) + "\r\n") == byte_range{kind::whole, 0, 100});

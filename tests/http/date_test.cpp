@@ -26,7 +26,7 @@ TEST_CASE("a date is read back") {
   for (std::time_t t : {0L, 784111777L, 951782400L, 4102444799L}) CHECK(parse_date(written(t)) == t);
 }
 
-TEST_CASE("what is no date is not read") {
+TEST_CASE("a malformed date is not read") {
   for (const char* bad :
        {"", "Sun, 06 Nov 1994 08:49:37 UTC", "Mon, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT",
         "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 ovD 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",

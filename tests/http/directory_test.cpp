@@ -46,16 +46,19 @@ class tree {
 };
 
 struct files : tree {
-  files() {
-    s.routes.get("/*", [this](exchange x) { return below.send(x); });
-  }
   std::string get(const std::string& path, const std::string& headers = "") {
     return t.say("GET " + path + " HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n");
   }
 
   weir::http::directory below{root().string()};
-  weir::http::site s;
-  talk t{s};
+  talk t{site_of(below)};
+
+ private:
+  static weir::http::site site_of(const weir::http::directory& below) {
+    weir::http::site s;
+    s.routes.get("/*", [&below](exchange x) { return below.send(x); });
+    return s;
+  }
 };
 
 std::string header_of(const std::string& answer, const std::string& name) {
@@ -79,13 +82,13 @@ TEST_CASE("files are served with their types, and index.html for its directory")
   CHECK(f.get("/sm%61ll.txt").ends_with("\r\n\r\nsmall"));
 }
 
-TEST_CASE("a directory without its slash is somewhere else, on this host") {
+TEST_CASE("a directory without its slash is redirected, on this host") {
   files f;
   CHECK(header_of(f.get("/sub?a=b"), "Location") == "/sub/?a=b");
   CHECK(header_of(f.get("//sub"), "Location") == "/sub/");
 }
 
-TEST_CASE("what is not there, is no file or leads out is not found") {
+TEST_CASE("a missing name, a special file and a path that leads out are not found") {
   files f;
   for (const char* path : {"/nothing", "/small.txt/", "/sub/deep/", "/pipe", "/out", "/absolute",
                            "/up/secret", "/../secret", "/sub/../../secret", "/%2e%2e/secret", "/..", "/up"})
@@ -94,7 +97,7 @@ TEST_CASE("what is not there, is no file or leads out is not found") {
   CHECK(f.t.all().find("SECRET") == std::string::npos);
 }
 
-TEST_CASE("a client that has a file gets it not again") {
+TEST_CASE("a client that has the current version gets 304") {
   files f;
   const std::string first = f.get("/small.txt");
   const std::string tag = header_of(first, "ETag");
@@ -123,7 +126,7 @@ TEST_CASE("a part of a file is a part") {
   CHECK(statuses(f.get("/small.txt", "Range: bytes=1-3\r\nIf-Range: \"old\"\r\n")) == std::vector<int>{200});
 }
 
-TEST_CASE("who takes gzip gets the compressed file, and everybody is told that it varies") {
+TEST_CASE("a client that accepts gzip gets the compressed file, and every client is told that it varies") {
   files f;
   const std::string packed = f.get("/with.css", "Accept-Encoding: gzip\r\n");
   CHECK(packed.ends_with("\r\n\r\npacked"));
@@ -135,7 +138,7 @@ TEST_CASE("who takes gzip gets the compressed file, and everybody is told that i
   CHECK(header_of(plain, "ETag") != header_of(packed, "ETag"));
 }
 
-TEST_CASE("a compressed file that is older than the file is not it") {
+TEST_CASE("a compressed file that is older than the file is not sent") {
   files f;
   fs::last_write_time(f.root() / "with.css.gz", fs::file_time_type::clock::now() - std::chrono::hours(1));
   CHECK(f.get("/with.css", "Accept-Encoding: gzip\r\n").ends_with(std::string(1000, 'c')));

@@ -115,7 +115,7 @@ TEST_CASE("an error that a handler throws is the answer") {
   CHECK(other.ended());
 }
 
-TEST_CASE("an answer that breaks off is no whole one") {
+TEST_CASE("an answer that breaks off is reset") {
   weir::http::site s;
   s.routes.get("/throws", [](exchange x) -> weir::task<> {
     x.start(200, "text/plain");

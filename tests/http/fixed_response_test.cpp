@@ -21,7 +21,7 @@ TEST_CASE("a status that has no body gets none") {
   CHECK(fixed_response(204, "", "").text().find("Content-Length") == std::string_view::npos);
 }
 
-TEST_CASE("what would break the message is refused") {
+TEST_CASE("a header that would break the message is refused") {
   const header bad_value[]{{"X", "y\r\nZ: 1"}};
   const header bad_name[]{{"X:", "y"}};
   CHECK_THROWS_AS(fixed_response(200, "", "", bad_value), std::invalid_argument);

@@ -9,10 +9,10 @@ TEST_CASE("a path becomes a relative name") {
   CHECK(file_path("//etc/passwd") == "etc/passwd");
   CHECK(file_path("/") == "");
   CHECK(file_path("/a%20b%2Ec%C3%A4") == "a b.c\xc3\xa4");
-  CHECK(file_path("/%2e%2e/x") == "../x");  // whoever opens it does so beneath the root
+  CHECK(file_path("/%2e%2e/x") == "../x");  // and is opened with RESOLVE_BENEATH only
 }
 
-TEST_CASE("what is no name is none") {
+TEST_CASE("a malformed path has no name") {
   for (const char* bad : {"/a%00b", "/a%2fb", "/a%2Fb", "/%", "/%4", "/%zz", "/%4z", "/%+4"})
     CHECK_FALSE(file_path(bad));
 }

@@ -82,7 +82,7 @@ TEST_CASE("a request is read into its parts") {
   CHECK(parse(all[9]) == "GET|/x|/x||1.1|keep|0|Host=a|Upgrade=h2c|Connection=upgrade|and 0 bytes");
 }
 
-TEST_CASE("what could be read in two ways is refused") {
+TEST_CASE("an ambiguous head is refused") {
   for (const test::vector& v : test::smuggling_heads()) {
     INFO(v.name);
     CHECK(parse(v.bytes) == fmt::format("{}", v.status));
@@ -106,7 +106,7 @@ TEST_CASE("the outcome does not depend on how the bytes come") {
   }
 }
 
-TEST_CASE("what is not HTTP is refused with its first line") {
+TEST_CASE("a client that does not speak HTTP is refused after its first line") {
   CHECK(parse("HELLO\r\n") == "400");
   CHECK(parse("GET / HTTP/1.1\r\nHost: a\r\n") == "incomplete");
 }
@@ -138,6 +138,15 @@ TEST_CASE("headers are counted") {
   CHECK(parse(many + "\r\n").starts_with("GET|"));
   CHECK(parse(many + "X: y\r\n\r\n") == "431");
   CHECK(parse(many + "X: y\r\nX: y\r\n") == "431");  // before its end
+}
+
+TEST_CASE("a limit beyond the largest means the largest") {
+  limits none;
+  none.headers = SIZE_MAX;
+  none.head = SIZE_MAX;
+  request_parser parser;
+  request r;
+  CHECK(parser.parse("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n", none, r) == state::incomplete);
 }
 
 TEST_CASE("one request after the other is read from the same bytes") {

@@ -23,7 +23,7 @@ TEST_CASE("a target without a path means the root") {
   CHECK(r.query() == "a");
 }
 
-TEST_CASE("a header is found whatever its case, and the first one of a name") {
+TEST_CASE("a header is found in any case, and the first one of a name") {
   request_parser parser;
   request r;
   REQUIRE(parser.parse("GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\n\r\n", ordinary, r) ==

@@ -1,6 +1,7 @@
 #include "weir/http/site.hpp"
 
 #include <catch2/catch.hpp>
+#include <memory>
 
 #include "http/talk.hpp"
 #include "http/vectors.hpp"
@@ -67,7 +68,7 @@ TEST_CASE("HEAD gets the head of what GET gets") {
   CHECK(t.say("HEAD /made HTTP/1.1\r\nHost: a\r\n\r\n") == head);
 }
 
-TEST_CASE("what has no handler is 404, and another method 405") {
+TEST_CASE("a path without a handler is 404, another method 405") {
   const sample_site s;
   talk t(s);
   CHECK(statuses(t.say("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")) == std::vector<int>{404});
@@ -89,7 +90,7 @@ TEST_CASE("OPTIONS tells the methods of a path, and of the server that it is the
   CHECK(t.say(get) == plain_answer);
 }
 
-TEST_CASE("what could be read in two ways is refused, and nothing behind it is answered") {
+TEST_CASE("an ambiguous request is refused, and nothing after it is answered") {
   const sample_site s;
   std::vector<test::vector> all = smuggling_heads();
   for (const test::vector& v : smuggling_chunks()) all.push_back(v);
@@ -123,7 +124,7 @@ TEST_CASE("a client that waits for 100 Continue in vain is told that the connect
   CHECK(t.ended());
 }
 
-TEST_CASE("a small body that nobody wants is passed over") {
+TEST_CASE("a small body that the handler leaves is skipped") {
   const sample_site s;
   talk t(s);
   CHECK(statuses(t.say("POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde" + get)) ==
@@ -136,7 +137,7 @@ TEST_CASE("a small body that nobody wants is passed over") {
   CHECK(t.say(std::string(995, 'x') + get) == plain_answer);
 }
 
-TEST_CASE("an answer stands although the body that nobody wanted is malformed") {
+TEST_CASE("an answer stands although the rest of the body is malformed") {
   site s;
   s.routes.post("/started", [](exchange x) { x.start(200, "text/plain", 0); });
   talk t(s);
@@ -206,14 +207,14 @@ TEST_CASE("a large body has time as long as it moves") {
   CHECK(statuses(heard) == std::vector<int>{200});
 }
 
-TEST_CASE("a connection without a request is the idle timeout's affair") {
+TEST_CASE("between requests only the idle timeout applies") {
   const sample_site s;
   talk t(s);
   CHECK(t.wait(100s).empty());
   CHECK(t.say(get) == plain_answer);
 }
 
-TEST_CASE("a client that goes inside a request harms nobody") {
+TEST_CASE("a client may disconnect inside a request") {
   const sample_site s;
   for (const char* part : {"GET / HT", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
                            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"}) {
@@ -243,4 +244,20 @@ TEST_CASE("connections and requests are counted") {
   CHECK(count.requests == 2);
   t.finish();
   CHECK(count.connections == 0);
+}
+
+TEST_CASE("a handler keeps the site that it serves, and a connection keeps it beyond the handler") {
+  const auto used = std::make_shared<int>(1);
+  auto s = std::make_unique<site>();
+  s->routes.get("/used", [used](exchange x) { x.send(200, "text/plain", std::to_string(*used)); });
+  auto handler = s->handler();
+  s.reset();
+  REQUIRE(used.use_count() == 2);
+
+  talk t(handler);
+  handler = nullptr;
+  CHECK(used.use_count() == 2);
+  CHECK(t.say("GET /used HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("\r\n\r\n1"));
+  t.finish();
+  CHECK(used.use_count() == 1);
 }

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,10 +19,9 @@ using weir::http::exchange;
 
 class talk {
  public:
-  explicit talk(const weir::http::site& what) {
-    core_->spawn(weir::http::serve(std::move(ends_.server), &what));
-    core_->spawn(listen(&ends_.client, this));
-    core_.settle();
+  explicit talk(const weir::http::site& what) : talk(what.handler()) {}
+  explicit talk(const std::function<weir::task<>(weir::connection)>& handler) {
+    begin(handler(std::move(ends_.server)));
   }
 
   // What has been answered since the last time. Dates are replaced.
@@ -58,6 +58,11 @@ class talk {
   }
 
  private:
+  void begin(weir::task<> served) {
+    core_->spawn(std::move(served));
+    core_->spawn(listen(&ends_.client, this));
+    core_.settle();
+  }
   static weir::task<> tell(weir::connection* to, std::string bytes) { co_await to->send(bytes); }
   static weir::task<> listen(weir::connection* from, talk* self) {
     for (;;) {

@@ -21,7 +21,7 @@ TEST_CASE("every command is found by its name, in capitals and in small letters"
   CHECK(names.size() > 60);
 }
 
-TEST_CASE("what is nearly a name is none") {
+TEST_CASE("a misspelt command is not found") {
   const command_table table;
   for (const std::string_view name :
        {std::string_view(), std::string_view("get "), std::string_view("ge"), std::string_view("get\0", 4),

@@ -118,7 +118,7 @@ TEST_CASE("a batch of any commands answers as they would one by one") {
   CHECK(out.text() == single(script));
 }
 
-TEST_CASE("beyond maxmemory what grows is refused, and what reads or removes goes on") {
+TEST_CASE("beyond maxmemory commands that grow are refused, and those that read or remove go on") {
   talk to;
   CHECK(to("SET a 1\nCONFIG SET maxmemory 1\n") == "+OK\r\n+OK\r\n");
   CHECK(to("SET b 2\nAPPEND a x\n") ==
@@ -168,7 +168,7 @@ TEST_CASE("clients are greeted in the second version of the protocol only") {
   CHECK(to("RESET\nCLIENT GETNAME\n") == "+RESET\r\n$-1\r\n");
 }
 
-TEST_CASE("who speaks HTTP is sent away without a word") {
+TEST_CASE("a client that speaks HTTP is closed without an answer") {
   talk to;
   CHECK(to("POST / HTTP/1.1\n").empty());
   CHECK(to.client.state().leaves);

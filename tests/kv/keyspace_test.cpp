@@ -28,7 +28,7 @@ TEST_CASE("a value is stored, replaced by shorter and longer ones, and erased") 
   CHECK(keys.size() == 0);
 }
 
-TEST_CASE("a key is gone a millisecond after its deadline, for who asks and without anybody asking") {
+TEST_CASE("a key is gone a millisecond after its deadline, whether or not a client asks for it") {
   keyspace keys;
   keys.set_time(1000);
   keys.set("lazy", "1", 1500);
@@ -52,7 +52,7 @@ TEST_CASE("a key is gone a millisecond after its deadline, for who asks and with
   CHECK(value_of(keys, "stays") == "4");
 }
 
-TEST_CASE("what has expired is removed some at a time, earliest first") {
+TEST_CASE("expired keys are removed some at a time, earliest first") {
   keyspace keys;
   for (int i = 0; i < 1000; ++i) keys.set(std::to_string(i), "x", 1000 + i);
   keys.set_time(1501);
@@ -113,7 +113,7 @@ TEST_CASE("memory is counted, and comes back") {
   CHECK(keys.memory() == at_first);
 }
 
-TEST_CASE("a key that is expected is found by its place, others as ever") {
+TEST_CASE("an expected key is found by its place, others by their hash") {
   keyspace keys;
   keys.set("a", "1", std::nullopt);
   keys.set("b", "2", std::nullopt);

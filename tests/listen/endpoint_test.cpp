@@ -61,6 +61,11 @@ TEST_CASE("a wrong address is refused with its text and what would be right") {
   CHECK_THAT(error_of("127.0.0.1"), Contains("\"127.0.0.1\": no port"));
   CHECK_THAT(error_of("[::1]"), Contains("no port"));
   CHECK_THAT(error_of("::1:80"), Contains("write [::1]:80"));
+  CHECK_THAT(error_of("::1"), Contains("no port; write [::1]:7000"));
+  CHECK_THAT(error_of("2001:db8::5"), Contains("no port; write [2001:db8::5]:7000"));
+  CHECK_THAT(error_of("127.0.0.1:80:81"), Contains("more than one port; write 127.0.0.1:80"));
+  CHECK_THAT(error_of("*:80:81"), Contains("more than one port; write *:80"));
+  CHECK_THAT(error_of("a:b:80"), Contains("\"a:b\" is no IP address"));
   CHECK_THAT(error_of("127.0.0.1:65536"), Contains("\"65536\" is no port; expected 0..65535"));
   CHECK_THAT(error_of("127.0.0.1:+80"), Contains("is no port"));
   CHECK_THAT(error_of("127.0.0.1:"), Contains("\"\" is no port"));

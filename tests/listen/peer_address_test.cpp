@@ -70,7 +70,7 @@ TEST_CASE("a unix client has no address") {
   CHECK(got.to_string() == "unix");
 }
 
-TEST_CASE("nothing and cut-off addresses are nobody") {
+TEST_CASE("a null or truncated address has no kind") {
   const auto address = endpoint::parse("127.0.0.1:80").to_sockaddr();
   CHECK(peer_address::from(address.get(), 8) == peer_address());
   CHECK(peer_address::from(nullptr, 0) == peer_address());

@@ -51,7 +51,7 @@ TEST_CASE("a child that runs is not reaped, and one that a signal ended says whi
   CHECK(how.to_string() == "SIGKILL");
 }
 
-TEST_CASE("nobody is signalled by a child's number after it has been reaped") {
+TEST_CASE("no process is signalled by a child's number after the child has been reaped") {
   child_process child([] { return 0; });
   CHECK(wait_for(child).is_clean());
   CHECK(child.pid() == 0);
@@ -98,4 +98,13 @@ TEST_CASE("a child does not outlive its master, however that ends") {
   pollfd p{reader.get(), POLLIN, 0};
   REQUIRE(::poll(&p, 1, 30'000) == 1);
   CHECK(::read(reader.get(), &byte, 1) == 0);
+}
+
+TEST_CASE("a child that other code has reaped has ended") {
+  child_process child([] { return 7; });
+  REQUIRE(::waitpid(child.pid(), nullptr, 0) > 0);
+  const auto how = child.reap();
+  REQUIRE(how);
+  CHECK(how->value == -1);
+  CHECK(child.get() == -1);
 }

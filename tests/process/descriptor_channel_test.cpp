@@ -1,6 +1,7 @@
 #include "weir/process/detail/descriptor_channel.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -112,11 +113,42 @@ TEST_CASE("another control message than a descriptor is rejected") {
   CHECK(ends.second.receive().what == kind::rejected);
 }
 
-TEST_CASE("a channel that nobody reads is full in the end, and does not block") {
+TEST_CASE("a channel that is not read is full in the end, and does not block") {
   auto ends = descriptor_channel::make();
   int sent = 0;
   while (ends.first.send(sample) == descriptor_channel::sent::yes && sent < 1'000'000) ++sent;
   CHECK(ends.first.send(sample) == descriptor_channel::sent::full);
   for (int i = 0; i < sent; ++i) REQUIRE(ends.second.receive().what == kind::taken);
   CHECK(ends.second.receive().what == kind::nothing);
+}
+
+TEST_CASE("what a process said before it ended arrives, although it had not read all that was sent to it") {
+  auto ends = descriptor_channel::make();
+  REQUIRE(ends.first.send({message::kind::connection, 1}) == descriptor_channel::sent::yes);
+  REQUIRE(ends.second.send(sample) == descriptor_channel::sent::yes);
+  ends.second.close();
+  const auto got = ends.first.receive();
+  REQUIRE(got.what == kind::taken);
+  CHECK(got.content.number == 4711);
+  CHECK(ends.first.receive().what == kind::end);
+}
+
+TEST_CASE("a message whose descriptor finds no room is told apart, and the next one arrives") {
+  auto ends = descriptor_channel::make();
+  const unique_fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  REQUIRE(ends.first.send(sample, file.get()) == descriptor_channel::sent::yes);
+  REQUIRE(ends.first.send(sample, file.get()) == descriptor_channel::sent::yes);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const auto got = ends.second.receive();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(got.what == kind::without_descriptor);
+  CHECK(got.content.number == 4711);
+  CHECK_FALSE(got.fd);
+  const auto next = ends.second.receive();
+  CHECK(next.what == kind::taken);
+  CHECK(next.fd);
 }

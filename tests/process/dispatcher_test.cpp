@@ -113,21 +113,6 @@ TEST_CASE("what a dead worker has not acknowledged goes to another") {
   CHECK(f.received(1) == 9);
 }
 
-TEST_CASE("a worker that is passed over is sent nothing, and its answer is not waited for") {
-  fixture f(accept_kind::notify);
-  f.connect(2);
-  f.turn();
-  REQUIRE(f.received(0) + f.received(1) == 1);
-  for (auto& each : f.lanes) f.d->passed_over(each);
-  f.lanes[0].score->passed_over = 1;
-  CHECK(f.turn() == 1);
-  CHECK(f.received(0) == 0);
-  CHECK(f.received(1) == 1);
-  f.lanes[1].score->passed_over = 1;
-  f.d->passed_over(f.lanes[1]);
-  CHECK(f.turn() == 0);
-}
-
 TEST_CASE("what a worker above its share hands on goes to the worker with the fewest, in flight or not") {
   fixture f(accept_kind::reuseport, 2, policy_kind::round_robin);
   f.lanes[0].score->connections = 4;
@@ -142,7 +127,7 @@ TEST_CASE("what a worker above its share hands on goes to the worker with the fe
   CHECK(f.lanes[1].score->coming == 8 - first);
 }
 
-TEST_CASE("nobody is accepted while no worker can take one") {
+TEST_CASE("no connection is accepted while no worker can take one") {
   fixture f(accept_kind::dispatch);
   for (auto& each : f.lanes) each.score->connections = 100;
   f.connect();
@@ -153,7 +138,7 @@ TEST_CASE("nobody is accepted while no worker can take one") {
   CHECK(f.received(1) == 1);
 }
 
-TEST_CASE("with excess refused, who comes beyond the limit is closed at once") {
+TEST_CASE("with excess refused, a connection beyond the limit is closed at once") {
   fixture f(accept_kind::dispatch);
   f.s.limits.excess = excess_kind::refuse;
   f.d->configure(f.s);
@@ -208,14 +193,14 @@ TEST_CASE("workers that compete are all told, and the listener is looked at agai
   f.d->answered(f.lanes[0], 0);
   f.d->answered(f.lanes[2], 0);
   CHECK(f.turn() == 0);
-  f.d->lost(f.lanes[1]);  // who dies need not answer
+  f.d->lost(f.lanes[1]);  // a dead worker need not answer
   CHECK(f.turn() == 1);
   CHECK(f.received(0) == 1);
 }
 
 namespace {
 
-// A connection that belongs to nobody, in the master's hands; its other end.
+// The other end of a connection that is parked in the master.
 unique_fd parked_at(fixture& f) {
   auto ends = test::unix_pair();
   f.d->parked().add(std::move(ends.a));
@@ -258,4 +243,99 @@ TEST_CASE("a parked connection whose bytes have come waits while no worker has r
   f.lanes[1].takes = true;
   f.turn();
   CHECK(f.received(1) == 1);
+}
+
+TEST_CASE(
+    "a connection for which a worker has no descriptor goes to another one, and is not acknowledged with "
+    "later ones") {
+  fixture f(accept_kind::dispatch);
+  const test::output error(2);
+  f.connect(6);
+  f.turn();
+  const auto first = f.of_workers[0].receive();
+  const auto second = f.of_workers[0].receive();
+  REQUIRE(second.what == descriptor_channel::received::kind::taken);
+  f.received(0);
+  f.received(1);
+  f.d->refused(f.lanes[0], first.content.number);
+  dispatcher::acknowledged(f.lanes[0], second.content.number);
+  CHECK(f.lanes[0].unacknowledged.size() == 1);
+  f.turn();
+  CHECK(f.received(0) == 0);  // it rests
+  CHECK(f.received(1) == 1);
+  CHECK_THAT(error.text(), Contains("worker 0 has no descriptor"));
+}
+
+TEST_CASE("connections that every worker refuses wait, and are placed when a worker takes some again") {
+  fixture f(accept_kind::dispatch, 1);
+  const test::output error(2);
+  f.connect(3);
+  f.turn();
+  while (f.received(0) != 0) {
+  }
+  for (std::uint32_t number = 1; number <= 3; ++number) f.d->refused(f.lanes[0], number);
+  f.turn();
+  CHECK(f.received(0) == 0);
+  CHECK(f.d->next_event() != dispatcher::clock::time_point::max());
+  f.lanes[0].paused_until = {};
+  f.turn();
+  CHECK(f.received(0) == 3);
+}
+
+TEST_CASE("a worker whose channel is full holds up no connection of others") {
+  fixture f(accept_kind::dispatch);
+  while (f.lanes[0].channel.send({message::kind::notice, 0}) == descriptor_channel::sent::yes) {
+  }
+  f.connect(6);
+  f.turn();
+  CHECK(f.received(1) == 6);
+  CHECK(f.lanes[0].unacknowledged.empty());
+  CHECK(f.lanes[0].score->coming == 0);
+  CHECK(f.lanes[1].score->coming == 6);
+}
+
+TEST_CASE("a worker that had no descriptor when it was told of a listener rests, and another one is told") {
+  fixture f(accept_kind::notify);
+  const test::output error(2);
+  f.connect();
+  f.turn();
+  const std::size_t told = f.received(0) == 1 ? 0 : 1;
+  f.received(1);
+  f.d->unable(f.lanes[told], 0);
+  f.turn();
+  CHECK(f.received(told) == 0);
+  CHECK(f.received(1 - told) == 1);
+  f.d->unable(f.lanes[1 - told], 0);
+  CHECK(f.turn() == 0);  // the listener is not watched while no worker can accept
+  CHECK(f.d->next_event() != dispatcher::clock::time_point::max());
+}
+
+TEST_CASE("a listener is watched again when the worker that was told of it drains") {
+  fixture f(accept_kind::notify);
+  f.connect();
+  CHECK(f.turn() == 1);
+  CHECK(f.turn() == 0);
+  for (const auto& each : f.lanes) f.d->drains(each);
+  CHECK(f.turn() == 1);
+}
+
+TEST_CASE("a connection waits in the master while there is no worker at all") {
+  for (const auto mode : {accept_kind::dispatch, accept_kind::notify}) {
+    fixture f(mode, 1);
+    const signal_source signals;
+    f.connect(3);
+    f.turn();
+    const auto client = parked_at(f);
+    test::put(client.get(), "hello");
+    f.d->parked().any_stirred();
+    f.d->lost(f.lanes[0]);
+    f.places.clear();
+    for (int i = 0; i < 3; ++i) f.turn();
+
+    f.places.push_back(&f.lanes[0]);
+    f.received(0);
+    f.turn();
+    f.turn();
+    CHECK(f.received(0) != 0);
+  }
 }

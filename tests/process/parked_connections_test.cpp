@@ -80,7 +80,7 @@ TEST_CASE("when signals were lost each connection is looked at") {
   CHECK(f.parked.size() == 8);
 }
 
-TEST_CASE("a signal of a number that stands for nobody, or for another one by now, wakes nobody") {
+TEST_CASE("a signal with the number of no connection, or of another one by now, wakes none") {
   fixture f;
   const int fd = f.add();
   f.parked.stirred(fd);
@@ -129,7 +129,7 @@ TEST_CASE("connections go to another master, and stay while its channel is full"
   CHECK(arrived == 400);
 }
 
-TEST_CASE("a connection that was given away sends its signals to the one who has it, from then on") {
+TEST_CASE("a connection that was given away sends its signals to its new owner from then on") {
   fixture f;
   const int fd = f.add();
   auto [mine, theirs] = descriptor_channel::make();

@@ -9,6 +9,8 @@
 #include <string>
 #include <system_error>
 
+#include "output.hpp"
+
 using namespace weir::process;
 using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
@@ -34,7 +36,7 @@ TEST_CASE("a pid file names this process while it lives, in the place of an old 
   CHECK_FALSE(fs::exists(here.file));
 }
 
-TEST_CASE("a pid file makes room for who takes over, and takes its place again") {
+TEST_CASE("a pid file makes room for that of a new program, and takes its place again") {
   const folder here;
   pid_file file(here.file);
   file.step_aside();
@@ -69,4 +71,24 @@ TEST_CASE("a pid file that cannot be written or read is an error with its name")
   std::ofstream(here.file) << "seven\n";
   CHECK_THROWS_WITH(pid_file::read(here.file), Contains("no process id"));
   CHECK_NOTHROW(pid_file(""));
+}
+
+TEST_CASE("a pid file that cannot be put in its place leaves nothing behind") {
+  const folder here;
+  fs::create_directory(here.file);
+  CHECK_THROWS_AS(pid_file(here.file), std::system_error);
+  CHECK_FALSE(fs::exists(here.file + ".new"));
+}
+
+TEST_CASE("a pid file that could not make room is removed by its own name") {
+  const folder here;
+  fs::create_directories(fs::path(here.file + ".old") / "taken");
+  {
+    const test::output error(2);
+    pid_file file(here.file);
+    file.step_aside();
+    CHECK(error.has("is not renamed"));
+    CHECK(pid_file::read(here.file) == ::getpid());
+  }
+  CHECK_FALSE(fs::exists(here.file));
 }

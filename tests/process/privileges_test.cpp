@@ -67,7 +67,7 @@ TEST_CASE("root becomes the user for good, without groups or capabilities, and s
         }) == 0);
 }
 
-TEST_CASE("who is not root cannot become somebody else, and is told so before it starts") {
+TEST_CASE("a process that is not root cannot change its user, which is said before it starts") {
   if (::geteuid() != 0) return;
   CHECK(in_child([] {
           drop_privileges({.user = "nobody"});

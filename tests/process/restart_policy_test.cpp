@@ -49,8 +49,8 @@ TEST_CASE("a quiet time ends the row of young deaths") {
   auto history = served();
   history.young_deaths = 6;
   history.last_young_death = start;
-  CHECK(decide_restart(history, {start + 2 * longest_delay, 10ms, true, crash}).delay == 6400ms);
-  CHECK(decide_restart(history, {start + 2 * longest_delay + 1ms, 10ms, true, crash}).delay == 0ms);
+  CHECK(decide_restart(history, {start + 2 * longest_delay + 10ms, 10ms, true, crash}).delay == 6400ms);
+  CHECK(decide_restart(history, {start + 2 * longest_delay + 11ms, 10ms, true, crash}).delay == 0ms);
 }
 
 TEST_CASE("a pool that never served gives up when a worker refuses, or after some crashes") {
@@ -88,4 +88,25 @@ TEST_CASE("two workers that crash as soon as they are started cost at most 10 fo
     CHECK(forks <= 10);
     CHECK(forks > 4);
   }
+}
+
+TEST_CASE("a worker that never served is judged by that, however long it took to fail") {
+  restart_history history;
+  for (unsigned i = 1; i < most_failed_starts; ++i) {
+    const auto d = decide_restart(history, {start + i * 2min, 90s, false, crash});
+    REQUIRE(d.what == restart_decision::kind::after);
+    history = d.history;
+  }
+  CHECK(decide_restart(history, {start + most_failed_starts * 2min, 90s, false, crash}).what ==
+        restart_decision::kind::give_up);
+
+  history = served();
+  std::vector<std::chrono::milliseconds> delays;
+  for (int i = 0; i < 4; ++i) {
+    const auto d = decide_restart(history, {start + i * 2min, 90s, false, refusal});
+    REQUIRE(d.what == restart_decision::kind::after);
+    delays.push_back(d.delay);
+    history = d.history;
+  }
+  CHECK(delays == std::vector<std::chrono::milliseconds>{200ms, 400ms, 800ms, 1600ms});
 }

@@ -43,8 +43,8 @@ struct manager {
 
 }  // namespace
 
-TEST_CASE("a service manager is told in one datagram, and nobody else is") {
-  tell_service_manager("READY=1");  // nobody listens
+TEST_CASE("a service manager is told in one datagram, and without one nothing is sent") {
+  tell_service_manager("READY=1");  // without NOTIFY_SOCKET
   manager m;
   tell_service_manager("READY=1\nSTATUS=2 workers serve");
   CHECK(m.told() == "READY=1\nSTATUS=2 workers serve");

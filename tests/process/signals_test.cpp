@@ -29,7 +29,7 @@ TEST_CASE("signals are read one by one instead of ending the process, and severa
   CHECK(got == std::multiset<int>{SIGHUP, SIGTERM});
 }
 
-TEST_CASE("the mask is as before when the source is gone, and what nobody has read is dropped") {
+TEST_CASE("the mask is as before when the source is gone, and signals that were not read are dropped") {
   sigset_t before;
   sigset_t after;
   ::sigprocmask(SIG_BLOCK, nullptr, &before);

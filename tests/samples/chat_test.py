@@ -40,12 +40,12 @@ class Chat(unittest.TestCase):
         for i, each in enumerate(room):
             file = each.makefile("rb")
             heard = file.readline()
-            while heard.endswith(b": here\n"):  # of those who came after it
+            while heard.endswith(b": here\n"):  # of later members
                 heard = file.readline()
             self.assertEqual(heard, b"n0: to all\n")
 
     def publish(self, total):
-        """Publishes `total` bytes to three who read and one who never does."""
+        """Publishes `total` bytes to three clients that read and one that never does."""
         limit, block = 1 << 20, (b"x" * 1020 + b"\n") * 200
         chat = self.chat()
         readers = [self.client(chat) for _ in range(3)]
@@ -55,7 +55,7 @@ class Chat(unittest.TestCase):
             each.sendall(b"/nick p\n/join tea\nready\n")
             if each is not silent:
                 self.assertEqual(lines(each, 1), [b"p: ready\n"])
-        for each in (*readers, publisher):  # what those said who came later
+        for each in (*readers, publisher):  # the lines of later members
             each.settimeout(0.2)
             try:
                 while each.recv(1000):

@@ -294,7 +294,7 @@ class Streams(unittest.TestCase):
                 ask(client)
             for client in busy:
                 client.sendall(head + body[:500])
-            # They have been read when the server answers somebody who came later.
+            # They have been read when the server answers a later client.
             with connect(server.address) as last:
                 ask(last)
             server.send(15)

@@ -127,7 +127,7 @@ class Writer:
         return [name] + [word for kind in call[1:] for word in self.words_for(kind)]
 
     def any(self):
-        """Mostly sensible; else a command with any number of words, or one that nobody knows."""
+        """Mostly sensible; else a command with any number of words, or an unknown one."""
         dice = self.random.random()
         if dice < 0.9:
             return self.sensible()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Pools as they are operated: upgraded, asked how they are, started by root or by systemd; and connections that belong
-to nobody. Usage: operate_test.py --build BUILD"""
+"""Pools as they are operated: upgraded, asked how they are, started by root or by systemd; and parked
+connections. Usage: operate_test.py --build BUILD"""
 import collections
 import contextlib
 import os
@@ -24,7 +24,7 @@ def is_gone(pid):
 
 
 class Upgraded:
-    """The master that has taken over from a pool. It is nobody's child here, so it is known by its pid file."""
+    """The master that has taken over from a pool. It is no child of this process, so it is known by its pid file."""
 
     def __init__(self, pool, pid_file):
         lines = len(pool.lines)
@@ -115,6 +115,74 @@ class Upgrading(Operated):
                 with connect(pool.address) as client:
                     self.assertIn(int(say(client)), living(pool.pid))
 
+    def test_the_old_program_serves_on_when_the_new_one_dies_at_any_stage(self):
+        init = f"{self.folder}/init"
+        with self.pool(environment={"POOL_INIT": init}) as pool:
+            pool.wait_until_serving()
+            before = pool.workers()
+
+            def serves_alone():
+                until(lambda: self.written_pid() == pool.pid, "the pid file is the old one's")
+                self.assertFalse(os.path.exists(f"{self.pid_file}.old"))
+                self.assertIn(pool.who(), before)
+
+            def new_master():
+                """Once there is one."""
+                found = []
+                until(lambda: found.append(living(pool.pid) - before) or found[-1], "a new program")
+                return found[-1].pop()
+
+            # Its workers cannot start.
+            with open(init, "w", encoding="utf-8") as file:
+                file.write("refuse")
+            pool.send(signal.SIGUSR2)
+            pool.wait_for_line("has ended with exit code 1")
+            serves_alone()
+            # It is killed while its workers start, which takes for ever.
+            with open(init, "w", encoding="utf-8") as file:
+                file.write("hang")
+            for number in signal.SIGKILL, signal.SIGTERM:
+                pool.send(signal.SIGUSR2)
+                new = new_master()
+                until(lambda: self.written_pid() == new, "its pid file")
+                os.kill(new, number)
+                until(lambda: is_gone(new), "it has gone")
+                serves_alone()
+            # It is killed when it serves.
+            os.unlink(init)
+            new = Upgraded(pool, self.pid_file)
+            os.kill(new.pid, signal.SIGKILL)
+            pool.wait_for_line("has ended with SIGKILL")
+            serves_alone()
+            # And the old one obeys as ever.
+            pool.send(signal.SIGHUP)
+            pool.wait_for_line("generation 2 serves")
+
+    def test_the_new_program_serves_when_the_old_one_dies_while_it_starts(self):
+        init = f"{self.folder}/init"
+        # Dying workers that accept by themselves could take the client with them.
+        with self.pool("--set", "processes.accept=dispatch", environment={"POOL_INIT": init}) as pool:
+            pool.wait_until_serving()
+            with open(init, "w", encoding="utf-8") as file:
+                file.write("hang")
+            pool.send(signal.SIGUSR2)
+            until(lambda: self.written_pid() not in (None, pool.pid), "a new program")
+            new = self.written_pid()
+            until(lambda: len(living(new)) == 2, "its workers")
+            hanging = living(new)
+            pool.expected = -signal.SIGKILL
+            os.kill(pool.pid, signal.SIGKILL)
+            pool.process.wait()
+            os.unlink(init)
+            try:
+                for each in hanging:
+                    os.kill(each, signal.SIGKILL)
+                with connect(pool.address) as client:
+                    self.assertIn(int(say(client)), living(new))
+            finally:
+                os.kill(new, signal.SIGTERM)
+                until(lambda: is_gone(new), "the new master has left")
+
     def test_no_connection_fails_while_one_program_follows_another(self):
         for mode in MODES:
             with self.subTest(mode), self.pool("--set", f"processes.accept={mode}", name="echo") as pool:
@@ -182,7 +250,7 @@ class Parking(Operated):
                 self.assertEqual(pool.wait(), 0)
 
     def test_the_limit_of_a_worker_counts_those_whom_it_serves(self):
-        """Parked clients are nobody's: more of them than limits.connections are kept."""
+        """Parked clients do not count: more of them than limits.connections are kept."""
         with self.pool("--set", "processes.accept=dispatch", "--set", "limits.connections=2") as pool, \
                 contextlib.ExitStack() as clients:
             pool.wait_until_serving()

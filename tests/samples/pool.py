@@ -1,6 +1,7 @@
-"""A process pool as its tests see it: the master, its workers, and clients that ask who serves them."""
+"""A process pool as its tests see it: the master, its workers, and clients that ask which process serves them."""
 import contextlib
 import os
+import signal
 
 import sample
 from sample import Sample, connect, until
@@ -16,6 +17,12 @@ class Pool(Sample):
 
     def workers(self):
         return living(self.pid)
+
+    def kill(self):
+        # With a tracer before the program the master is another process than the one that was started.
+        if self.pid != self.process.pid and self.pid in children(self.process.pid):
+            os.kill(self.pid, signal.SIGKILL)
+        super().kill()
 
     def wait_for_workers(self, count, seconds=sample.BOUND):
         until(lambda: len(self.workers()) == count, lambda: f"{count} workers, but there are {self.workers()}", seconds)
@@ -83,7 +90,7 @@ def children(pid):
 
 
 def living(pid):
-    """The children that have not ended; who has may not have been reaped yet."""
+    """The children that have not ended. One that has ended may not have been reaped yet."""
     return {p for p in children(pid) if state_of(p) not in "ZX"}
 
 

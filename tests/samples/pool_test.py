@@ -120,8 +120,9 @@ class Stopping(unittest.TestCase):
                 for c in clients:
                     c.sendall(b"half a li")
                 start = time.monotonic()
-                self.assertEqual(pool.stop(number), 0)
+                self.assertEqual(pool.stop(number), 3)
                 took = time.monotonic() - start
+                pool.expected = 3
                 for c in clients:
                     c.close()
             sample.promised(took, 0.5, f"{count} connections, exit after {number.name}")
@@ -134,8 +135,9 @@ class Stopping(unittest.TestCase):
                 c.sendall(b"who\nhalf a li")
                 receive_line(c)
             start = time.monotonic()
-            self.assertEqual(pool.stop(signal.SIGQUIT), 0)
+            self.assertEqual(pool.stop(signal.SIGQUIT), 3)
             took = time.monotonic() - start
+            pool.expected = 3
             for c in clients:
                 c.close()
         self.assertGreater(took, 0.9)
@@ -267,6 +269,193 @@ class Replacing(unittest.TestCase):
             self.assertEqual(pool.lines_with("is killed"), [])
 
 
+class Shortage(unittest.TestCase):
+    """What a pool does while something is missing, and that it serves as before when the shortage has ended."""
+
+    def stop_process(self, pid):
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: state_of(pid) == "T", f"{pid} has stopped")
+
+    @contextlib.contextmanager
+    def pool_of_one(self):
+        """A pool of mode dispatch with one worker, and a function that blocks the loop of the worker: it is sent
+        connections, as long as it does not count as stuck, and reads nothing. It returns what ends that."""
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as clients:
+            file = f"{folder}/hold"
+            with Pool("--set", "processes.accept=dispatch", processes=1, environment={"POOL_HOLD": file}) as pool:
+                def hold():
+                    holding = clients.enter_context(connect(pool.address))
+                    say(holding)
+                    holding.sendall(b"hold\n")
+                    until(lambda: os.path.exists(file), "the loop is blocked")
+                    return lambda: os.unlink(file)
+
+                pool.wait_until_serving(1)
+                yield pool, hold
+                clients.close()
+
+    def test_connections_wait_in_a_master_without_workers(self):
+        with self.pool_of_one() as (pool, hold), contextlib.ExitStack() as clients:
+            worker = next(iter(pool.workers()))
+            hold()
+            before = pool.settled_fds()
+            waiting = [clients.enter_context(connect(pool.address)) for _ in range(5)]
+            for c in waiting:
+                c.sendall(b"who\n")
+            until(lambda: len(descriptors(pool.pid)) == before + len(waiting), "the master has accepted them")
+            pool.send(signal.SIGWINCH)
+            pool.wait_for_line("SIGWINCH")
+            os.kill(worker, signal.SIGKILL)
+            pool.wait_for_line("was to leave and ended with SIGKILL")
+            pool.send(signal.SIGHUP)
+            for c in waiting:
+                self.assertIn(int(receive_line(c)), pool.workers())
+
+    def test_what_a_worker_could_not_acknowledge_at_once_is_acknowledged_later(self):
+        """The channel to the master is full of parked connections when the worker takes new ones."""
+        with self.pool_of_one() as (pool, hold), contextlib.ExitStack() as clients:
+            worker = next(iter(pool.workers()))
+            parking = [clients.enter_context(connect(pool.address)) for _ in range(450)]
+            for c in parking:
+                say(c)
+            go_on = hold()
+            for c in parking:
+                c.sendall(b"park\n")
+            before = pool.settled_fds()
+            closing = [clients.enter_context(connect(pool.address)) for _ in range(20)]
+            until(lambda: len(descriptors(pool.pid)) >= before + len(closing), "they are on their way")
+            self.stop_process(pool.pid)
+            go_on()
+            for c in closing:
+                self.assertEqual(int(say(c, b"bye\n")), worker)
+            os.kill(pool.pid, signal.SIGCONT)
+            for c in closing:
+                self.assertEqual(c.recv(1), b"")  # the master has closed its copy as well
+            for c in parking:
+                self.assertEqual(int(receive_line(c)), worker)
+
+    def test_new_clients_are_served_after_more_came_than_descriptors_were_there(self):
+        if sample.options.sanitized:
+            self.skipTest("the sanitizer opens a pipe to see whether memory is readable")
+        for mode in MODES:
+            with self.subTest(mode), Pool("--set", f"processes.accept={mode}", before=("prlimit", "--nofile=64:64")) as pool:
+                pool.wait_until_serving()
+                with contextlib.ExitStack() as clients:
+                    crowd = [clients.enter_context(connect(pool.address)) for _ in range(250)]
+                    for c in crowd:
+                        c.sendall(b"who\n")
+                    self.assertGreater(len(sample.answered(crowd, 1)), 40)
+                    self.assertTrue(pool.lines_with("pausing") or pool.lines_with("has no descriptor"), pool.lines)
+                for _ in range(10):
+                    self.assertIn(pool.who(), pool.workers())
+
+    def test_a_stopped_worker_holds_up_no_client_of_notify_for_good(self):
+        with Pool("--set", "processes.accept=notify", "--set", "processes.stuck_timeout=8s") as pool:
+            pool.wait_until_serving()
+            stopped = next(iter(pool.workers()))
+            self.stop_process(stopped)
+            with contextlib.ExitStack() as clients:
+                crowd = [clients.enter_context(connect(pool.address)) for _ in range(8)]
+                for c in crowd:
+                    c.sendall(b"who\n")
+                for c in crowd:
+                    self.assertNotEqual(int(receive_line(c)), stopped)
+                self.assertEqual(pool.lines_with("is killed"), [])  # so it was not its end that helped
+            os.kill(stopped, signal.SIGCONT)
+            pool.wait_until_serving()
+
+    def test_a_log_file_that_cannot_be_opened_again_ends_no_process(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log = f"{folder}/logs/log"
+            os.mkdir(f"{folder}/logs")
+            process = subprocess.Popen([sample.program("pool_worker"), "--model", "process-pool", "--processes", "2",
+                                        "--listen", "127.0.0.1:0", "--set", f"log.file={log}"],
+                                       stdin=subprocess.DEVNULL, env=sample.clean_environment())
+            try:
+                until(lambda: os.path.exists(log) and "listening" in sample.read(log), "it serves")
+                address = re.search(r"listening on ([\d.:]+);", sample.read(log))[1]
+                seen = set()
+                until(lambda: seen.add(say_once(address)) or len(seen) == 2, "both serve")
+                os.rename(f"{folder}/logs", f"{folder}/gone")
+                process.send_signal(signal.SIGUSR1)
+                until(lambda: sample.read(f"{folder}/gone/log").count("log to") == 3, "three processes tell of it")
+                os.mkdir(f"{folder}/logs")
+                process.send_signal(signal.SIGUSR1)
+                for pid in {process.pid} | children(process.pid):
+                    until(lambda: descriptors(pid)[2] == log, lambda: f"{pid} writes to {descriptors(pid)[2]}")
+                again = set()
+                until(lambda: again.add(say_once(address)) or len(again) == 2, "both serve")
+                self.assertEqual(again, seen)
+                process.send_signal(signal.SIGQUIT)
+                self.assertEqual(process.wait(sample.BOUND), 0)
+            finally:
+                process.kill()
+                process.wait()
+
+    def test_a_call_that_fails_for_a_moment_ends_neither_channel_nor_pool(self):
+        for what in "ppoll:error=ENOMEM:when=3", "recvmsg:error=ENOMEM:when=2", "recvmsg:error=ENOBUFS:when=1", "sendmsg:error=ENOMEM:when=1":
+            with self.subTest(what), Pool("--set", "processes.accept=dispatch", environment={"LSAN_OPTIONS": "detect_leaks=0"},
+                                          before=("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={what}")) as pool:
+                pool.pid = next(iter(children(pool.process.pid)))  # the first is strace
+                pool.wait_until_serving()
+                with connect(pool.address) as client:
+                    say(client)
+                    os.kill(pool.pid, signal.SIGHUP)
+                    pool.wait_for_line("generation 2 serves")
+                    self.assertEqual(client.recv(1), b"")
+                until(lambda: len(living(pool.pid)) == 2, "the old ones have left")
+                pool.who()
+                os.kill(pool.pid, signal.SIGQUIT)
+                self.assertEqual(pool.wait(), 0)
+
+
+class ExitCodes(unittest.TestCase):
+    def test_a_pool_says_whether_connections_were_cut(self):
+        for number, timeout in (signal.SIGQUIT, "300ms"), (signal.SIGTERM, "30s"):
+            with Pool("--set", f"limits.drain_timeout={timeout}") as pool:
+                pool.wait_until_serving()
+                with connect(pool.address) as client:
+                    client.sendall(b"who\nhalf a li")
+                    receive_line(client)
+                    self.assertEqual(pool.stop(number), 3)
+                self.assertTrue(pool.lines_with("connections were cut"))
+                pool.expected = 3
+            with Pool() as pool:
+                pool.wait_until_serving()
+                self.assertEqual(pool.stop(number), 0)
+
+    def test_orders_to_drain_in_a_row_cut_nothing(self):
+        for first in signal.SIGHUP, signal.SIGWINCH, signal.SIGQUIT:
+            with self.subTest(first), Pool() as pool:
+                pool.wait_until_serving()
+                with connect(pool.address) as client:
+                    worker = int(say(client))
+                    client.sendall(b"who\nwh")
+                    self.assertEqual(int(receive_line(client)), worker)
+                    pool.send(first)
+                    pool.wait_for_line("generation 2 serves" if first == signal.SIGHUP else first.name)
+                    pool.send(signal.SIGQUIT)
+                    until(lambda: len(pool.lines_with("SIGQUIT")) == (2 if first == signal.SIGQUIT else 1), "it is obeyed")
+                    client.sendall(b"o\n")
+                    self.assertEqual(int(receive_line(client)), worker)
+                    self.assertEqual(client.recv(1), b"")
+                self.assertEqual(pool.wait(), 0)
+
+    def test_a_worker_that_a_person_tells_to_quit_drains_and_is_replaced(self):
+        with Pool() as pool:
+            pool.wait_until_serving()
+            with connect(pool.address) as client:
+                worker = int(say(client))
+                client.sendall(b"wh")
+                os.kill(worker, signal.SIGQUIT)
+                pool.wait_for_line("SIGQUIT, ")
+                os.kill(worker, signal.SIGQUIT)
+                until(lambda: len(pool.workers() - {worker}) == 2, "a new worker beside it")
+                client.sendall(b"o\n")
+                self.assertEqual(int(receive_line(client)), worker)
+            until(lambda: worker not in pool.workers(), "it has left")
+
+
 class Commands(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -385,6 +574,36 @@ class Commands(unittest.TestCase):
                 pool.send(signal.SIGHUP)
                 self.assertIn(int(receive_line(waiting)), self.workers(pool, 2))
 
+    def test_the_pid_file_is_there_when_signals_are_obeyed_and_not_before(self):
+        pid_file = f"{self.folder}/pid"
+        log = tempfile.NamedTemporaryFile()
+        with Pool("--set", f"processes.pid_file={pid_file}", environment={"LSAN_OPTIONS": "detect_leaks=0"},
+                  before=("strace", "-qq", "-e", "trace=rename,signalfd4", "-o", log.name)) as pool:
+            master = int(sample.read(pid_file))
+            until(lambda: len(living(master)) == 2, "two workers")
+            os.kill(master, signal.SIGHUP)
+            pool.wait_for_line("generation 2 serves")
+            os.kill(master, signal.SIGQUIT)
+            self.assertEqual(pool.wait(), 0)
+        calls = [line.partition("(")[0] for line in sample.read(log.name).splitlines() if "(" in line]
+        self.assertLess(calls.index("signalfd4"), calls.index("rename"), calls)
+
+    def test_the_master_keeps_the_sockets_of_workers_that_a_reload_adds(self):
+        def listening(pid):
+            inodes = set(re.findall(r"socket:\[(\d+)\]", " ".join(descriptors(pid).values())))
+            rows = [row.split() for row in sample.read("/proc/net/tcp").splitlines()[1:]]
+            return sum(row[3] == "0A" and row[9] in inodes for row in rows)
+
+        with self.pool('accept = "reuseport"\n') as pool:
+            self.workers(pool, 2)
+            self.assertEqual(listening(pool.pid), 2)
+            self.configure('listen = "127.0.0.1:0"\n[processes]\ncount = 4\naccept = "reuseport"\n')
+            self.reload(pool, 2)
+            self.assertEqual(len(self.workers(pool, 4)), 4)
+            for _ in range(20):
+                say_once(pool.address)
+            self.assertEqual(listening(pool.pid), 4)
+
     def test_usr1_opens_the_log_file_again(self):
         log = f"{self.folder}/log"
         self.configure('listen = "127.0.0.1:0"\n[processes]\ncount = 2\n')
@@ -467,7 +686,7 @@ class UnderLoad(unittest.TestCase):
                                     worker = int(say(c))
                                     answered[worker] += 1
                         except (AssertionError, OSError) as e:
-                            # Whom nobody had begun to answer may have been at the one that died.
+                            # A client without an answer may have been at the worker that died.
                             if worker is not None and worker not in victims:
                                 wrong.append((worker, e))
 
@@ -505,7 +724,7 @@ class UnderLoad(unittest.TestCase):
                 sample.figure(f"{mode}: 20 reloads,", done[0].strip()[:120])
 
     def test_20_kills_under_load_lose_no_queued_connection_of_reuseport_and_dispatch(self):
-        """Who is served by a worker that dies loses its connection; who waits does not: each such client asks
+        """A client that is served by a worker that dies loses its connection; one that waits does not: it asks
         again on a new connection, and is never refused."""
         for mode in "reuseport", "dispatch":
             with self.subTest(mode), Pool("--set", f"processes.accept={mode}", processes=4) as pool:

@@ -1,14 +1,17 @@
 // For tests of process pools, a line of commands: "who" is answered with the process id, "slow" with it after
-// 300 ms, "park" with it, and then the connection belongs to nobody, "crash" and "hang" do so. With POOL_INIT
-// naming a file, a worker that starts does what is written there: "crash" or "refuse".
+// 300 ms, "park" with it before the connection is parked, "bye" with it before it is closed; "crash" and
+// "hang" do so; "hold" makes the file that POOL_HOLD names, and blocks the loop until it is removed. With
+// POOL_INIT naming a file, a worker that starts does what is written there: "crash", "refuse" or "hang".
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include <weir/weir.hpp>
 
@@ -22,6 +25,12 @@ void crash() {
   std::raise(SIGSEGV);
 }
 
+void hold() {
+  const std::filesystem::path file(std::getenv("POOL_HOLD"));
+  std::ofstream(file).put('x');
+  while (std::filesystem::exists(file)) std::this_thread::sleep_for(1ms);
+}
+
 class commands {
  public:
   void start() {
@@ -29,6 +38,7 @@ class commands {
     std::string what;
     if (file != nullptr) std::ifstream(file) >> what;
     if (what == "crash") crash();
+    while (what == "hang") ::pause();
     if (what == "refuse") throw std::runtime_error("refused by POOL_INIT");
   }
 
@@ -37,12 +47,14 @@ class commands {
     while (auto line = co_await in.until("\n")) {
       if (*line == "crash") crash();
       while (*line == "hang") ::pause();
+      if (*line == "hold") hold();
       if (*line == "slow") co_await weir::sleep_for(300ms);
       const std::string answer = std::to_string(::getpid()) + "\n";
       weir::core::here().count_requests();
       const bool parks = *line == "park" && in.buffered().empty();
       co_await client.send(answer);
       if (parks) co_return client.park();
+      if (*line == "bye") co_return;
     }
   }
 };

@@ -64,7 +64,7 @@ def until(true, what, seconds=BOUND):
 class Sample:
     """A sample that serves. As a context it is stopped at the end, and must then exit with 0, or as it did when the
     test looked."""
-    expected = 0
+    expected = 0  # the exit code, if it is not the one of a stop that cuts no connection
 
     def __init__(self, *arguments, name="echo", listen=("127.0.0.1:0",), before=(), environment=None):
         where = [word for address in listen for word in ("--listen", address)]
@@ -110,9 +110,14 @@ class Sample:
 
     def wait(self, seconds=BOUND):
         """The exit code, once it has ended by itself."""
+        code = self._ended(seconds)
+        if code in (0, CUT):
+            self.expected = code  # which the test has seen
+        return code
+
+    def _ended(self, seconds):
         code = self.process.wait(seconds)
         self._reader.join(seconds)
-        self.expected = CUT if code == CUT else 0  # which the test has seen
         return code
 
     def stop(self, number=signal.SIGTERM, seconds=BOUND):
@@ -139,8 +144,8 @@ class Sample:
                 cut = self.process.poll() is None  # clients that the test has left
                 if cut:
                     self.send(signal.SIGTERM)
-                code = self.wait()
-                self.check(0 if cut and code == CUT or code == self.expected else code)
+                code = self._ended(BOUND)
+                self.check(0 if cut and code == CUT else code)
             elif self.process.poll() is not None:
                 self._reader.join(BOUND)
                 self.check(self.process.returncode)  # of what the test saw, this is the likelier cause
@@ -148,7 +153,7 @@ class Sample:
             self.kill()
 
     def check(self, code):
-        if code != 0:
+        if code not in (0, self.expected):
             raise AssertionError(f"exit code {code}:\n" + "\n".join(self.lines))
 
     # What the kernel tells of the process.
@@ -303,7 +308,7 @@ def load(address, *arguments, timeout=120):
 
 
 def figure(*words):
-    """Something measured, for who reads the log of a test."""
+    """A measurement, for the log of the test."""
     print("   ", *words, flush=True)
 
 

@@ -11,6 +11,7 @@
 
 #include "output.hpp"
 #include "sockets.hpp"
+#include "weir/config/detail/command_line.hpp"
 #include "weir/core/sleep.hpp"
 
 using namespace weir;

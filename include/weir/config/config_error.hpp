@@ -1,5 +1,5 @@
 #pragma once
-// config: what is wrong with what the user asked for.
+// config: the errors of a configuration.
 
 #include <span>
 #include <stdexcept>
@@ -8,8 +8,8 @@
 
 namespace weir {
 
-// Everything that was found wrong, not only the first. Each message starts with the place to mend
-// ("weir.toml:3: limits.connections: ...", "--model: ..."); what() is all of them, one per line.
+// Every error that was found, not only the first. Each message starts with its place
+// ("weir.toml:3: limits.connections: ...", "--model: ..."); what() holds all messages, one per line.
 class config_error : public std::runtime_error {
  public:
   explicit config_error(std::vector<std::string> messages);

@@ -1,6 +1,6 @@
 #pragma once
-// config: every tunable of weir as one plain value. What each may be (unit, range) and what it is for is
-// told by `--print-config`; here stand the defaults.
+// config: every tunable of weir as one plain value, with its default. `--print-config` prints unit, range and
+// purpose of each; runtime/config/tunables.cpp defines them.
 
 #include <chrono>
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace weir {
 
-// Who accepts, who does the I/O, who runs the handler: the rows are in model/model.hpp.
+// Which thread or process accepts, does the I/O and runs the handler: the rows are in model/model.hpp.
 enum class model_kind : std::uint8_t {
   serial,
   thread_per_connection,
@@ -25,7 +25,7 @@ enum class model_kind : std::uint8_t {
 // How a loop does I/O.
 enum class io_kind : std::uint8_t { epoll };
 
-// Who serves the next connection: see distribute/policy.hpp.
+// How the core or worker of the next connection is chosen: see distribute/detail/policy.hpp.
 enum class policy_kind : std::uint8_t {
   round_robin,
   least_connections,
@@ -37,7 +37,7 @@ enum class policy_kind : std::uint8_t {
 };
 
 struct cores_settings {
-  std::string use = "auto";  // or CPU numbers, "0-3,8": exactly these, in this order
+  std::string use = "auto";  // or CPU numbers, "0-3,8": these CPUs in this order
   bool pin = true;
   bool operator==(const cores_settings&) const = default;
 };
@@ -45,20 +45,20 @@ struct cores_settings {
 struct distribute_settings {
   policy_kind policy = policy_kind::least_connections;
   bool pin_incoming = false;  // with policy_kind::kernel: to the loop of the CPU that received the packet
-  std::uint32_t seed = 0;     // of the policies that draw; 0: another one at each start
+  std::uint32_t seed = 0;     // of the policies that draw at random; 0: a new one at each start
   bool operator==(const distribute_settings&) const = default;
 };
 
-// What becomes of a client that comes while limits.connections are open.
+// A client that connects while limits.connections are open waits in the kernel's queue, or is closed.
 enum class excess_kind : std::uint8_t { wait, refuse };
 
 struct limit_settings {
   std::uint32_t connections = 10000;
   excess_kind excess = excess_kind::wait;
-  std::uint32_t connections_per_ip = 0;           // 0: as many as there are
+  std::uint32_t connections_per_ip = 0;           // 0: no limit
   std::chrono::milliseconds idle_timeout{60000};  // 0: none
   std::chrono::milliseconds drain_timeout{30000};
-  std::chrono::milliseconds stall{0};  // a handler that holds its core longer is reported; 0: nobody looks
+  std::chrono::milliseconds stall{0};  // a handler that holds its core longer is reported; 0: off
   bool operator==(const limit_settings&) const = default;
 };
 
@@ -78,20 +78,20 @@ struct loop_settings {
   bool operator==(const loop_settings&) const = default;
 };
 
-// With model_kind::loop_with_workers: who reads and writes. The loop, before and after a worker runs the
-// handler, or the worker.
+// With model_kind::loop_with_workers: the loop reads and writes, before and after a worker runs the handler,
+// or the worker does.
 enum class worker_io_kind : std::uint8_t { loop, worker };
 
 // Threads beside the loops: for offload(), and for the handlers of the models that have workers.
 struct worker_settings {
   std::uint32_t count = 4;
-  std::uint32_t queue = 1024;  // jobs that may wait for a thread; one more is refused
+  std::uint32_t queue = 1024;  // jobs that may wait for a thread; a further one is refused
   worker_io_kind io = worker_io_kind::loop;
   std::uint32_t most = 1024;  // threads of the models that start one per connection or per event
   bool operator==(const worker_settings&) const = default;
 };
 
-// Who takes a connection from a listening socket of a process pool.
+// How the processes of a pool take connections from a listening socket.
 enum class accept_kind : std::uint8_t { shared, mutex, reuseport, notify, dispatch };
 
 // Model process-pool: a master and its worker processes.
@@ -100,17 +100,18 @@ struct process_settings {
   accept_kind accept = accept_kind::shared;
   std::uint32_t loops = 1;                         // of each worker, each on a CPU of its own
   std::chrono::milliseconds stuck_timeout{30000};  // a worker without a heartbeat is replaced; 0: never
-  std::uint32_t max_connections_per_worker = 0;    // then it is replaced; 0: as many as there are
+  std::uint32_t max_connections_per_worker = 0;    // then it is replaced; 0: never
   std::uint64_t memory_limit = 0;                  // resident bytes beyond which it is replaced; 0: none
   std::string pid_file;                            // absolute; empty: none
   bool operator==(const process_settings&) const = default;
 };
 
-// Whom the processes that serve become, once their sockets are open. The master of a pool stays who it is.
+// The user and group that the serving processes run as, once their sockets are open. The master of a pool
+// keeps its own.
 struct privilege_settings {
-  std::string user = {};     // empty: whoever started it
+  std::string user = {};     // empty: unchanged
   std::string group = {};    // empty: that of the user
-  bool no_new_privs = true;  // no program that it starts gets more rights than it has
+  bool no_new_privs = true;  // a program that it executes gains no privileges
   bool operator==(const privilege_settings&) const = default;
 };
 
@@ -121,9 +122,9 @@ struct log_settings {
   bool operator==(const log_settings&) const = default;
 };
 
-// Thread: a value. It is read once at start; changing it later changes nothing that runs.
+// Thread: a value. A server copies it when it is made; later changes do not reach a running server.
 struct settings {
-  std::vector<std::string> listen{"127.0.0.1:7000"};  // in the language of listen/endpoint.hpp
+  std::vector<std::string> listen{"127.0.0.1:7000"};  // in the forms of listen/endpoint.hpp
   model_kind model = model_kind::loop_per_core;
   io_kind io = io_kind::epoll;
   cores_settings cores;

@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "weir/connection/detail/operations.hpp"
+#include "weir/connection/detail/stop_signal.hpp"
+#include "weir/core/core.hpp"
 
 namespace weir {
 
@@ -23,15 +25,17 @@ namespace weir {
 // cancelled send had sent, is gone; a cancelled receive() has taken nothing.
 class connection {
  public:
-  connection() = default;
+  // A handle without a connection, as one that was moved from: closed. An operation on it ends the program
+  // with a message.
+  connection() noexcept : state_(nobody()) {}
   explicit connection(connection_state& state) noexcept : state_(&state) {}
-  connection(connection&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  connection(connection&& other) noexcept : state_(std::exchange(other.state_, nobody())) {}
   connection& operator=(connection&& other) noexcept {
     std::swap(state_, other.state_);
     return *this;
   }
   ~connection() {
-    if (state_ != nullptr) state_->drop();
+    if (state_ != nobody()) state_->drop();
   }
 
   // Whatever has come, at most a chunk (settings.loop.chunk_size bytes). Empty at the end. Give the chunk a
@@ -49,19 +53,25 @@ class connection {
   }
 
   // All of it, or false if the peer is gone. What is sent stays the caller's and must live until then.
-  detail::send_operation send(std::string_view text) noexcept { return {*state_, text.data(), text.size()}; }
-  detail::send_operation send(const char* text) noexcept { return send(std::string_view(text)); }
-  detail::send_operation send(std::span<const std::byte> bytes) noexcept {
+  [[nodiscard]] detail::send_operation send(std::string_view text) noexcept {
+    return {*state_, text.data(), text.size()};
+  }
+  [[nodiscard]] detail::send_operation send(const char* text) noexcept {
+    return send(std::string_view(text));
+  }
+  [[nodiscard]] detail::send_operation send(std::span<const std::byte> bytes) noexcept {
     return {*state_, bytes.data(), bytes.size()};
   }
-  detail::send_operation send(const chunk& c) noexcept { return {*state_, c.data(), c.size()}; }
-  detail::gather_operation send(std::span<const std::string_view> pieces) noexcept {
+  [[nodiscard]] detail::send_chunk_operation send(const chunk& c) noexcept {
+    return {*state_, c.data(), c.size()};
+  }
+  [[nodiscard]] detail::gather_operation send(std::span<const std::string_view> pieces) noexcept {
     return {*state_, pieces};
   }
 
   // `count` bytes of `file` from `offset` on, without copying them through the process.
   // Errors: those of the file; ENODATA if it ends early. A slow disk holds up the core.
-  detail::send_file_operation send_file(int file, off_t offset, std::size_t count) noexcept {
+  [[nodiscard]] detail::send_file_operation send_file(int file, off_t offset, std::size_t count) noexcept {
     return {*state_, file, offset, count};
   }
 
@@ -70,22 +80,27 @@ class connection {
 
   // Closes; what waits on it finds the end. What was sent is delivered: with unread input the socket lingers
   // for a while in the background; for input that is still on its way use shutdown_send() and read to the
-  // end. The handle's destruction does the same.
-  void close() noexcept { state_->close_gracefully(ending::closed); }
+  // end. The handle's destruction does the same. Where output is owed (a send that was cancelled or is under
+  // way, a writer that died with replies in it) the connection ends with RST instead: a part of an answer
+  // must not look like the whole.
+  void close() noexcept { state_->close(); }
 
   // Closes with RST; what was not delivered is dropped.
-  void abort() noexcept { state_->reset_socket(); }
+  void abort() noexcept { state_->reset(); }
 
   // For the end of a handler: `co_return client.park();`. The connection stays open and belongs to nobody,
   // without a coroutine, until its next bytes come; then a handler starts afresh, on the core, or with
   // processes.accept = "dispatch" in the process, that the policy chooses. Idle timeouts go on.
-  // Park between messages: what was read and not used is lost (reader::buffered()), and so is what was not
-  // sent. Where I/O blocks or handlers visit other threads, the next handler starts at once. A connection
-  // that no server has accepted is closed.
-  void park() noexcept { std::exchange(state_, nullptr)->park(); }
+  // Park between messages: what was read and not used is lost (reader::buffered()); where output is owed the
+  // connection ends with RST instead. Where I/O blocks or handlers visit other threads, the next handler
+  // starts at once. A connection that no server has accepted is closed.
+  void park() noexcept {
+    if (state_ != nobody()) std::exchange(state_, nobody())->park();
+  }
 
-  // Cuts the connection when an operation has waited that long without a byte moving; zero: never.
-  // Default: settings.limits.idle_timeout. A wait for something else than this connection is not idle.
+  // Cuts the connection when an operation has waited that long without a byte moving in either direction;
+  // zero: never. Default: settings.limits.idle_timeout. Range: up to 49 days; a longer one is never. A wait
+  // for something else than this connection is not idle. A send that waits then ends with RST.
   void set_idle_timeout(std::chrono::milliseconds t) { state_->set_idle_timeout(t); }
 
   // The server stops. Reading goes on while bytes are there or a message is incomplete, then it ends with
@@ -94,17 +109,19 @@ class connection {
   [[nodiscard]] event::wait_operation stopping() const { return core::here().local<stop_signal>().wait(); }
 
   [[nodiscard]] ending end() const noexcept { return state_->end; }
-  [[nodiscard]] bool is_open() const noexcept { return state_ != nullptr && state_->fd >= 0; }
+  [[nodiscard]] bool is_open() const noexcept { return state_->is_open(); }
   [[nodiscard]] const peer_address& peer() const noexcept { return state_->peer(); }
   // Errors: none; an empty address once it is closed.
   [[nodiscard]] peer_address local() const noexcept;
   // Gives the socket away, out of the event loop and not closed; the handle finds itself closed. -1 if it is.
-  [[nodiscard]] int release() noexcept { return state_->release_socket(); }
-  [[nodiscard]] int native_handle() const noexcept { return state_->fd; }
+  [[nodiscard]] int release() noexcept { return state_->release(); }
+  [[nodiscard]] int native_handle() const noexcept { return state_->is_open() ? state_->fd : -1; }
   [[nodiscard]] connection_state& state() const noexcept { return *state_; }
 
  private:
-  connection_state* state_ = nullptr;
+  static connection_state* nobody() noexcept { return &detail::no_connection.state; }
+
+  connection_state* state_;
 };
 
 }  // namespace weir

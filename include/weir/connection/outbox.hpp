@@ -1,5 +1,5 @@
 #pragma once
-// connection: output of those who do not wait for it: broadcasts.
+// connection: output that its sender does not wait for: broadcasts.
 
 #include <cstddef>
 #include <deque>
@@ -14,13 +14,14 @@ namespace weir {
 // A message that many connections send; shared because each lets go of it at its own time.
 using shared_message = std::shared_ptr<const std::string>;
 
-// Problem: who publishes to a thousand clients cannot await each send, and a client that does not read must
+// Problem: a publisher with a thousand clients cannot await each send, and a client that does not read must
 // not hold up the others nor fill the memory. An outbox queues messages and sends them as the client reads;
 // all that come in one turn of the loop leave in one system call. A client with more than `limit` bytes
-// outstanding is cut.
-// Thread: the connection's core. Lifetime: the connection outlives it; what is not sent when it dies is lost.
-// A send that is under way is waited for; while an outbox has bytes outstanding nobody else starts one.
-class outbox : private chain, private io::timer {
+// outstanding is cut. While another coroutine's send on the connection is under way the messages wait for its
+// end. Thread: the one on which it was made, which is that of the connection's handler. While an outbox
+// lives, the handler stays on that thread. Lifetime: the connection outlives it; what is not sent when it
+// dies is lost, and a connection that has got a part of a message ends with RST.
+class outbox : private chain {
  public:
   // `limit`: bytes that may wait for a client that does not read.
   outbox(connection& to, std::size_t limit) noexcept;
@@ -37,6 +38,7 @@ class outbox : private chain, private io::timer {
   [[nodiscard]] bool evicted() const noexcept { return evicted_; }
 
  private:
+  friend class outbox_waiters;
   struct flush_operation : operation {
     explicit flush_operation(outbox& o) noexcept;
     outbox* from;
@@ -49,7 +51,6 @@ class outbox : private chain, private io::timer {
   void finished() noexcept override {}
   void flush() noexcept;
   void drop_all() noexcept;
-  [[nodiscard]] io::timer_queue& timers() const noexcept;
 
   connection_state* state_;
   std::size_t limit_;
@@ -57,6 +58,8 @@ class outbox : private chain, private io::timer {
   std::size_t sent_of_first_ = 0;
   std::size_t pending_ = 0;
   flush_operation operation_;
+  outbox* next_waiting_ = nullptr;
+  bool waits_ = false;  // until another coroutine's send has ended
   bool evicted_ = false;
   bool gone_ = false;
 };

@@ -24,16 +24,22 @@ struct fill_operation : connection_operation {
   bool await_ready() noexcept { return is_satisfied() || attempt_first(); }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
-    if (waits_to_write())
-      wait_to_write(h);
-    else
-      wait_to_read(h);
+    if (!waits_to_write()) return wait_to_read(h);
+    // It takes both directions: the replies go first, and then it reads.
+    chain& waiting = *h.promise().root;
+    if (on->reading != nullptr || on->writing != nullptr) [[unlikely]]
+      return direction_taken(waiting, h);
+    waiting.suspend(*this, h);
+    on->reading = on->writing = this;
+    if (on->writable) return again();
+    on->wait_to_write_begins();
+    park_writing();
   }
 
   [[nodiscard]] bool is_satisfied() noexcept;
   [[nodiscard]] bool waits_to_write() const noexcept;
   bool attempt_first() noexcept;
-  bool attempt() noexcept;
+  attempt_result attempt() noexcept;
   void throw_if_failed() const;
 
   reader* in;

@@ -21,8 +21,10 @@ extern const operation_kind kind_of_flush;
 struct flush_operation : write_operation {
   flush_operation(connection_state& c, writer& w, bool more) noexcept
       : write_operation(kind_of_flush, c), out(&w), more_follows(more) {}
-  bool await_ready() noexcept { return on->writable && on->driver->spend() && attempt(); }
-  bool attempt() noexcept;
+  bool await_ready() noexcept {
+    return on->writable && on->driver->spend() && attempt() == attempt_result::done;
+  }
+  attempt_result attempt() noexcept;
 
   writer* out;
   bool more_follows;
@@ -34,11 +36,16 @@ struct flush_operation : write_operation {
 // gathers replies; flush() sends them. A reader that was given the writer flushes it when it has no complete
 // message left, that is before it waits: then one batch of requests costs one send.
 //
-// What is not flushed when the writer dies is lost.
-// Thread: the connection's core. Lifetime: the connection outlives it.
+// What is not flushed when the writer dies is lost, and the connection ends with RST then: a part of the
+// replies must not look like all of them. Thread: the connection's core. Lifetime: the connection outlives
+// it.
 class writer : public write_buffer {
  public:
   explicit writer(connection& to) noexcept : write_buffer(&to.state()), state_(&to.state()) {}
+
+  ~writer() {
+    if (pending() != 0) state_->owe();
+  }
 
   // Sends everything: true. False if the peer is gone; what was not sent is dropped.
   // Cancel: throws operation_canceled; what is not sent yet stays in the writer.
@@ -52,8 +59,8 @@ class writer : public write_buffer {
   friend detail::flush_operation;
   friend detail::fill_operation;
 
-  // One try to send everything: 0 when it is sent, EAGAIN, or the errno after which the rest is dropped.
-  [[nodiscard]] int try_flush(bool more_follows = false) noexcept;
+  // One turn of sending. Without `done` something is left; done with an `error` the rest is dropped.
+  [[nodiscard]] detail::attempt_result try_flush(int& error, bool more_follows = false) noexcept;
 
   connection_state* state_;
 };

@@ -10,17 +10,18 @@
 
 namespace weir::http {
 
-// Problem: a path of a request must not lead out of the directory, whatever it is made of. Here the kernel
-// sees to it (openat2 with RESOLVE_BENEATH): "..", absolute links and links that lead out are not found,
-// links that stay below the root are followed.
+// Problem: no path of a request may lead out of the directory. The kernel resolves names here (openat2 with
+// RESOLVE_BENEATH): "..", absolute links and links that lead out are not found, links that stay below the
+// root are followed.
 //
 //   weir::http::directory files("/srv/www");
 //   site.routes.get("/*", [&files](weir::http::exchange x) { return files.send(x); });
 //
-// index.html stands for its directory. Validators, conditions, single ranges; NAME.gz, if it is not older
-// than NAME, for clients that take it. Each thread that serves keeps up to most_kept files, those up to
-// small_file in memory and larger ones open, and looks at a file again once it has kept it for a second.
-// Thread: any. Lifetime: outlives the exchanges. A slow disk holds up the core.
+// A directory is answered with its index.html. Validators, conditions, single ranges; NAME.gz, if it is not
+// older than NAME, for clients that accept gzip. Each serving thread keeps up to most_kept files, those up to
+// small_file bytes in memory and larger ones open, and checks a file again after a second.
+// Thread: any. Lifetime: must outlive the exchanges.
+// Hazard: a slow disk blocks the core.
 class directory {
  public:
   static constexpr std::size_t most_kept = 256;
@@ -31,8 +32,6 @@ class directory {
 
   // Answers with a file or a part of it, or with 301, 304, 400, 404, 412, 416.
   [[nodiscard]] task<> send(exchange x) const;
-
-  [[nodiscard]] int root() const noexcept { return root_.get(); }
 
  private:
   unique_fd root_;

@@ -17,13 +17,13 @@ namespace weir::http {
 
 class message;
 
-// A handle that a handler takes by value. The handler answers once: with send(), or with start() and then
-// write() as often as it likes. What it does not do is done for it: the rest of the body is read or the
-// connection closed behind the answer, a stream is ended, a handler that gave no answer is a 500.
-// An http::error that leaves it becomes the answer, another exception a 500; once a part of the answer is
-// out, the connection is reset instead, so that nobody takes half an answer for a whole one.
-// Thread: the handler's. Lifetime: it, the request and views of the body live until the handler has ended;
-// a view of read() until the next read(). Cancel: as the connection's operations.
+// A handle that a handler takes by value. The handler answers once: with send(), or with start() and then any
+// number of write(). When it ends, the rest of the body is read or the connection closed after the answer,
+// and a stream is ended; without an answer the client gets a 500. An http::error that leaves the handler
+// becomes the answer, another exception a 500. If a part of the answer has been sent already, the connection
+// is reset instead, so that the answer does not look complete.
+// Thread: the handler's. Lifetime: the handle, the request and views of the body are valid until the handler
+// has ended; a view of read() until the next read(). Cancel: as the connection's operations.
 class exchange {
  public:
   explicit exchange(message& m) noexcept : message_(&m) {}
@@ -31,31 +31,31 @@ class exchange {
   [[nodiscard]] const http::request& request() const noexcept;
   [[nodiscard]] connection& client() const noexcept;
 
-  // The next stretch of the body; empty at its end. A client that waits for "100 Continue" gets it now.
-  // Errors: http::error with 400, 408 or 413; errc::truncated if the client goes.
+  // The next part of the body; empty at its end. Sends "100 Continue" to a client that waits for it.
+  // Errors: http::error with 400, 408 or 413; errc::truncated if the stream ends inside the body.
   [[nodiscard]] task<std::string_view> read() const;
 
   // All of the body. Errors: as read(); 413 if it has more than `most` bytes.
   [[nodiscard]] task<std::string_view> body(std::uint64_t most = UINT64_MAX) const;
 
-  // The whole answer. An empty `content_type`: none is sent. Errors: std::logic_error for a second answer,
-  // std::invalid_argument for a header that would break the message.
+  // The whole answer. With an empty `content_type` no Content-Type is sent. Errors: std::logic_error for a
+  // second answer, std::invalid_argument for a header that would break the message.
   void send(int status, std::string_view content_type, std::string_view text,
             std::span<const header> more = {}) const;
   void send(const fixed_response& r) const;
 
-  // The head of an answer whose body comes with write() and write_file(): chunked, or of `length` bytes.
+  // The head of an answer whose body follows with write() and write_file(): chunked, or of `length` bytes.
   void start(int status, std::string_view content_type, std::optional<std::uint64_t> length = std::nullopt,
              std::span<const header> more = {}) const;
 
-  // A part of the body. It may stay in memory until more has come together. False: the client is gone.
+  // A part of the body. Small parts are gathered in memory before they are sent. False: the client is gone.
   task<bool> write(std::string_view text) const;
-  // Sends what has come together. False: the client is gone.
+  // Sends what has been gathered. False: the client is gone.
   task<bool> flush() const;
-  // `count` bytes of `file` from `offset` on. With start() of a length only. Errors: those of the file.
+  // `count` bytes of `file` from `offset` on. Only after start() with a length. Errors: those of the file.
   task<bool> write_file(int file, off_t offset, std::size_t count) const;
 
-  // The connection is closed behind the answer, which says so if it is not out yet.
+  // Closes the connection after the answer, whose head says so unless it has been sent.
   void close_afterwards() const noexcept;
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// http: the small grammar that header fields share: names without case, lists with commas.
+// http: the grammar that header fields share: case-insensitive names, lists with commas.
 
 #include <cstdint>
 #include <optional>
@@ -7,7 +7,7 @@
 
 namespace weir::http {
 
-// Without regard to the case of ASCII letters.
+// Equal, ignoring the case of ASCII letters.
 [[nodiscard]] constexpr bool same_name(std::string_view a, std::string_view b) noexcept {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   if (a.size() != b.size()) return false;
@@ -23,8 +23,8 @@ namespace weir::http {
   return text;
 }
 
-// The next element of a list "a, b,c", trimmed, which is taken off `list`. Empty elements are passed over; an
-// empty result is the end.
+// Removes the next element of a list "a, b,c" from `list` and returns it trimmed. Empty elements are skipped;
+// an empty result is the end.
 [[nodiscard]] constexpr std::string_view next_element(std::string_view& list) noexcept {
   while (!list.empty()) {
     const std::size_t comma = list.find(',');
@@ -35,13 +35,13 @@ namespace weir::http {
   return {};
 }
 
-// Decimal digits and nothing else; nothing if there are none or the value does not fit.
+// The value of decimal digits and nothing else; nullopt if there are none or the value does not fit.
 [[nodiscard]] std::optional<std::uint64_t> decimal(std::string_view text) noexcept;
 
-// May stand in a method or in the name of a field.
+// A valid method or field name.
 [[nodiscard]] bool is_token(std::string_view text) noexcept;
 
-// May stand in the value of a field: nothing that could end the line.
+// A valid field value: no character that could end the line.
 [[nodiscard]] bool is_field_value(std::string_view text) noexcept;
 
 }  // namespace weir::http

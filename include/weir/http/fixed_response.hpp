@@ -1,5 +1,5 @@
 #pragma once
-// http: an answer that is always the same.
+// http: an answer that is the same for every request.
 
 #include <span>
 #include <string>
@@ -9,7 +9,8 @@
 
 namespace weir::http {
 
-// Made once, in full; sending it copies its bytes and the date. Thread: any; it does not change.
+// Built once; sending it copies its bytes and the date.
+// Thread: any; it is immutable.
 class fixed_response {
  public:
   // Errors: std::invalid_argument for a header that would break the message.
@@ -19,7 +20,7 @@ class fixed_response {
   [[nodiscard]] std::string_view text() const noexcept { return text_; }
   [[nodiscard]] std::size_t date_at() const noexcept { return date_at_; }
   [[nodiscard]] int status() const noexcept { return status_; }
-  // What comes between the date and the body, without the empty line; and the body.
+  // The headers between the date and the empty line; and the body.
   [[nodiscard]] std::string_view headers() const noexcept {
     return text().substr(headers_at_, body_at_ - 2 - headers_at_);
   }

@@ -1,5 +1,5 @@
 #pragma once
-// http: what a client may cost.
+// http: limits on what one client may use.
 
 #include <chrono>
 #include <cstddef>
@@ -7,15 +7,17 @@
 
 namespace weir::http {
 
-// How long a client may say nothing at all between requests is the connection's own idle timeout.
+// Between requests the connection's idle timeout applies instead.
 struct limits {
   std::size_t head = 16384;      // bytes of the request line and all headers, at most most_head
   std::size_t headers = 100;     // at most request::most_headers
   std::uint64_t body = 1 << 20;  // bytes; a handler may ask for less
-  std::chrono::milliseconds head_timeout{10000};   // from the first byte of a head to its last
-  std::chrono::milliseconds body_timeout{10000};   // for each body_stretch bytes of a body
-  std::chrono::milliseconds linger_timeout{5000};  // to read what still comes after a last answer
-  std::size_t unread = 65536;  // bytes of a body that no handler wanted, read to keep the connection
+  std::chrono::milliseconds head_timeout{10000};  // from the first byte of a head to its last
+  std::chrono::milliseconds body_timeout{10000};  // for each body_stretch bytes of a body
+  std::chrono::milliseconds linger_timeout{
+      5000};  // for reading what the client still sends after the last answer
+  std::size_t unread =
+      65536;  // bytes of a body that the handler left, read and dropped to keep the connection
 
   static constexpr std::size_t most_head = 65535;
   static constexpr std::uint64_t body_stretch = 65536;

@@ -1,5 +1,5 @@
 #pragma once
-// http: the head of a request, as views of the bytes that came.
+// http: the head of a request, as views of the received bytes.
 
 #include <array>
 #include <cstddef>
@@ -14,7 +14,7 @@ struct header {
   std::string_view value;
 };
 
-// What the head says of the message and the connection.
+// How the body is framed, and whether the connection is kept.
 struct framing {
   bool keep_alive = true;
   bool chunked = false;
@@ -24,7 +24,7 @@ struct framing {
   bool operator==(const framing&) const = default;
 };
 
-// Thread: a value. Lifetime: the bytes are the reader's; see exchange for how long they stay.
+// Thread: a value. Lifetime: the bytes belong to the reader; see exchange for how long they are valid.
 class request {
  public:
   static constexpr std::size_t most_headers = 100;
@@ -32,8 +32,8 @@ class request {
   [[nodiscard]] std::string_view method() const noexcept { return {base_, method_}; }
   // As it was sent: "/a%20b?c", "http://host/a", "*".
   [[nodiscard]] std::string_view target() const noexcept { return {base_ + target_, target_size_}; }
-  // The part of the target that names something, as it was sent, and what comes behind its '?'.
-  // A target without a path, "http://host", means "/".
+  // The path of the target and the query after its '?', both as they were sent.
+  // A target without a path, "http://host", has the path "/".
   [[nodiscard]] std::string_view path() const noexcept {
     return path_size_ == 0 ? std::string_view("/") : std::string_view{base_ + path_, path_size_};
   }
@@ -47,10 +47,10 @@ class request {
     const field& f = fields_[i];
     return {{base_ + f.name, f.name_size}, {base_ + f.value, f.value_size}};
   }
-  // The first of that name, whatever its case.
+  // The value of the first header of that name, ignoring case.
   [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept;
 
-  // Of a request that could not be read nothing is known.
+  // Makes it empty: for a request that could not be parsed.
   void clear() noexcept {
     base_ = "";
     method_ = target_size_ = path_size_ = query_size_ = count_ = 0;
@@ -58,7 +58,7 @@ class request {
     minor_ = 1;
     framing_ = {};
   }
-  // The same bytes are at `base` now.
+  // The bytes have been moved to `base`.
   void move_to(const char* base) noexcept { base_ = base; }
 
  private:

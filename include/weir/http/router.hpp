@@ -1,5 +1,5 @@
 #pragma once
-// http: which handler answers which path.
+// http: the handlers by path and method.
 
 #include <concepts>
 #include <functional>
@@ -13,13 +13,14 @@
 
 namespace weir::http {
 
-// A handler is a coroutine, or a plain function that answers at once and costs no frame.
+// A handler is a coroutine, or a plain function that answers at once and needs no coroutine frame.
 using handler = std::function<task<>(exchange)>;
 using plain_handler = std::function<void(exchange)>;
 
-// Paths are compared as they were sent. "/files/*" is all that begins with "/files/"; the longest such
-// pattern wins, and a whole path before any. HEAD is answered by the handler of GET, without the body.
-// Thread: filled by one, then any.
+// Paths are compared as they were sent, without decoding. "/files/*" matches every path that begins with
+// "/files/". An exact path wins over a pattern, a longer pattern over a shorter. HEAD is answered by the
+// handler of GET, without the body.
+// Thread: filled by one thread, then read by any.
 class router {
  public:
   struct route {
@@ -51,8 +52,8 @@ class router {
     add("", pattern, std::move(f));
   }
 
-  // Null: nobody. Then `allow` is the methods that the path has, as in "GET, HEAD", or empty if there is no
-  // such path.
+  // Null if no route matches. Then `allow` holds the methods of the path, "GET, HEAD", or is empty if the
+  // path is unknown.
   [[nodiscard]] const route* find(std::string_view method, std::string_view path, std::string& allow) const;
 
  private:

@@ -6,13 +6,13 @@
 
 namespace weir::http {
 
-// "Not Found"; empty for a code that has no name here.
+// "Not Found"; empty for an unknown code.
 [[nodiscard]] std::string_view reason_of(int status) noexcept;
 
-// "HTTP/1.1 404 Not Found\r\n"; empty for a code that has no name here.
+// "HTTP/1.1 404 Not Found\r\n"; empty for an unknown code.
 [[nodiscard]] std::string_view status_line(int status) noexcept;
 
-// Thrown by a handler, or by what it calls, before it has answered: the client gets this status and the text.
+// Thrown by a handler before it has answered: the client gets this status and the text.
 class error : public std::runtime_error {
  public:
   explicit error(int code, std::string_view text = {})

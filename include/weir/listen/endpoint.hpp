@@ -1,6 +1,6 @@
 #pragma once
 // [listen] > accept > distribute > core > connection
-// listen: an address as people write it, before it is a socket.
+// listen: a written address, parsed but not yet a socket.
 
 #include <sys/socket.h>
 
@@ -23,17 +23,17 @@ struct socket_address {
 //   127.0.0.1:7000   [::1]:7000   0.0.0.0:80 (v4 only)   [::]:80 (v6 only)   *:80 (both)
 //   localhost:80 (127.0.0.1; names are not resolved)
 //   unix:/path   unix:@name (abstract: no file)   fd:3 (a listening socket inherited at start)
-//   systemd:NAME (the one that a socket unit calls so: FileDescriptorName=)
+//   systemd:NAME (the socket of the unit with FileDescriptorName=NAME)
 //
-// Port 0 asks the kernel for a free one.
+// Port 0 asks the kernel for a free port.
 class endpoint {
  public:
   enum class kind : std::uint8_t { tcp4, tcp6, tcp_dual, unix_path, unix_abstract, inherited, named };
 
-  // Errors: std::invalid_argument that quotes `text` and says what would be right.
+  // Errors: std::invalid_argument that quotes `text` and tells how to write it.
   [[nodiscard]] static endpoint parse(std::string_view text);
 
-  // What getsockname(2) says. `dual` tells that a v6 wildcard takes v4 too.
+  // From what getsockname(2) returned. `dual`: a v6 wildcard that accepts v4 too.
   // Errors: std::invalid_argument for another family.
   [[nodiscard]] static endpoint from(const sockaddr* address, socklen_t size, bool dual = false);
 
@@ -43,17 +43,18 @@ class endpoint {
     return kind_ == kind::unix_path || kind_ == kind::unix_abstract;
   }
 
-  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }       // tcp
-  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }     // inherited
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }  // unix, without '@'; or the name
-  [[nodiscard]] endpoint with_port(std::uint16_t port) const;               // tcp
+  // Of tcp; of fd:; of unix, without '@', and of systemd:, the name.
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] endpoint with_port(std::uint16_t port) const;  // of tcp
 
   // For bind(2) and connect(2). A wildcard is the wildcard; connecting to it reaches this host on Linux.
   // Errors: std::invalid_argument for an inherited descriptor, with or without a name, which has no address
   // of its own.
   [[nodiscard]] socket_address to_sockaddr() const;
 
-  // What parse reads back as the same endpoint.
+  // The text that parse() reads back as the same endpoint.
   [[nodiscard]] std::string to_string() const;
 
   bool operator==(const endpoint&) const = default;

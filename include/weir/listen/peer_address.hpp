@@ -1,6 +1,6 @@
 #pragma once
 // [listen] > accept > distribute > core > connection
-// listen: who is at the other end, small enough for every connection to carry.
+// listen: the address of a peer, small enough for every connection to carry.
 
 #include <sys/socket.h>
 
@@ -11,7 +11,7 @@
 
 namespace weir {
 
-// A remote or local address without the rooms of sockaddr_storage (128 bytes). A v4 address that arrived at a
+// A remote or local address in 24 bytes, where sockaddr_storage takes 128. A v4 address that arrived at a
 // dual socket (::ffff:1.2.3.4) is a v4 address. Of a unix socket only the kind is kept: clients have no path.
 class peer_address {
  public:
@@ -34,8 +34,8 @@ class peer_address {
     return h;
   }
 
-  // Over the address without the port: one client, one hash. 0 if there is no address. The same in every
-  // process; not keyed, so it decides about placement only.
+  // Of the address without the port, so that one client has one hash. 0 if there is no address. The same in
+  // every process. Not keyed: a client can choose addresses that collide, so use it for placement only.
   [[nodiscard]] std::uint64_t hash() const noexcept;
 
   // "192.0.2.1:4711", "[2001:db8::1]:4711", "unix", "unknown".

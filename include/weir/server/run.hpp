@@ -1,7 +1,7 @@
 #pragma once
 // server: a whole main in one call.
 
-#include "weir/config/detail/command_line.hpp"
+#include "weir/config/program.hpp"
 #include "weir/server/server.hpp"
 
 namespace weir {

@@ -41,7 +41,7 @@ struct inheritance {
   // With accept_kind::reuseport: another process shall serve this connection. False: it cannot be sent. Any
   // thread.
   std::function<bool(int fd)> hand_on = {};
-  std::function<void()> serving = {};  // called once, when every loop has started to accept
+  std::function<void()> serving = {};  // called once on core 0, when every loop has started to accept
   // Takes parked connections, on any core's thread: when this process stops, and in mode
   // dispatch always, so that any worker may serve what comes next.
   std::function<parking::given(int fd)> give_parked = {};
@@ -83,12 +83,12 @@ class server {
 
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
   void adopt(unique_fd connection);
-  // Core 0's thread. Accepts what listener `i` has, one connection; in a worker that waits to be told so.
-  // `then` is called on this thread when the next one may be told: at once, or after a pause if there are no
-  // descriptors.
-  void accept_from(std::size_t i, std::function<void()> then);
-  // Core 0's thread. A connection that was handed on is cared for, and may have come back by adopt().
-  void placed();
+  // Core 0's thread. Accepts one connection of listener `i`, if there is one; in a worker that waits to be
+  // told so. False: the connection still waits, because this process has no descriptor or memory for it.
+  [[nodiscard]] bool accept_from(std::size_t i);
+  // Core 0's thread. `count` connections that were handed on are cared for, and may have come back by
+  // adopt().
+  void placed(std::uint32_t count);
   // Core 0's thread. A sibling is stopped or stuck: looks whether connections wait that it was woken for.
   void retry_accepting() noexcept;
 
@@ -117,7 +117,6 @@ class server {
   void add_acceptor(const bound_socket& listener, unsigned at_core);
   std::function<void(accepted_socket)> delivery_from(unsigned at_core, std::uint64_t seed);
   [[nodiscard]] connection_starter& within_share(connection_starter& here) noexcept;
-  task<> pause_accepting(std::function<void()> then);
   std::function<connection_starter&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
                                                                          bool for_parked);
   // What happens between run() and its end; but for the tasks, on core 0's thread.

@@ -1,6 +1,6 @@
 #pragma once
-// config: one tunable, described once: file, environment, command line, --print-config and --help all read
-// it.
+// config: the description of one tunable, which file, environment, command line, --print-config and --help
+// share.
 
 #include <cstdint>
 #include <functional>
@@ -14,8 +14,8 @@
 
 namespace weir {
 
-// What somebody wrote for a key. `untyped` comes from the environment or the command line and may be meant as
-// any type; the others come from TOML, which has types of its own.
+// The value given for a key. `untyped` is text from the environment or the command line and may stand for any
+// type; the others come from TOML, which has types of its own.
 struct untyped {
   std::string text;
 };

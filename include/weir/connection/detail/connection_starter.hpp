@@ -11,7 +11,7 @@
 #include "weir/connection/connection.hpp"
 #include "weir/connection/connection_handler.hpp"
 #include "weir/connection/detail/accepted_socket.hpp"
-#include "weir/connection/detail/connection_state.hpp"
+#include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
 #include "weir/core/core.hpp"
 
@@ -91,6 +91,7 @@ class connection_starter {
   std::chrono::milliseconds grace_{0};
   std::mutex mutex_;
   std::vector<accepted_socket> mailbox_;
+  bool posted_ = false;  // the core is told of the mailbox
 };
 
 }  // namespace weir

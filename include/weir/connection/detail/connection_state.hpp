@@ -1,205 +1,233 @@
 #pragma once
-// connection: what a core keeps of one connection; the handle that people hold is `connection`.
+// connection: what a core keeps of one connection; the handle that users hold is `connection`.
 
 #include <atomic>
-#include <cerrno>
+#include <chrono>
 #include <cstdint>
-#include <functional>
-#include <span>
-#include <vector>
 
 #include "weir/admission/detail/permit_pool.hpp"
-#include "weir/connection/detail/stop_signal.hpp"
-#include "weir/core/core.hpp"
+#include "weir/connection/detail/phase.hpp"
+#include "weir/connection/ending.hpp"
 #include "weir/io/detail/descriptor.hpp"
+#include "weir/io/detail/readiness_driver.hpp"
 #include "weir/io/detail/timer_wheel.hpp"
 #include "weir/listen/peer_address.hpp"
 #include "weir/task/task.hpp"
 
 namespace weir {
 
-// Why a connection gives no more bytes.
-enum class ending : std::uint8_t {
-  none,         // it is open
-  peer_closed,  // the peer sent FIN
-  peer_reset,   // the peer, or the network, broke it
-  idle,         // nothing moved for the idle timeout
-  stopping,     // the server stops
-  closed,       // this side closed it
-};
-
 class connection_table;
+class core;
 class migration;
+class unattended_wait;
 class worker_queue;
 
-// A socket in the event loop, the chain of the handler that serves it, and its idle timer: one block of
-// memory for a connection. It lives until both the handle is gone and the handler has ended, and then until
-// the batch of events that is being worked on is over.
-// Thread: its core's.
+// A socket in the event loop, the chain of the handler that serves it, and its timer: one block of memory for
+// a connection. It lives until the handle is gone, the handler has ended and the socket is closed, and then
+// until the batch of events that is being worked on is over.
+//
+// What happens to it is a connection_event; the table in runtime/connection/phases.cpp says what each event
+// does in each phase. A combination that the table does not name ends the program in builds with checks.
+// Thread: the one that holds it: its core's, or the worker on which its handler runs.
 class connection_state final : public io::descriptor, private io::timer, public chain {
  public:
   connection_state(connection_table& table, int fd, const peer_address& peer) noexcept;
 
-  // Serves the connection with `handler`, from the run queue on. `permit` is held until the state is freed.
+  // A connection that belongs to no core and is closed: what a handle without a connection refers to.
+  struct no_core_t {};
+  static constexpr no_core_t no_core{};
+  explicit connection_state(no_core_t) noexcept;
+
+  // A handle exists from now on, and its holder uses the connection: it is connected, or bytes came for a
+  // parked one.
+  void begin() noexcept { on(connection_event::serve); }
+
+  // Serves the connection with `handler`, from the run queue on, unless it has ended meanwhile: then the
+  // handler finds the end. `permit` is held until the state is freed.
   void serve(task<> handler, permit_pool::permit permit) noexcept;
 
-  // Before serve(). The handler, and what it does with this connection, runs on the threads of `at`.
+  // Before serve(). The handler, and what it does with this connection, runs on the threads behind `at`.
   // Errors: std::bad_alloc.
   void run_handler_on(worker_queue& at);
 
   // Before serve(). While the handler has no children, what waits for this connection blocks its thread, for
-  // a slice of time after which others there have their turn. Errors: std::system_error.
+  // a slice of time after which other chains of the thread have their turn. Errors: std::system_error.
   void block(std::chrono::milliseconds slice);
 
   // The core's thread, which holds it: its handler goes on, after a worker_queue had no room.
-  void go_on() noexcept;
+  void go_on_in_reserved_place() noexcept;
 
-  // The server stops: what has come is still read, and then, between messages, the end. One that is younger
-  // than `grace` milliseconds and has not been heard yet is told, but its end comes only with end_grace():
-  // another process may be taking over, and its first request is on its way.
+  // The server stops: what has come is still read, and then, between messages, the end. A connection that is
+  // younger than `grace` milliseconds and has not been heard yet is told, but its end comes only with
+  // end_grace(): another process may be taking over, and its first request is on its way. Once.
   void stop(std::uint32_t grace = 0) noexcept;
   void end_grace() noexcept;
   [[nodiscard]] bool is_stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
 
-  // For workers/: where its handler is, if that is not its core; whether it is on its core; what happened
-  // while another thread held it.
-  [[nodiscard]] migration* away() const noexcept { return migration_; }
-  [[nodiscard]] bool is_home() const noexcept;
-  void take_pending_events() noexcept;
-
-  // Cancels what the handler waits for.
+  // Cancels what the handler waits for. Unless that is the next message, the connection ends with RST.
   void cut() noexcept;
 
-  // A part of a message has moved, or a wait has begun: what blocks is not idle.
-  void progressed() noexcept {
-    if (mode == io::wait_mode::blocking) io::timer::expiry = driver->refresh_now();
-  }
+  // Closes. What waits for it finds the end. With unread input a close makes the kernel send RST, which
+  // destroys the last reply on its way: then FIN goes out first, and the socket lingers. With output that is
+  // owed it ends with RST, so that a broken answer does not look whole.
+  void close() noexcept { on(connection_event::close); }
 
-  // No more input: what waits for bytes finds an end for the given reason. What was sent goes on.
-  void end_input(ending why) noexcept;
+  // Closes with RST; what was not delivered is dropped.
+  void reset() noexcept { on(connection_event::reset); }
 
-  // The same with RST, and what was not delivered is dropped.
-  void reset_socket() noexcept;
-
-  // Closes the socket. What waits for it finds the end.
-  void close_socket(ending why) noexcept;
-
-  // Gives the socket away, as if it was closed, without closing it.
-  [[nodiscard]] int release_socket() noexcept;
-
-  // The same for the peer's sake: with unread input a close makes the kernel send RST, which destroys the
-  // last reply on its way. Then FIN goes out first, and input is thrown away until the peer's FIN or for 5 s.
-  void close_gracefully(ending why) noexcept;
-
-  // Sending has failed. The kernel tells an error once: reading finds a plain end then.
-  void lost(int error) noexcept { broken |= error != EPIPE && error != ENOMEM && error != ENOBUFS; }
-
-  // The handle is gone.
-  void drop() noexcept;
+  // The handle is gone. May free the state: do not touch it afterwards.
+  void drop() noexcept { on(connection_event::drop); }
 
   // The same, but the connection stays, for the handler that the table finds for it: from when the present
   // one has ended and bytes have come.
-  void park() noexcept;
+  void park() noexcept { on(connection_event::park); }
 
-  // Of one that is to go on elsewhere.
+  // Gives the socket away, as if it was closed, without closing it. -1 if there is none to give.
+  [[nodiscard]] int release() noexcept;
+
+  // No more input: what waits for bytes finds an end for the given reason. Output goes on.
+  void end_input(ending why) noexcept;
+
+  // Output that was promised will not be sent: a close ends with RST.
+  void owe() noexcept { owes_ = true; }
+
+  // Idle time counts from now. `moved_slowly`: the same where the thread may have been in a system call that
+  // blocks since the driver last looked at the clock.
+  void wait_begins() noexcept { active_at = static_cast<std::uint32_t>(driver->now()); }
+  void wait_to_read_begins() noexcept {
+    sent = false;
+    wait_begins();
+  }
+  void wait_to_write_begins() noexcept {
+    if (heard == hearing::since_wait) heard = hearing::before_wait;
+    wait_begins();
+  }
+  void moved_slowly() noexcept {
+    active_at =
+        static_cast<std::uint32_t>(mode == io::wait_mode::blocking ? driver->refresh_now() : driver->now());
+  }
+  // A read has drained the socket: do not pay to learn EAGAIN.
+  void drained() noexcept {
+    readable = false;
+    heard = hearing::since_wait;
+  }
+
+  // Sending has failed. The kernel reports an error once: reading finds a plain end then.
+  void lost(int error) noexcept { broken |= error != EPIPE && error != ENOMEM && error != ENOBUFS; }
+
+  // Of a parked connection that is to go on elsewhere.
   [[nodiscard]] permit_pool::permit take_permit() noexcept { return std::exchange(permit_, {}); }
 
-  // Zero: none.
+  // Cuts the connection when an operation has waited that long without a byte moving. Zero: never; so is more
+  // than 49 days.
   void set_idle_timeout(std::chrono::milliseconds t);
 
+  [[nodiscard]] bool is_open() const noexcept { return phase_ != phase::ended && phase_ != phase::lingering; }
+  [[nodiscard]] phase now_in() const noexcept { return phase_; }
   [[nodiscard]] io::chunk_pool& chunks() const noexcept { return driver->chunks(); }
   [[nodiscard]] const peer_address& peer() const noexcept { return peer_; }
-
   [[nodiscard]] core& home_core() const noexcept;
+  // Its core is gone, or it never had one.
+  [[nodiscard]] bool is_orphan() const noexcept { return table_ == nullptr; }
+
+  // For workers/: where its handler is, if that is not its core; whether it is on its core; what happened
+  // while another thread held it; whether the handler's wait was cut.
+  [[nodiscard]] migration* away() const noexcept { return migration_; }
+  [[nodiscard]] bool is_home() const noexcept;
+  void take_pending_events() noexcept;
+  void note_cut() noexcept;
+  // The core's thread, which holds it: ends the wait if it has been idle for too long. True if so.
+  bool end_if_idle(std::uint64_t now) noexcept;
+
+  // The slot of the direction has become free: an outbox may wait for it.
+  void output_free() noexcept;
 
   ending end = ending::none;
   bool broken = false;              // by the peer or the network, and sending was told
   bool awaits_first_bytes = false;  // although it is stopping
+  bool output_wanted = false;       // by an outbox, when the present send has ended
 
  private:
   friend class connection_table;
-  struct unattended_operation;
+  friend class unattended_wait;
+  friend struct phase_table;
 
-  static void park_elsewhere(io::descriptor& on, bool for_reading) noexcept;
-  [[nodiscard]] bool is_idle(std::uint64_t now) const noexcept;
-  void end_idle() noexcept;
-  void stop_here() noexcept;
-  void children_changed(bool) noexcept override;
-  void set_blocking(bool) noexcept;
+  void on(connection_event e) noexcept;
 
-  bool linger_step() noexcept;
+  // What the table calls. Each may end the life of the state only as its last act.
+  void nothing() noexcept {}
+  void begin_serving() noexcept;
+  void check_idle() noexcept;
+  void tell_stop() noexcept;
+  void tell_stop_without_socket() noexcept { chain::cancel(); }
+  void cut_handler() noexcept;
+  void close_gracefully() noexcept;
+  void close_at_once() noexcept;
+  void reset_at_once() noexcept;
+  void let_go_and_close() noexcept;
+  void let_go() noexcept;
+  void park_after_handler() noexcept;
+  void give_up_socket() noexcept;
+  void end_of_handler() noexcept;
+  void linger_step() noexcept;
   void end_linger() noexcept;
-  [[nodiscard]] bool wait_unattended(const operation_kind& kind) noexcept;
-  void wait_no_more() noexcept;
-  [[nodiscard]] bool is_lingering() const noexcept;
-  void begin_parking() noexcept;
-  void end_parking() noexcept;
-  [[nodiscard]] bool has_unread_input() const noexcept;
+  void cut_linger() noexcept;
+  void wake_parked() noexcept;
+  void check_idle_parked() noexcept;
+  void close_parked() noexcept;
+  void offer_again() noexcept;
 
+  [[nodiscard]] bool begin_linger() noexcept;
+  void begin_parking() noexcept;
+  [[nodiscard]] bool give_away() noexcept;
+  void wait_parked() noexcept;
+  void end_socket(ending why) noexcept;
+  void end_idle() noexcept;
+  void free_if_unused() noexcept;
+  void orphan() noexcept;
+  [[nodiscard]] bool wait_unattended() noexcept;
+  void wait_no_more() noexcept;
+  [[nodiscard]] bool is_between_messages() const noexcept;
+  [[nodiscard]] bool is_idle(std::uint64_t now) const noexcept;
+  [[nodiscard]] bool has_unread_input() const noexcept;
+  void set_blocking(bool) noexcept;
+  static void park_elsewhere(io::descriptor& on, bool for_reading) noexcept;
+
+  void children_changed(bool) noexcept override;
   void finished() noexcept override;
   void describe(char* text, std::size_t size) const noexcept override;
   void turn() override;
   void log_failure() noexcept;
-  void check_idle() noexcept;
 
   std::atomic<bool> stopping_{false};
-  bool held_ = true;
+  phase phase_ = phase::opening;
+  bool held_ = true;  // a handle exists
   bool may_block_ = false;
-  bool parked_ = false;             // by its handler, which has not ended yet
-  std::uint32_t place_;             // in the table
+  bool parks_ = false;  // when its handler has ended
+  bool owes_ = false;
+  std::uint32_t place_ = 0;         // in the table
   std::uint32_t idle_timeout_ = 0;  // milliseconds
-  connection_table& table_;
+  connection_table* table_ = nullptr;
   migration* migration_ = nullptr;
   std::coroutine_handle<task<>::promise_type> handler_;
   permit_pool::permit permit_;
   peer_address peer_;
-  unattended_operation* unattended_ = nullptr;  // what waits although no handler does
+  unattended_wait* wait_ = nullptr;  // in the phases without a handler's operation: lingering and parked
 };
 
-// What becomes of connections that belong to nobody. Called on the core's thread.
-struct parking {
-  enum class given : std::uint8_t { yes, not_now, never };
+namespace detail {
 
-  // Another process takes a copy of the descriptor; when a server stops, and, with `at_once`, always.
-  std::function<given(int fd)> give_away = {};
-  bool at_once = false;
-  // Bytes have come: starts a handler, or takes the socket away.
-  std::function<void(connection_state&)> wake = {};
+// What a handle without a connection refers to: closed, and an operation on it ends the program with a
+// message.
+union never_destroyed {
+  never_destroyed() noexcept : state(connection_state::no_core) {}
+  never_destroyed(const never_destroyed&) = delete;
+  never_destroyed& operator=(const never_destroyed&) = delete;
+  ~never_destroyed() {}
+  connection_state state;
 };
+extern never_destroyed no_connection;
 
-// The connections of one core. Core-local: core.local<connection_table>().
-class connection_table {
- public:
-  explicit connection_table(core& home) noexcept;
-  connection_table(const connection_table&) = delete;
-  connection_table& operator=(const connection_table&) = delete;
-  ~connection_table();
-
-  // A connection on `fd`, which it owns from then on. Errors: std::bad_alloc, and `fd` is closed.
-  [[nodiscard]] connection_state& open(int fd, const peer_address& peer);
-
-  [[nodiscard]] std::span<connection_state* const> all() const noexcept { return open_; }
-  [[nodiscard]] core& home() const noexcept { return home_; }
-
-  void when_parked(parking p) { parking_ = std::move(p); }
-
-  // Called with the peer of each connection that is freed.
-  void when_freed(std::function<void(const peer_address&)> f) { freed_ = std::move(f); }
-
-  // Cancels what every handler waits for; no socket lingers from now on.
-  void cut() noexcept;
-
- private:
-  friend class connection_state;
-  void free(connection_state& c) noexcept;
-
-  core& home_;
-  std::vector<connection_state*> open_;
-  parking parking_;
-  std::function<void(const peer_address&)> freed_;
-  bool cutting_ = false;
-};
-
-inline core& connection_state::home_core() const noexcept { return table_.home(); }
+}  // namespace detail
 
 }  // namespace weir

@@ -21,38 +21,64 @@ extern const operation_kind kind_of_send;
 extern const operation_kind kind_of_gather;
 extern const operation_kind kind_of_send_file;
 
+// How far one attempt has come.
+enum class attempt_result : std::uint8_t {
+  done,
+  blocked,  // the socket has to be waited for
+  again     // it moved as much as one turn may: other chains and descriptors go first
+};
+
+// Bytes that one turn of an operation moves at most: a reader that is as fast as the loop would otherwise
+// hold it for as long as the file or the text lasts.
+inline constexpr std::size_t most_per_turn = 512 * 1024;
+
 // What parks on a connection. Trivially destructible; must not be moved once it is suspended.
 struct connection_operation : operation {
   connection_operation(const operation_kind& k, connection_state& c) noexcept : operation(k), on(&c) {}
 
   // Puts `h` to wait for the direction, or at the end of the run queue if only the inline budget is spent.
   // Errors: std::system_error with operation_in_progress if another coroutine waits for that direction.
+  // The direction is taken from here until the operation ends, also while it waits for its turn in the run
+  // queue.
   template <task_promise P>
   void wait_to_read(std::coroutine_handle<P> h) {
-    if (on->reading != nullptr) throw_busy();
-    h.promise().root->suspend(*this, h);
-    if (on->readable) return again();
+    if (on->reading != nullptr) [[unlikely]]
+      return direction_taken(*h.promise().root, h);
+    // Whatever is rare is a tail call, and needs no register kept.
+    h.promise().root->suspend_unchecked(*this, h);
+    if (root->is_cancelled() || on->readable) [[unlikely]]
+      return again_reading();
+    on->wait_to_read_begins();
     park_reading();
   }
   template <task_promise P>
   void wait_to_write(std::coroutine_handle<P> h) {
-    if (on->writing != nullptr) throw_busy();
-    h.promise().root->suspend(*this, h);
-    if (on->writable) return again();
+    if (on->writing != nullptr) [[unlikely]]
+      return direction_taken(*h.promise().root, h);
+    h.promise().root->suspend_unchecked(*this, h);
+    if (root->is_cancelled() || on->writable) [[unlikely]]
+      return again_writing();
+    on->wait_to_write_begins();
     park_writing();
   }
   // Not now, but from the run queue: the inline budget is spent, or a slice of a blocking call is over.
   void again() noexcept;
-  void park_reading() noexcept {
-    on->active_at = static_cast<std::uint32_t>(on->driver->now());
-    on->driver->park_reading(*on, *this);
+  void again_reading() noexcept;
+  void again_writing() noexcept;
+  // May give the connection to another thread: the last thing that a turn does.
+  void park_reading() noexcept { on->driver->park_reading(*on, *this); }
+  void park_writing() noexcept { on->driver->park_writing(*on, *this); }
+  void leave_reading() noexcept {
+    if (on->reading == this) on->reading = nullptr;
   }
-  void park_writing() noexcept {
-    on->active_at = static_cast<std::uint32_t>(on->driver->now());
-    on->driver->park_writing(*on, *this);
+  void leave_writing() noexcept {
+    if (on->writing == this) on->writing = nullptr;
+    if (on->output_wanted) [[unlikely]]
+      on->output_free();
   }
   [[noreturn]] void throw_failed(int error, const char* what) const;
-  [[noreturn]] static void throw_busy();
+  // Another operation waits in the direction: throws. Or the connection has no core: ends with its end.
+  void direction_taken(chain& waiting, std::coroutine_handle<> h);
 
   connection_state* on;
 };
@@ -82,12 +108,14 @@ struct read_operation : connection_operation {
   read_operation(connection_state& c, std::span<std::byte> b, std::size_t enough) noexcept
       : connection_operation(kind_of_read, c), into(b.data()), size(b.size()), least(enough) {}
   // No bytes are there already: the empty body of a message must not wait for the next one.
-  bool await_ready() noexcept { return least == 0 || (on->readable && on->driver->spend() && attempt()); }
+  bool await_ready() noexcept {
+    return least == 0 || (on->readable && on->driver->spend() && attempt() == attempt_result::done);
+  }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
     wait_to_read(h);
   }
-  bool attempt() noexcept;
+  attempt_result attempt() noexcept;
 
   int error = 0;
   std::byte* into;
@@ -123,10 +151,10 @@ struct write_operation : connection_operation {
       throw_failed(outcome, "send");
     return outcome == all_sent;
   }
-  // After a failed system call: true if it is final.
-  bool give_up(int failure) noexcept;
-  // The send buffer is full, or took only a part. False.
-  bool not_all_yet() noexcept;
+  // After a failed system call: done if that is final.
+  attempt_result give_up(int failure) noexcept;
+  // A system call has moved `n` bytes, of `asked`, and more are left.
+  attempt_result not_all_yet(std::size_t n, std::size_t asked) noexcept;
 
   static constexpr int all_sent = 0;
   static constexpr int peer_gone = -1;
@@ -136,24 +164,46 @@ struct write_operation : connection_operation {
 struct send_operation : write_operation {
   send_operation(connection_state& c, const void* bytes, std::size_t count) noexcept
       : write_operation(kind_of_send, c), data(static_cast<const char*>(bytes)), size(count) {}
-  bool await_ready() noexcept { return on->writable && on->driver->spend() && attempt(); }
-  bool attempt() noexcept {
-    const long n = system_call::send(on->fd, data, size);
-    if (n == static_cast<long>(size)) [[likely]]
-      return true;
-    return attempted(n);
+  bool await_ready() noexcept {
+    return on->writable && on->driver->spend() && attempt() == attempt_result::done;
   }
-  bool attempted(long n) noexcept;
+  attempt_result attempt() noexcept {
+    connection_state& c = *on;
+    const std::size_t part = size < most_per_turn ? size : most_per_turn;
+    const long n = system_call::send(c.fd, data, part);
+    if (n == static_cast<long>(size)) [[likely]] {
+      c.sent = true;
+      return attempt_result::done;
+    }
+    return attempted(n, part);
+  }
+  attempt_result attempted(long n, std::size_t part) noexcept;
 
   const char* data;
   std::size_t size;
 };
 
+// A chunk is never more than a turn may move.
+struct send_chunk_operation : send_operation {
+  using send_operation::send_operation;
+  bool await_ready() noexcept {
+    connection_state& c = *on;
+    if (!c.writable || !c.driver->spend()) return false;
+    const long n = system_call::send(c.fd, data, size);
+    if (n != static_cast<long>(size)) [[unlikely]]
+      return attempted(n, most_per_turn) == attempt_result::done;
+    c.sent = true;
+    return true;
+  }
+};
+
 struct gather_operation : write_operation {
   gather_operation(connection_state& c, std::span<const std::string_view> list) noexcept
       : write_operation(kind_of_gather, c), pieces(list) {}
-  bool await_ready() noexcept { return on->writable && on->driver->spend() && attempt(); }
-  bool attempt() noexcept;
+  bool await_ready() noexcept {
+    return on->writable && on->driver->spend() && attempt() == attempt_result::done;
+  }
+  attempt_result attempt() noexcept;
 
   std::span<const std::string_view> pieces;
   std::size_t skip = 0;  // bytes of the first piece that are sent already
@@ -162,8 +212,10 @@ struct gather_operation : write_operation {
 struct send_file_operation : write_operation {
   send_file_operation(connection_state& c, int from, off_t start, std::size_t count) noexcept
       : write_operation(kind_of_send_file, c), file(from), offset(start), left(count) {}
-  bool await_ready() noexcept { return on->writable && on->driver->spend() && attempt(); }
-  bool attempt() noexcept;
+  bool await_ready() noexcept {
+    return on->writable && on->driver->spend() && attempt() == attempt_result::done;
+  }
+  attempt_result attempt() noexcept;
 
   int file;
   off_t offset;

@@ -1,5 +1,5 @@
 #pragma once
-// http: a chunked body becomes its data again.
+// http: decodes a chunked body.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,13 +14,13 @@ class chunk_decoder {
   enum class state : std::uint8_t { more, done, failed };
 
   struct piece {
-    std::size_t consumed = 0;  // bytes of the input that are dealt with
+    std::size_t consumed = 0;  // bytes of the input that have been processed
     std::string_view data;     // in the input
     chunk_decoder::state state = state::more;
   };
 
-  // Takes what it can off the front of `bytes`: at most one stretch of data. Nothing consumed: it needs more
-  // bytes.
+  // Decodes from the front of `bytes`, at most one contiguous part of the data. If nothing is consumed, it
+  // needs more bytes.
   [[nodiscard]] piece take(std::string_view bytes) noexcept;
 
  private:

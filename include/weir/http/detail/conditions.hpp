@@ -1,5 +1,5 @@
 #pragma once
-// http: what a client already has, and which part it wants.
+// http: conditional requests, ranges and codings.
 
 #include <cstdint>
 #include <ctime>
@@ -9,14 +9,14 @@
 
 namespace weir::http {
 
-// How a version of something is told from another.
+// What distinguishes one version of a resource from another.
 struct validators {
   std::string_view etag;  // strong, with its quotes
   std::time_t modified = 0;
 };
 
-// What comes of the conditions of a request to read: the answer; 304, because the client has this version; or
-// 412, because it wanted only one that this is not.
+// The outcome of a request's conditions: the answer; 304, the client has this version; or 412, the client
+// wanted another version only.
 enum class condition : std::uint8_t { answer, not_modified, failed };
 
 // By If-Match, or without one by If-Unmodified-Since; then by If-None-Match, or without one by
@@ -33,7 +33,7 @@ struct byte_range {
   bool operator==(const byte_range&) const = default;
 };
 
-// By Range and If-Range, of something of `size` bytes. Several ranges, and what is no range, mean the whole.
+// By Range and If-Range, of a resource of `size` bytes. Several ranges, or a malformed one, mean the whole.
 [[nodiscard]] byte_range range_of(const request& r, const validators& now, std::uint64_t size) noexcept;
 
 // By Accept-Encoding.

@@ -6,9 +6,9 @@
 
 namespace weir::http {
 
-// Problem: what one reader takes for the end of a line and another one does not is how requests are smuggled.
-// Here a line ends with CR LF, and a head that holds another control character than these and TAB, or a
-// line that continues the one before it, is refused. Each byte is looked at once, however it comes.
+// Problem: requests can be smuggled where two parsers disagree on the end of a line. Here a line ends with CR
+// LF only; a head with another control character than these and TAB, or with a line that continues the one
+// before it, is refused. Each byte is scanned once, in whatever pieces it comes.
 class head_scanner {
  public:
   enum class state { incomplete, complete, invalid };

@@ -1,5 +1,5 @@
 #pragma once
-// http: the path of a request as the name of a file.
+// http: from the path of a request to a file name.
 
 #include <optional>
 #include <string>
@@ -7,11 +7,12 @@
 
 namespace weir::http {
 
-// Percent-decoded, without the slashes at its front, so that it is relative. Nothing for what is no name: a
-// malformed escape, and an escaped NUL or '/'. What ".." and links lead to is the business of who opens it.
+// Percent-decoded, without leading slashes, so that it is relative. nullopt for a malformed escape and for an
+// escaped NUL or '/'.
+// Hazard: ".." and links are left in it; open it with RESOLVE_BENEATH only.
 [[nodiscard]] std::optional<std::string> file_path(std::string_view path);
 
-// By the ending of its name; "application/octet-stream" for what is not known.
+// By the file name's extension; "application/octet-stream" for an unknown one.
 [[nodiscard]] std::string_view content_type_of(std::string_view path) noexcept;
 
 }  // namespace weir::http

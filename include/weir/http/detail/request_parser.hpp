@@ -9,18 +9,18 @@
 
 namespace weir::http {
 
-// The head of one request after the other. Strict: what could be read in two ways is refused.
-// No I/O, and no memory of its own.
+// Parses the heads of successive requests. Strict: a head that could be read in two ways is refused. Does no
+// I/O and owns no memory.
 class request_parser {
  public:
   enum class state { incomplete, complete, failed };
 
-  // `bytes` is what has come and was not consumed: the same as at the last call, and more. When it is
-  // complete `into` refers to them. After a failure nothing that follows can be trusted: answer status() and
+  // `bytes` is everything received and not consumed: the bytes of the last call, and more. When the head is
+  // complete, `into` refers to them. After a failure the end of the request is unknown: answer status() and
   // close.
   [[nodiscard]] state parse(std::string_view bytes, const limits& most, request& into) noexcept;
 
-  // Bytes to consume of a head that is complete.
+  // Bytes of a complete head, to be consumed.
   [[nodiscard]] std::size_t size() const noexcept { return skipped_ + scanner_.size(); }
   [[nodiscard]] int status() const noexcept { return status_; }
   [[nodiscard]] const char* reason() const noexcept { return reason_; }
@@ -38,8 +38,8 @@ class request_parser {
   const char* reason_ = "";
 };
 
-// Of a request whose headers are there: how its body ends and what becomes of the connection. Returns 0, or
-// the status that refuses it with its reason.
+// How the body of a parsed head ends and whether the connection is kept. Returns status 0, or the status that
+// refuses the request, with the reason.
 struct refusal {
   int status = 0;
   const char* reason = "";

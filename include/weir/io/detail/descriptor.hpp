@@ -26,8 +26,10 @@ struct descriptor {
   int fd = -1;
   // Cached readiness: true until a system call says otherwise, so that an operation tries first.
   bool readable = true;
-  bool heard = false;  // a read has drained it: its peer has sent something
+  // When bytes of the peer were last received. Written beside `readable`, so that both cost one store.
+  enum class hearing : std::uint8_t { never, before_wait, since_wait } heard = hearing::never;
   bool writable = true;
+  bool sent = false;  // something, since an operation last began to wait for bytes
   bool hung_up = false;  // sticky: data and FIN may come as one edge, then a short read is not the end
   bool level = false;    // level-triggered: reported until it is read; unregistered when nobody reads
   watch watched = watch::none;

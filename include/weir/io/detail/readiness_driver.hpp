@@ -50,15 +50,21 @@ class readiness_driver final : public run_queue {
   // True if one more operation may complete inline; false sends the caller to the back of the run queue.
   bool spend() noexcept { return --budget_ > 0; }
 
+  // An operation has moved so many bytes that every other chain and descriptor has its turn before it goes on: the
+  // present round of turns ends, and the sockets, timers and posts are looked at.
+  void end_round() noexcept { round_ends_ = true; }
+
   // Waits for readiness. The operation proceeds when its direction may be ready.
   // Errors: an operation that cannot wait (ENOMEM, ENOSPC) is left to proceed at once.
   void park_reading(descriptor& on, operation& op) noexcept {
     on.reading = &op;
-    if (on.watched == descriptor::watch::none) register_or_send_elsewhere(on, descriptor::watch::reads);
+    if (on.watched == descriptor::watch::none) [[unlikely]]
+      register_or_send_elsewhere(on, descriptor::watch::reads);
   }
   void park_writing(descriptor& on, operation& op) noexcept {
     on.writing = &op;
-    if (on.watched != descriptor::watch::both) register_or_send_elsewhere(on, descriptor::watch::both);
+    if (on.watched != descriptor::watch::both) [[unlikely]]
+      register_or_send_elsewhere(on, descriptor::watch::both);
   }
 
   // Called for an operation of a descriptor that does not wait for the loop, instead of registering it.
@@ -134,6 +140,7 @@ class readiness_driver final : public run_queue {
   std::atomic<remote_wake*> delivered_{nullptr};
   bool running_ = false;  // inside on_ready, or it is already posted
   bool waiting_ = false;
+  bool round_ends_ = false;
   bool held_ = false;  // somebody else sets now_
 };
 

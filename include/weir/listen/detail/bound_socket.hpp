@@ -14,12 +14,12 @@
 
 namespace weir {
 
-// Owns a socket that listens: close-on-exec, non-blocking, TCP_NODELAY set if asked (accepted sockets inherit
+// Owns a listening socket: close-on-exec, non-blocking, TCP_NODELAY if asked (accepted sockets inherit
 // it on Linux), SO_REUSEADDR, V6ONLY for all but "*".
 //
-// The file of a unix socket has its permissions from the first moment. One that a dead server left
-// (connecting is refused) is replaced; one that is served, or that is no socket, is an error. The file goes
-// away with this object.
+// The file of a unix socket has its permissions from the first moment. A file that a dead server left
+// (connecting is refused) is replaced; one that a server accepts on, or that is no socket, is an error. The
+// file is removed with this object.
 //
 // Fork: the file is removed only by the process that bound it; a child's copy just closes its descriptor.
 // Thread: a value; move only.
@@ -29,8 +29,8 @@ class bound_socket {
   // ownership. Errors: std::system_error, "bind 127.0.0.1:7000: Address already in use".
   [[nodiscard]] static bound_socket bind(const endpoint& at, const socket_settings& options);
 
-  // Another process, which was this server before, has bound `fd`. The file of a unix socket can be made this
-  // process's to remove: unlink_on_close(true). Errors: std::system_error for what is no listening socket.
+  // Takes `fd`, which an earlier process of this server has bound. With unlink_on_close(true) this process
+  // removes the file of a unix socket. Errors: std::system_error if `fd` is no listening socket.
   [[nodiscard]] static bound_socket take_over(int fd, const socket_settings& options);
 
   bound_socket(bound_socket&& other) noexcept;
@@ -39,10 +39,10 @@ class bound_socket {
 
   [[nodiscard]] int get() const noexcept { return fd_.get(); }
 
-  // What is really bound: port 0 has become a port, an inherited descriptor its address.
+  // The address that is really bound: port 0 has become a port, an inherited descriptor its address.
   [[nodiscard]] const endpoint& local() const noexcept { return local_; }
 
-  // Whether the file of a unix socket is removed at the end, if it is still the one that was made here or
+  // Whether the destructor removes the file of a unix socket, if it is still the one that was made here or
   // taken over. Default: true for a socket bound here, false for an inherited one.
   void unlink_on_close(bool yes) noexcept { unlink_on_close_ = yes; }
 
@@ -65,16 +65,17 @@ class bound_socket {
 };
 
 // `n` sockets on one TCP address (SO_REUSEPORT), among which the kernel spreads connections; port 0 is
-// decided by the first. With `cpus`, one per socket, a connection goes to the socket of the CPU that received
-// it, and of a CPU that is not among them to socket (CPU mod n). Closing one renumbers the others for the
-// kernel and resets what waits in its queue: keep the group whole. Errors: std::system_error; unix and
-// inherited sockets cannot form a group of more than one.
+// chosen by the first. With `cpus`, one per socket, a connection goes to the socket of the CPU that received
+// it, and from a CPU that is not among them to socket (CPU mod n).
+// Hazard: closing one socket renumbers the others for the kernel and resets the connections in its queue.
+// Keep the group whole.
+// Errors: std::system_error; unix and inherited sockets cannot form a group of more than one.
 [[nodiscard]] std::vector<bound_socket> bind_group(const endpoint& at, std::size_t n,
                                                    const socket_settings& options,
                                                    std::span<const int> cpus = {});
 
-// Sends connections of the group that `member` is one of to its first `n` sockets only, each as likely; what
-// waits in the queues of the others stays there. 0: to all again, as the kernel likes.
+// Makes the kernel choose among the first `n` sockets of `member`'s group, each as likely; connections in the
+// queues of the others stay there. 0: among all again, by the kernel's own hash.
 // Errors: std::system_error.
 void steer_to_first(const bound_socket& member, std::size_t n);
 

@@ -7,7 +7,7 @@
 
 namespace weir {
 
-// The text of --status: the pool, and a line for each of its workers. Stops and asks nobody.
+// The text of --status: the pool, and a line for each of its workers. No process is stopped or asked for it.
 [[nodiscard]] std::string describe_pool(process::scoreboard& board);
 
 }  // namespace weir

@@ -1,5 +1,5 @@
 #pragma once
-// process: one forked process, known by a descriptor instead of a number that the system gives again.
+// process: one forked process, known by a descriptor instead of a process id, which the kernel reuses.
 
 #include <sys/types.h>
 
@@ -28,26 +28,25 @@ class child_process {
   using clock = std::chrono::steady_clock;
 
   // Runs `body` in a forked child, which ends with its result as the exit code; neither the destructors of
-  // what it inherited nor what is registered with atexit(3) run there. The child is killed when this process
-  // ends, however it ends.
-  // Errors: std::system_error.
+  // inherited objects nor functions registered with atexit(3) run there. The kernel kills the child when this
+  // process ends. Errors: std::system_error.
   explicit child_process(const std::function<int()>& body);
   child_process(child_process&&) noexcept = default;
   child_process& operator=(child_process&&) = delete;
   // A child that still runs is killed.
   ~child_process();
 
-  // Readable when it has ended. -1 after reaping.
+  // Readable when the child has ended. -1 after reaping.
   [[nodiscard]] int get() const noexcept { return fd_.get(); }
 
   // For people: 0 after reaping.
   [[nodiscard]] ::pid_t pid() const noexcept { return fd_ ? pid_ : 0; }
   [[nodiscard]] clock::time_point started() const noexcept { return started_; }
 
-  // False if it has been reaped: nobody else can get the signal.
+  // False if the child has been reaped: no other process can get the signal.
   bool signal(int number) noexcept;
 
-  // Nothing while it runs.
+  // Nothing while the child runs. A child that other code has reaped counts as ended with exit code -1.
   [[nodiscard]] std::optional<exit_reason> reap() noexcept;
 
   // True if it has been stopped since the last call, false if it has been continued, otherwise nothing.

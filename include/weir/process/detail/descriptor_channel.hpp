@@ -11,26 +11,30 @@ namespace weir::process {
 struct message {
   enum class kind : std::uint32_t {
     // Worker to master.
-    serving,   // it has begun to serve; also from a master to the one that it follows
-    leaving,   // it wants to be drained, and replaced
-    parked,    // a connection that belongs to nobody, with its descriptor; also between two masters
-    taken,     // it has all connections up to `number`
-    answered,  // it has accepted what listener `number` had
+    serving,   // the worker has begun to serve; also from a new master to the one before it
+    leaving,   // the worker asks to be drained and replaced
+    parked,    // a parked connection with its descriptor; all up to `number` are taken. Also between two
+               // masters
+    taken,     // the worker has taken all connections up to `number`; 0 is no connection
+    refused,   // the worker has no descriptor for connection `number`, which the master still has
+    unable,    // the worker has no descriptor for a connection of listener `number`; an answer too
+    answered,  // the worker has looked at listener `number` after a notice
     // Master to worker.
     connection,  // `number`, with its descriptor; from a worker: one that is above its share, for another
                  // worker
     notice,      // listener `number` has a connection
-    placed,  // a connection that the worker has sent is the master's or another worker's, or has come back
-    drain,   // no more will come
+    placed,  // `number` connections that the worker has sent are the master's or another worker's, or have
+             // come back
+    drain,   // no more connections will come
   };
   kind what = kind::serving;
   std::uint32_t number = 0;
 };
 
-// Problem: SCM_RIGHTS gives whatever the other end sends: none, several, or some that did not fit, and all of
-// them are open by then. Here a message that is not exactly as it should be is rejected, and what came with
-// it is closed.
-// Thread: any may send; one at a time receives. Fork: each process closes the end that it does not use.
+// Problem: SCM_RIGHTS delivers any number of descriptors, and those that fit are open when recvmsg(2)
+// returns. Here a message that has not exactly the expected form is rejected, and the descriptors that came
+// with it are closed. Thread: any may send; one at a time receives. Fork: each process closes the end that it
+// does not use.
 class descriptor_channel {
  public:
   // Two connected ends, close-on-exec, which never block. Errors: std::system_error.
@@ -44,11 +48,20 @@ class descriptor_channel {
   void close() noexcept { fd_.reset(); }
 
   enum class sent : std::uint8_t { yes, full, gone };
-  // With `fd` the other end gets a descriptor of its own for the same open file; this one stays here.
+  // With `fd` the other end gets a descriptor of its own for the same open file; `fd` itself stays open.
+  // `full`: the message was not sent, and may be sent later. `gone`: the other end has closed.
   sent send(const message& m, int fd = -1) noexcept;
 
   struct received {
-    enum class kind : std::uint8_t { nothing, end, rejected, taken };
+    enum class kind : std::uint8_t {
+      nothing,             // has come
+      failed,              // the kernel is short of memory: what has come is still there
+      end,                 // the other end has closed, and all that it had sent was received
+      rejected,            // the form was wrong
+      without_descriptor,  // `content` is right, but this process had no room for the descriptor that came
+                           // with it
+      taken                // `content` is right, and so is `fd`
+    };
     kind what = kind::nothing;
     message content;
     unique_fd fd;  // close-on-exec

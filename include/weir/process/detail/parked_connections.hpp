@@ -1,5 +1,5 @@
 #pragma once
-// process: connections that belong to nobody, in the master's hands until bytes come.
+// process: parked connections, which the master keeps until bytes come.
 
 #include <chrono>
 #include <cstddef>
@@ -13,32 +13,35 @@
 
 namespace weir::process {
 
-// Problem: a master that polls ten thousand idle connections looks at all of them whenever one stirs, and an
-// epoll set is what a process that forks must not have. Here each has the kernel send io_signal with its
-// number when bytes come (F_SETSIG), which the master's signal_source delivers like any signal: what an idle
-// one costs is its memory.
-// Thread: the only one of its process, whose signal_source outlives this object.
+// Problem: a master that polls ten thousand idle connections examines all of them whenever bytes come to one,
+// and a process that forks must not have an epoll set. Here the kernel sends io_signal with the number of the
+// descriptor when bytes come (F_SETSIG), and the master's signal_source delivers it like any signal: an idle
+// connection costs memory only. Thread: the only one of its process, whose signal_source outlives this
+// object.
 class parked_connections {
  public:
   using clock = std::chrono::steady_clock;
 
+  // Errors: std::bad_alloc, and the connection is closed.
   void add(unique_fd connection);
   [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
   void clear() noexcept;
 
-  // io_signal came for `fd`. Or the kernel could not queue as many signals: any of them may have stirred.
+  // io_signal came for `fd`. Or the kernel could not queue as many signals: bytes may have come to any
+  // connection.
   void stirred(int fd);
   void any_stirred();
 
-  // One to which bytes have come, given away; none if there is none. Those whose peer has left are closed.
+  // A connection to which bytes have come, given away; empty if there is none. Connections whose peer has
+  // left are closed.
   [[nodiscard]] unique_fd take_awake();
   [[nodiscard]] bool has_awake() const noexcept { return !awake_.empty(); }
 
-  // Closes those that have been here for `timeout`; when the next one will have been. Zero: never.
+  // Closes the connections that have been here for `timeout`; the result is when to call again. Zero: never.
   clock::time_point close_idle(std::chrono::milliseconds timeout, clock::time_point now);
 
-  // To another master, as many as its channel takes now.
-  void give_to(descriptor_channel& other);
+  // Gives connections to another master, as many as its channel takes now. True if at least one was sent.
+  bool give_to(descriptor_channel& other);
 
  private:
   struct entry {
@@ -49,7 +52,7 @@ class parked_connections {
 
   std::list<entry> all_;  // the oldest first
   std::unordered_map<int, std::list<entry>::iterator> by_number_;
-  std::deque<int> awake_;  // perhaps: by number
+  std::deque<int> awake_;  // numbers of connections to which bytes may have come
 };
 
 }  // namespace weir::process

@@ -1,12 +1,12 @@
 #pragma once
-// process: where a master says who it is.
+// process: the file in which a master publishes its process id.
 
 #include <string>
 
 namespace weir::process {
 
 // Problem: scripts and people must find the master, also while a new program takes over from it. The file
-// appears with its content. Thread: the only one of its process.
+// appears together with its content. Thread: the only one of its process.
 class pid_file {
  public:
   // Writes the file; an old one is replaced. An empty path: no file.
@@ -14,11 +14,11 @@ class pid_file {
   explicit pid_file(std::string path);
   pid_file(const pid_file&) = delete;
   pid_file& operator=(const pid_file&) = delete;
-  // Removes it, unless it is not this process's.
+  // Removes the file if it names this process.
   ~pid_file();
 
-  // Makes room for who takes over: the file is called `path`.old from now on. And takes the name again, if
-  // that has failed. Errors: none; it is logged.
+  // Renames the file to `path`.old, which leaves the name to the program that takes over; and back, if that
+  // has failed. Errors: none; they are logged.
   void step_aside() noexcept;
   void step_back() noexcept;
 
@@ -27,7 +27,7 @@ class pid_file {
 
  private:
   [[nodiscard]] std::string other_name() const { return path_ + ".old"; }
-  void move(const std::string& from, const std::string& to) noexcept;
+  bool move(const std::string& from, const std::string& to) noexcept;
 
   std::string path_;
   bool aside_ = false;

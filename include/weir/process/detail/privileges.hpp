@@ -1,5 +1,5 @@
 #pragma once
-// process: a process that was started by root serves as somebody who may do little.
+// process: a process that root has started serves as a user with few rights.
 
 #include <sys/types.h>
 
@@ -9,23 +9,23 @@
 
 namespace weir::process {
 
-// Whom the settings mean.
+// The user and group that the settings name.
 struct identity {
   ::uid_t user;
   ::gid_t group;
 };
 
-// What is wrong with the names, as "privileges.user: ..."; empty: nothing. Also that this process, which is
-// not root, cannot become who is asked for.
+// What is wrong with the settings, as "privileges.user: ..."; empty: nothing. A name may be unknown, or this
+// process, which is not root, may not change its user or group.
 [[nodiscard]] std::string check_privileges(const privilege_settings& s);
 
-// Those of this process where nothing is asked for. Errors: std::system_error for a name that is unknown.
+// Where the settings name nothing, the user or group of this process. Errors: std::system_error for an
+// unknown name.
 [[nodiscard]] identity identity_of(const privilege_settings& s);
 
-// Becomes that user, of that group and of no other, for good, and gives up what no_new_privs says. That the
-// process ends with its parent stays so. Errors: std::system_error if any part of it fails; what has been
-// given up by then stays so: end the process.
-// Thread: the only one of its process.
+// Changes to that user, to that group and to no other group, for good, and applies no_new_privs.
+// PR_SET_PDEATHSIG is kept. Errors: std::system_error if any part of it fails; rights that are given up by
+// then stay so: end the process. Thread: the only one of its process.
 void drop_privileges(const privilege_settings& s);
 
 }  // namespace weir::process

@@ -1,5 +1,5 @@
 #pragma once
-// process: what each worker tells of itself, in memory that all of the pool share.
+// process: the figures of each worker, in memory that all processes of the pool share.
 
 #include <sys/types.h>
 
@@ -12,8 +12,8 @@
 
 namespace weir::process {
 
-// One worker's figures. Written by the worker, except where said otherwise; read by anybody. Each is true by
-// itself, two of them need not be of the same instant.
+// One worker's figures. The worker writes them, except where said otherwise; any process reads them. Two of
+// them need not be of the same instant.
 struct alignas(128) worker_score {
   enum class state : std::uint32_t { free, starting, serving, draining };
 
@@ -31,7 +31,7 @@ struct alignas(128) worker_score {
   std::atomic<std::uint64_t> accepted;   // since it was started
   std::atomic<std::uint64_t> requests;   // that its handlers have counted: core::count_requests
   std::atomic<std::uint64_t> refused;    // closed at once, by a limit
-  std::atomic<std::uint64_t> fruitless;  // wake-ups of an accept that found nobody
+  std::atomic<std::uint64_t> fruitless;  // wake-ups of an accept that found no connection
   std::atomic<std::uint64_t> beats;      // each time that all its loops have turned
 };
 
@@ -41,8 +41,8 @@ struct pool_score {
   std::atomic<std::int64_t> started;  // milliseconds of the monotonic clock
   std::atomic<std::uint64_t> restarts;
   std::atomic<std::uint64_t> reloads;
-  std::atomic<std::uint32_t> parked;       // connections that the master keeps, because they belong to nobody
-  std::atomic<std::uint32_t> parked_most;  // as many as it can keep
+  std::atomic<std::uint32_t> parked;       // connections that are parked in the master
+  std::atomic<std::uint32_t> parked_most;  // as many as the master can keep
   std::atomic<std::uint32_t> rows;         // of workers that have ever been taken
   // Of workers above their share: the lowest load of a sibling for which one of them waits, and the futex.
   std::atomic<std::uint32_t> least_awaited;
@@ -53,8 +53,8 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
                   std::atomic<std::uint32_t>::is_always_lock_free,
               "the atomics of another process need no lock");
 
-// Thread: any. Fork: the memory is shared with every child forked later. The master's descriptor of it is how
-// other processes of the same user find it, so a child gives that back.
+// Thread: any. Fork: the memory is shared with every child that is forked later. Other processes of the same
+// user find it by the master's descriptor, so a child closes its own.
 class scoreboard {
  public:
   static constexpr std::size_t capacity = 1024;  // memory is taken only for what is used

@@ -41,14 +41,14 @@ inline constexpr auto signal_table = std::to_array<signal_row>({
     {SIGUSR2, command::upgrade, "start the program anew with the same sockets"},
 });
 
-// With it the kernel tells that bytes have come to a connection that waits in the master; SIGIO says that it
-// could not tell of each.
+// The kernel sends it when bytes have come to a connection that is parked in the master; SIGIO says that it
+// could not queue one for each connection.
 [[nodiscard]] inline int io_signal() noexcept { return SIGRTMIN + 1; }
 
-// Problem: a handler may do next to nothing, and what it does comes between any two instructions. Here the
-// signals of the table, and those of connections, are blocked and read from a descriptor: an event like any
-// other. Several of one kind that come before they are read are one. Thread: the only one of its process.
-// Fork: a child calls give_back before anything else.
+// Problem: a signal handler may call next to nothing, and runs between any two instructions. Here the signals
+// of the table, and those of connections, are blocked and read from a descriptor: an event like any other. A
+// signal that comes several times before it is read is read once. Several that wait are read by ascending
+// number. Thread: the only one of its process. Fork: a child calls give_back before anything else.
 class signal_source {
  public:
   // Errors: std::system_error.
@@ -63,16 +63,16 @@ class signal_source {
     int number;
     int fd;  // with io_signal: the connection
   };
-  // The next signal that has come, if any.
+  // The next signal that waits, if any.
   [[nodiscard]] std::optional<arrived> next() noexcept;
 
   // In a child: closes the descriptor; the signals stay blocked until unblock().
   void give_back() noexcept { fd_.reset(); }
 
-  // Sets the mask that this process had before, in which the signals of the table come through.
+  // Restores the signal mask that this process had before, without the signals of the table.
   void unblock() noexcept;
 
-  // For a process that ends: the signals of the table stay blocked when this is gone.
+  // For a process that ends: the signals of the table stay blocked when this is destroyed.
   void keep_blocked() noexcept;
 
  private:
@@ -82,9 +82,9 @@ class signal_source {
 
 [[nodiscard]] const signal_row* row_of_signal(int number) noexcept;
 
-// The same for a process that has handlers, in the thread that lives longest: while this is there the signals
-// come through, whatever a parent has blocked, and afterwards they are blocked. Who is told again while it
-// returns from main would otherwise be killed, and its exit code lost. Made after the handlers are there.
+// Unblocks signals, which a parent may have blocked, for a process that has handlers; they are blocked again
+// when this is destroyed. Without it a signal that comes while the process returns from main would kill it,
+// and its exit code would be lost. Made after the handlers are installed, in the thread that lives longest.
 class obeyed_signals {
  public:
   obeyed_signals(std::initializer_list<int> numbers) noexcept;

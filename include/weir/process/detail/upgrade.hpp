@@ -12,6 +12,7 @@
 
 #include "weir/process/detail/child_process.hpp"
 #include "weir/process/detail/descriptor_channel.hpp"
+#include "weir/process/detail/outgoing_messages.hpp"
 
 namespace weir::process {
 
@@ -21,7 +22,8 @@ struct named_descriptor {
   std::string address;
 };
 
-// How a program is started again: the file that it was started from, as it is by then, and its arguments.
+// How a program is started again: the path that it was started from, with the file that is there by then, and
+// its arguments.
 struct invocation {
   std::string file;
   std::vector<std::string> arguments;
@@ -30,23 +32,23 @@ struct invocation {
   [[nodiscard]] static invocation of_this_process(int argc, const char* const* argv);
 };
 
-// What a master that was started to take over finds: the sockets, and a channel to the one before it.
+// What a master that was started to take over finds: the sockets, and a channel to the master before it.
 struct heritage {
   ::pid_t from;
-  std::string accept;  // processes.accept of the one before
+  std::string accept;  // processes.accept of the master before
   descriptor_channel channel;
   std::vector<named_descriptor> sockets;
 
-  // Nothing if this process was started in any other way. Whoever takes it owns it: it is there once.
-  // Errors: std::system_error if it is not as it should be.
+  // Nothing if this process was started in any other way. The first call takes it; later calls find nothing.
+  // Errors: std::system_error if it does not have the form that a running pool writes.
   [[nodiscard]] static std::optional<heritage> take();
 };
 
-// The program that was started to take over. It outlives this process: each of the two can end alone.
+// The program that was started to take over. It does not end with this process.
 // Thread: the only one of its process.
 class successor {
  public:
-  // Errors: std::system_error. That the program cannot be executed is its end, with code 127, which has been
+  // Errors: std::system_error. A program that cannot be executed ends with code 127, and the reason is
   // logged.
   successor(const invocation& what, const std::vector<named_descriptor>& sockets, std::string_view accept);
 
@@ -64,32 +66,32 @@ class successor {
   ::pid_t pid_ = 0;
 };
 
-// The masters before and after this one, as long as they are there.
+// The masters before and after this one, as long as they live.
 // Thread: the only one of its process.
 class siblings {
  public:
   siblings() = default;
   explicit siblings(heritage& from) : before_(std::move(from.channel)) {}
 
-  // Starts the one after this. Errors: as of successor.
+  // Starts the master after this one. Errors: as of successor.
   void start(const invocation& what, const std::vector<named_descriptor>& sockets, std::string_view accept);
 
   [[nodiscard]] bool any() const noexcept { return before_ || after_; }
   [[nodiscard]] bool has_successor() const noexcept { return after_.has_value(); }
 
-  // What wakes the master's loop for them; with something to give, also that there is room.
+  // Adds what wakes the master's loop for them; with something to give, also room in a channel.
   void add_to(std::vector<::pollfd>& set, bool something_to_give) const;
 
-  // Reads what they say; `parked` gets each connection that they give. True if one of them has ended.
+  // Reads their messages; `parked` gets each connection that they give. True if one of them has ended.
   [[nodiscard]] bool listen(const std::function<void(unique_fd)>& parked);
 
-  // To the one before: this one serves.
-  void tell_serving() noexcept;
+  // Tells the master before that this one serves.
+  void tell_serving();
 
-  // Who can be given connections; null if nobody is there.
+  // The channel of a master that can be given connections; null if there is none.
   [[nodiscard]] descriptor_channel* heir() noexcept;
 
-  // In a child: they are no siblings of it.
+  // In a child: closes what is the master's.
   void disown() noexcept {
     before_.close();
     after_.reset();
@@ -97,6 +99,7 @@ class siblings {
 
  private:
   descriptor_channel before_;
+  outgoing_messages to_before_;
   std::optional<successor> after_;
 };
 

@@ -43,11 +43,16 @@ class chain {
   chain(const chain&) = delete;
   chain& operator=(const chain&) = delete;
 
-  // An awaiter says so when it suspends.
-  void suspend(operation& op, std::coroutine_handle<> h) noexcept {
+  // For an awaiter that looks itself whether the chain is cancelled, and then schedules it.
+  void suspend_unchecked(operation& op, std::coroutine_handle<> h) noexcept {
     op.root = this;
     suspended_ = &op;
     waiter_ = h;
+  }
+
+  // An awaiter says so when it suspends.
+  void suspend(operation& op, std::coroutine_handle<> h) noexcept {
+    suspend_unchecked(op, h);
     if (cancelled_.load(std::memory_order_relaxed)) [[unlikely]]
       schedule();
   }

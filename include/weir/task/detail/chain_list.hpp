@@ -48,13 +48,20 @@ class chain_list {
     }
   }
 
+  template <class Before>
+  void run(std::size_t turns, Before before) {
+    run(turns, false, before);
+  }
+
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
-  // Gives up to `turns` turns, and one to each that is queued now at least. `before` is told whose it is.
+  // Gives one turn to each chain that is queued now, and further ones up to `turns` unless a turn sets `enough`.
+  // `before` is told whose turn it is.
   template <class Before>
-  void run(std::size_t turns, Before before) {
-    for (std::size_t n = turns > size_ ? turns : size_; n > 0 && size_ > 0; --n) {
+  void run(std::size_t turns, const bool& enough, Before before) {
+    const std::size_t queued_now = size_;
+    for (std::size_t n = 0; size_ > 0 && (n < queued_now || (n < turns && !enough)); ++n) {
       chain& root = pop();
       before(root);
       root.turn();

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstddef>
 
-#include "weir/connection/detail/connection_state.hpp"
+#include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
 
 namespace weir {
@@ -44,8 +44,8 @@ class worker : private io::timer {
 
 // Problem: a connection whose handler may run on any of several threads must be in one of them at a time.
 // While it waits for its socket the connection's core holds it, and one event is armed; the event gives it to
-// a worker, which holds it until the handler waits for the socket again. News in between (a stop, a cut) is
-// left for the holder to find. A handler that has children, or whose worker has connections of its own
+// a worker, which holds it until the handler waits for the socket again. An event in between (a stop, a cut)
+// is left for the holder to find. A handler that has children, or whose worker has connections of its own
 // making, waits on its worker.
 class worker_migration final : public migration {
  public:
@@ -56,22 +56,14 @@ class worker_migration final : public migration {
   static void* operator new(std::size_t size) { return block_pool::allocate(size); }
   static void operator delete(void* p, std::size_t size) noexcept { block_pool::deallocate(p, size); }
 
-  // Thread: who holds the connection.
   void park(operation& op, bool for_reading) noexcept override;
   void hand_over() noexcept override;
-  // A handler has ended: the connection goes to its core, from where it is.
   void leave() noexcept override;
   void end() noexcept override;
-
-  // Thread: the core's. It holds the connection: the handler's operation, or the handler, goes on.
   void go_on() noexcept override;
-
-  // Thread: the core's. There is news for the handler.
+  void go_on_in_reserved_place() noexcept override;
   void notify() noexcept override;
-
-  // Thread: the core's. Takes hold of the connection if it is here.
-  [[nodiscard]] bool hold_if_here() noexcept override;
-  void hold_no_more() noexcept override { holder_.store(holder::core, std::memory_order_release); }
+  void check_idle(std::uint64_t now) noexcept override;
 
  private:
   friend worker;
@@ -95,7 +87,8 @@ class worker_migration final : public migration {
 
   connection_state& of_;
   worker_queue& work_;
-  io::descriptor registration_;  // what the core's epoll set knows of the socket
+  io::descriptor registration_;   // what the core's epoll set knows of the socket
+  bool waits_for_place_ = false;  // in the queue of workers; the core holds it. The core's thread only
   handoff_operation handoff_;
   std::atomic<holder> holder_{holder::worker};  // as long as it is not armed, nobody else looks
   std::atomic<worker*> at_{nullptr};

@@ -33,7 +33,9 @@ class worker_pool final : public worker_queue {
 
   [[nodiscard]] migration* migrate(connection_state& c) override { return new worker_migration(c, *this); }
   void push(connection_state& c) noexcept override;
-  [[nodiscard]] bool has_room(connection_state& c) noexcept override;
+  [[nodiscard]] bool reserve(connection_state& c) noexcept override;
+  void give_back() noexcept override;
+  void withdraw(connection_state& c) noexcept override;
 
   // Threads that there are now.
   [[nodiscard]] std::size_t threads() const noexcept;
@@ -50,6 +52,9 @@ class worker_pool final : public worker_queue {
   slot* free_slot();
   slot* new_slot();
   void work(slot& d);
+  void grant_places() noexcept;
+  void tell_of_room() noexcept;
+  [[nodiscard]] bool has_room() const noexcept { return ready_.size() + reserved_ < settings_.workers.queue; }
 
   settings settings_;
   bool fixed_;
@@ -58,7 +63,8 @@ class worker_pool final : public worker_queue {
   std::size_t most_;
   mutable std::mutex mutex_;
   std::deque<connection_state*> ready_;
-  std::deque<connection_state*> not_read_;  // held by loop 0 until there is room in ready_
+  std::size_t reserved_ = 0;                // places that are promised to connections of loop 0
+  std::deque<connection_state*> not_read_;  // held by loop 0 until there is a place for each
   std::deque<slot> slots_;
   std::size_t coming_ = 0;  // slot that were woken and have not looked yet
   std::vector<slot*> idle_;

@@ -1,0 +1,63 @@
+#pragma once
+// connection: the connections of one core.
+
+#include <atomic>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "weir/connection/detail/connection_state.hpp"
+#include "weir/core/core.hpp"
+
+namespace weir {
+
+// What becomes of connections that are parked. Called on the core's thread.
+struct parking {
+  enum class given : std::uint8_t { yes, not_now, never };
+
+  // Another process takes a copy of the descriptor; when a server stops, and, with `at_once`, always.
+  std::function<given(int fd)> give_away = {};
+  bool at_once = false;
+  // Bytes have come: starts a handler, or takes the socket away.
+  std::function<void(connection_state&)> wake = {};
+};
+
+// Core-local: core.local<connection_table>().
+// Thread: the core's. Lifetime: a connection whose handle outlives the table is closed and belongs to no core
+// from then on.
+class connection_table {
+ public:
+  explicit connection_table(core& home) noexcept;
+  connection_table(const connection_table&) = delete;
+  connection_table& operator=(const connection_table&) = delete;
+  ~connection_table();
+
+  // A connection on `fd`, which it owns from then on. Errors: std::bad_alloc, and `fd` is closed.
+  [[nodiscard]] connection_state& open(int fd, const peer_address& peer);
+
+  [[nodiscard]] std::span<connection_state* const> all() const noexcept { return open_; }
+  [[nodiscard]] core& home() const noexcept { return home_; }
+
+  void when_parked(parking p) { parking_ = std::move(p); }
+
+  // Called with the peer of each connection that is freed.
+  void when_freed(std::function<void(const peer_address&)> f) { freed_ = std::move(f); }
+
+  // Cancels what every handler waits for; no socket lingers from now on.
+  void cut() noexcept;
+
+ private:
+  friend class connection_state;
+  void free(connection_state& c) noexcept;
+  void forget(connection_state& c) noexcept;
+
+  core& home_;
+  std::vector<connection_state*> open_;
+  parking parking_;
+  std::function<void(const peer_address&)> freed_;
+  std::atomic<bool> cutting_{false};  // read on the workers' threads
+};
+
+inline core& connection_state::home_core() const noexcept { return table_->home(); }
+
+}  // namespace weir

@@ -1,0 +1,98 @@
+// A parked connection is open and has no handler. Its next bytes start one, here or where the table's wake()
+// says.
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <chrono>
+
+#include "weir/connection/detail/connection_table.hpp"
+#include "weir/connection/detail/unattended_wait.hpp"
+
+namespace weir {
+namespace {
+
+// When another process that had no room is asked again.
+constexpr std::chrono::milliseconds offer_interval(5);
+
+}  // namespace
+
+void connection_state::park_after_handler() noexcept {
+  if (!handler_) return let_go_and_close();  // no server has accepted it
+  held_ = false;
+  parks_ = true;
+}
+
+// The handler has ended.
+void connection_state::begin_parking() noexcept {
+  if (!is_open()) return free_if_unused();
+  if (end != ending::none || is_cancelled() || owes_) return close_parked();
+  phase_ = phase::parked;
+  wait_begins();
+  // Where I/O blocks or handlers migrate nothing is saved by waiting here.
+  if (may_block_ || migration_ != nullptr) return table_->parking_.wake(*this);
+  table_->parking_.at_once || is_stopping() || readable ? wake_parked() : wait_parked();
+}
+
+void connection_state::wait_parked() noexcept {
+  if (!wait_unattended()) return close_parked();
+  if (idle_timeout_ != 0) table_->home().timers().arm_at(*this, driver->now() + idle_timeout_);
+  wait_->park();
+}
+
+// Input has come, or may have; or the server stops.
+void connection_state::wake_parked() noexcept {
+  if (give_away()) return;
+  char byte;
+  const auto n = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const bool nothing_yet = n < 0 && (errno == EAGAIN || errno == EINTR);
+  if (n > 0) {
+    wait_no_more();
+    table_->parking_.wake(*this);  // starts a handler, or gives the socket to another core
+  } else if (nothing_yet && !is_stopping()) {
+    wait_parked();
+  } else {
+    close_parked();
+  }
+}
+
+// Offers it to another process, when it is time to. True if this process has nothing to do with it any more,
+// or not until it is offered again.
+bool connection_state::give_away() noexcept {
+  if (!table_->parking_.give_away || !(table_->parking_.at_once || is_stopping())) return false;
+  const auto given = table_->parking_.give_away(fd);
+  if (given == parking::given::yes) {
+    wait_no_more();
+    end_socket(ending::closed);
+    free_if_unused();
+    return true;
+  }
+  if (given == parking::given::never || !is_stopping()) return false;
+  wait_no_more();
+  phase_ = phase::leaving;
+  table_->home().timers().arm(*this, offer_interval);
+  return true;
+}
+
+void connection_state::offer_again() noexcept {
+  phase_ = phase::parked;
+  wake_parked();
+}
+
+void connection_state::check_idle_parked() noexcept {
+  if (!is_idle(driver->refresh_now())) {
+    if (idle_timeout_ != 0) table_->home().timers().arm_at(*this, driver->now() + idle_timeout_);
+    return;
+  }
+  end = ending::idle;
+  close_parked();
+}
+
+void connection_state::close_parked() noexcept {
+  wait_no_more();
+  if (phase_ == phase::ended) return free_if_unused();
+  phase_ = phase::serving;  // a close means the same there
+  close_gracefully();
+  free_if_unused();
+}
+
+}  // namespace weir

@@ -1,0 +1,188 @@
+// What a supervisor does when it is told to: stop, drain, reload, resize, upgrade. Its loop is in
+// supervisor.cpp.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "weir/base/log.hpp"
+#include "weir/config/detail/names.hpp"
+#include "weir/process/detail/service_manager.hpp"
+#include "weir/process/detail/supervisor.hpp"
+
+namespace weir::process {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto stop_grace = 2s;  // a worker that has not left by then is killed
+
+// A terminal sends SIGWINCH to its foreground processes when its window changes: not meant as a command.
+bool in_foreground_of_terminal() {
+  const unique_fd terminal(::open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  return terminal && ::tcgetpgrp(terminal.get()) == ::getpgrp();
+}
+
+}  // namespace
+
+void supervisor::obey(const signal_row& row) {
+  if (row.meaning == command::drain_workers && in_foreground_of_terminal()) return;
+  log::info("SIG{}: {}", ::sigabbrev_np(row.number), row.effect);
+  switch (row.meaning) {
+    case command::stop: return end(ending::stopping);
+    case command::drain: return end(ending::draining);
+    case command::reload: return begin_reload();
+    case command::upgrade: return begin_upgrade();
+    case command::drain_workers:
+    case command::one_more:
+    case command::one_fewer: return change_workers(row.meaning);
+    case command::reopen_log: return reopen_log();
+  }
+}
+
+// Workers may lack the right to make the file, so the master opens it first. They are told whether or not
+// that failed.
+void supervisor::reopen_log() {
+  try {
+    if (program_.reopen_log) program_.reopen_log();
+  } catch (const std::exception& e) {
+    log::error("{}", e.what());
+  }
+  for (auto& m : workers_) m.process.signal(SIGUSR1);
+}
+
+void supervisor::change_workers(command c) {
+  if (ending_ != ending::no) return;
+  if (coming_)
+    deferred_.add(c);
+  else
+    resize(resized(wanted_, c));
+}
+
+void supervisor::end(ending how) {
+  if (ending_ == ending::no) {
+    if (!siblings_.any()) tell_service_manager("STOPPING=1");
+    if (program_.ending) program_.ending();
+    if (!siblings_.any() || how == ending::stopping) dispatcher_.parked().clear();
+    give_until_ = clock::now() + settings_.limits.drain_timeout + stop_grace;
+  }
+  ending_ = std::max(ending_, how);
+  for (auto& m : workers_) leave(m, ending_);
+  for (auto& connection : dispatcher_.take_waiting()) park_or_cut(std::move(connection));
+}
+
+// A connection that no worker has, and none will get any more.
+void supervisor::park_or_cut(unique_fd connection) {
+  if (ending_ == ending::draining && siblings_.any())
+    park(std::move(connection));
+  else
+    cut_ = true;
+}
+
+// An order to drain that is repeated changes nothing; only one to stop cuts what has been begun.
+void supervisor::leave(worker& m, ending how) {
+  if (m.process.get() < 0) return;  // it has ended, and is about to be forgotten
+  const auto grace = how == ending::stopping ? stop_grace : m.drain_timeout + stop_grace;
+  const bool leaves_already = m.at == stage::leaving;
+  m.takes = false;
+  m.at = stage::leaving;
+  m.kill_at = std::min(m.kill_at, clock::now() + grace);
+  m.score->now = worker_score::state::draining;
+  dispatcher_.drains(m);
+  if (how == ending::stopping) m.process.signal(SIGTERM);
+  // Behind the connections that are on their way to it.
+  else if (!leaves_already &&
+           m.outgoing.send(m.channel, {message::kind::drain, 0}) == descriptor_channel::sent::gone)
+    m.process.signal(SIGQUIT);
+}
+
+void supervisor::resize(unsigned workers) {
+  if (workers == wanted_) return;
+  try {
+    if (program_.resized) program_.resized(workers);
+  } catch (const std::exception& e) {
+    return log::error("the number of workers stays {}: {}", wanted_, e.what());
+  }
+  wanted_ = workers;
+  not_before_.resize(std::max<std::size_t>(not_before_.size(), wanted_));
+  for (auto& m : workers_)
+    if (m.index >= wanted_) leave(m, ending::draining);
+  fill();
+}
+
+void supervisor::begin_reload() {
+  if (ending_ != ending::no) return;
+  if (coming_) return deferred_.add(command::reload);
+  tell_reloading();
+  auto fresh = program_.reload ? program_.reload() : std::nullopt;
+  if (!fresh) return tell_service_manager("READY=1");
+  coming_.emplace(coming_generation{++last_generation_, *std::move(fresh)});
+  const unsigned count = coming_->with.processes.count;
+  not_before_.resize(std::max<std::size_t>(not_before_.size(), count));
+  for (unsigned i = 0; i < count; ++i) start(i, coming_->number);
+  look_at_reload();
+}
+
+// A reload has ended when none of its workers is still starting.
+void supervisor::look_at_reload() {
+  if (!coming_ || ending_ != ending::no) return;
+  switch (workers_.progress_of(coming_->number)) {
+    case worker_table::progress::starting: return;
+    case worker_table::progress::serves: return finish_reload(true);
+    case worker_table::progress::failed: return finish_reload(false);
+  }
+}
+
+void supervisor::finish_reload(bool taken) {
+  const unsigned leaving = taken ? generation_ : coming_->number;
+  if (taken) {
+    generation_ = coming_->number;
+    settings_ = coming_->with;
+    dispatcher_.configure(settings_);
+    wanted_ = settings_.processes.count;
+    next_tick_ = clock::now();
+    history_.young_deaths = 0;
+    std::fill(not_before_.begin(), not_before_.end(), clock::time_point());
+    board_.pool().generation = generation_;
+    board_.pool().reloads.fetch_add(1);
+    log::info("generation {} serves with {} workers; generation {} drains", generation_, wanted_, leaving);
+  }
+  coming_.reset();
+  for (auto& m : workers_)
+    if (m.generation == leaving) leave(m, taken ? ending::draining : ending::stopping);
+  try {
+    if (program_.reloaded) program_.reloaded(taken);
+  } catch (const std::exception& e) {
+    log::error("{}", e.what());
+  }
+  announce();
+  obey_deferred();
+}
+
+// What was commanded while the reload was pending.
+void supervisor::obey_deferred() {
+  if (ending_ != ending::no) return;
+  if (deferred_.take_reload()) begin_reload();
+  if (coming_) return;
+  resize(std::exchange(deferred_, {}).apply_to(wanted_));
+}
+
+void supervisor::begin_upgrade() {
+  if (ending_ != ending::no || !program_.itself) return;
+  if (siblings_.any())
+    return log::warning("no upgrade: the {} program is still there",
+                        siblings_.has_successor() ? "new" : "old");
+  if (program_.handing_over) program_.handing_over();
+  try {
+    siblings_.start(*program_.itself, program_.sockets(), name_of(settings_.processes.accept));
+  } catch (const std::exception& e) {
+    log::error("no upgrade: {}", e.what());
+    if (program_.alone) program_.alone();
+  }
+}
+
+}  // namespace weir::process
