@@ -61,6 +61,7 @@ bool accept_operation::attempt() noexcept {
 
 void accept_operation::park() noexcept {
   if (on->mode == io::wait_mode::blocking) return root->schedule();
+  on->driver->assert_thread("accept_operation::park");
   on->parked_in = on->driver->batch();
   on->driver->park_reading(*on, *this);
 }

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <exception>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -33,7 +32,7 @@ int wake_signal() {
   return number;
 }
 
-// The new thread takes no other signal from those who expect it.
+// The new thread takes no signal that another thread expects.
 class only_wake_signal {
  public:
   only_wake_signal() {
@@ -54,14 +53,31 @@ class only_wake_signal {
 constexpr ::off_t place_in_front = 0;
 constexpr ::off_t turn = 1;
 
-bool set_lock(int file, ::off_t which, short type) {
+// With F_SETLKW it waits, with F_SETLK it does not.
+bool set_lock(int file, ::off_t which, short type, int command = F_SETLKW) {
   struct flock lock{};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_start = which;
   lock.l_len = 1;
-  return ::fcntl(file, F_SETLKW, &lock) == 0;
+  return ::fcntl(file, command, &lock) == 0;
 }
+
+// This process cannot take connections for a while, and its siblings do not wait for it.
+class held_up {
+ public:
+  explicit held_up(sibling_workers* told) noexcept : told_(told) {
+    if (told_ != nullptr) told_->hold_up(true);
+  }
+  held_up(const held_up&) = delete;
+  held_up& operator=(const held_up&) = delete;
+  ~held_up() {
+    if (told_ != nullptr) told_->hold_up(false);
+  }
+
+ private:
+  sibling_workers* told_;
+};
 
 }  // namespace
 
@@ -75,7 +91,9 @@ accept_thread::accept_thread(std::vector<listening> on, int lock, permit_pool& p
       lock_(lock),
       permits_(permits),
       deliver_(std::move(deliver)),
-      refuse_(excess == excess_kind::refuse) {}
+      refuse_(excess == excess_kind::refuse) {
+  for (const listening& each : on_) polled_.push_back({each.fd, POLLIN, 0});
+}
 
 void accept_thread::start() {
   const only_wake_signal inherited;
@@ -97,6 +115,12 @@ void accept_thread::stop() noexcept {
   thread_.join();
 }
 
+void accept_thread::retry() noexcept {
+  const std::lock_guard lock(mutex_);
+  // The thread exists until it is joined, which stop() does after it has ended.
+  if (thread_.joinable() && !ended_) ::pthread_kill(thread_.native_handle(), wake_signal());
+}
+
 template <class Fact>
 void accept_thread::wait_until(Fact fact, std::chrono::milliseconds most) {
   std::unique_lock lock(mutex_);
@@ -107,6 +131,7 @@ permit_pool::permit accept_thread::wait_for_permit() {
   for (;;) {
     permit_pool::permit permit = permits_.try_acquire();
     if (permit || refuse_ || stopping_) return permit;
+    const held_up told(siblings_);
     {
       const std::lock_guard lock(mutex_);
       room_ = false;
@@ -121,26 +146,23 @@ permit_pool::permit accept_thread::wait_for_permit() {
   }
 }
 
-// A burst would be one worker's otherwise: that of the thread which is awake already. In naps, because
-// nothing tells when another process has taken a connection.
-void accept_thread::let_others_come_first() {
-  constexpr int most_naps = 10;
-  constexpr std::uint32_t after_none_came = 64;
-  if (!least_beside_) return;
-  if (impatient_ != 0) {
-    --impatient_;
-    return;
+// A burst would be one worker's otherwise: that of the thread which has the CPU. The permit of this thread
+// counts already, so no two threads can both believe that the next connection is within their shares.
+void accept_thread::wait_for_share() {
+  if (siblings_ == nullptr) return;
+  siblings_->has_grown();
+  while (!stopping_ && siblings_->own_is_above_share()) {
+    // There is nothing to decide before a client comes.
+    if (poll_all(-1) != 0) continue;
+    // The wait ends when a sibling has taken what there is. It also ends after a moment, to look at all of it
+    // again: connections of this process have ended, or a sibling has died.
+    siblings_->wait_for_least(least_needed_for(siblings_->own_load()), 20ms);
   }
-  const std::uint32_t at_first = least_beside_();
-  std::uint32_t least = at_first;
-  for (int naps = 0; !stopping_ && permits_.in_use() > std::uint64_t{least} + least / 8 + 2; ++naps) {
-    if (naps == most_naps) {
-      if (least == at_first) impatient_ = after_none_came;
-      return;
-    }
-    std::this_thread::sleep_for(100us);
-    least = least_beside_();
-  }
+}
+
+// 0 or an errno.
+int accept_thread::poll_all(int timeout) {
+  return ::poll(polled_.data(), polled_.size(), timeout) < 0 ? errno : 0;
 }
 
 // 0 or an errno.
@@ -162,27 +184,38 @@ int accept_thread::accept_one(permit_pool::permit permit, const listening& from)
   return 0;
 }
 
-int accept_thread::accept_in_turn(permit_pool::permit permit) {
-  if (permits_.in_use() > permits_.limit() - permits_.limit() / 8) wait_until([] { return false; }, 5ms);
-  // Two locks, or who gives the one back would have it again before the next in line has woken up. That one
-  // holds the place in front, and gives it up only when it has the turn.
-  if (!set_lock(lock_, place_in_front, F_WRLCK)) return errno;
-  const bool my_turn = set_lock(lock_, turn, F_WRLCK);
-  const int interrupted = my_turn ? 0 : errno;
+// 0 or an errno. Two locks, or the process that gives the one back would have it again before the next
+// process has woken up. The next process holds the place in front, and gives it up only when it has the turn.
+int accept_thread::wait_for_turn() {
+  const int command = siblings_ != nullptr && siblings_->any_passed_over() ? F_SETLK : F_SETLKW;
+  if (!set_lock(lock_, place_in_front, F_WRLCK, command)) return errno;
+  const int error = set_lock(lock_, turn, F_WRLCK, command) ? 0 : errno;
   set_lock(lock_, place_in_front, F_UNLCK);
-  if (!my_turn) return interrupted;
-  std::vector<pollfd> set;
-  for (const listening& each : on_) set.push_back({each.fd, POLLIN, 0});
-  int error = ::poll(set.data(), set.size(), -1) < 0 ? errno : 0;
-  if (error == 0) {
-    // From where it stopped last, so that no listener starves another.
-    std::size_t i = next_;
-    while (set[i].revents == 0) i = (i + 1) % set.size();
-    next_ = (i + 1) % set.size();
-    error = accept_one(std::move(permit), on_[i]);
-  }
-  set_lock(lock_, turn, F_UNLCK);
   return error;
+}
+
+int accept_thread::accept_in_turn(permit_pool::permit permit) {
+  if (const int error = wait_for_turn(); error == 0) {
+    const int result = accept_from_any(std::move(permit));
+    set_lock(lock_, turn, F_UNLCK);
+    return result;
+  } else if (error != EAGAIN && error != EACCES) {
+    return error;
+  }
+  // A process that is stopped holds the lock. Without it several processes may be woken for one connection.
+  return accept_from_any(std::move(permit));
+}
+
+int accept_thread::accept_from_any(permit_pool::permit permit) {
+  if (const int error = poll_all(-1); error != 0) return error;
+  // The counts may have changed while it waited: then it waits for its share, and its siblings have their
+  // turn.
+  if (siblings_ != nullptr && siblings_->own_is_above_share()) return EINTR;
+  // From the listener after the last one, so that no listener starves another.
+  std::size_t i = next_;
+  while (polled_[i].revents == 0) i = (i + 1) % polled_.size();
+  next_ = (i + 1) % polled_.size();
+  return accept_one(std::move(permit), on_[i]);
 }
 
 void accept_thread::run() noexcept {
@@ -195,10 +228,10 @@ void accept_thread::run() noexcept {
       permit_pool::permit permit = wait_for_permit();
       if (stopping_) break;
       holds_permit_ = static_cast<bool>(permit);
-      let_others_come_first();
+      wait_for_share();
+      if (stopping_) break;
       error = lock_ < 0 ? accept_one(std::move(permit), on_[0]) : accept_in_turn(std::move(permit));
-    } catch (const std::exception& e) {
-      if (log_limit_.pass()) log::error("a connection is dropped: {}", e.what());
+    } catch (...) {  // no memory for the wait for a permit; a hand-over throws nothing
     }
     holds_permit_ = false;
     if (error == 0) {
@@ -206,8 +239,7 @@ void accept_thread::run() noexcept {
       failures = 0;
     } else if (error == EAGAIN) {
       fruitless_.fetch_add(1, std::memory_order_relaxed);
-      pollfd p{on_[0].fd, POLLIN, 0};
-      if (lock_ < 0) ::poll(&p, 1, -1);
+      if (lock_ < 0) poll_all(-1);
     } else if (const remedy what = remedy_for(error); what == remedy::give_up) {
       log::error("accept on {}: {}; this listener is closed", on_[0].address.to_string(),
                  std::generic_category().message(error));
@@ -218,10 +250,13 @@ void accept_thread::run() noexcept {
         log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)",
                      on_[0].address.to_string(), std::generic_category().message(error), pause.count(),
                      *held_back);
+      const held_up told(siblings_);
       wait_until([] { return false; }, pause);
       pause = std::min(pause * 2, 500ms);
     }
   }
+  holds_permit_ = false;
+  if (siblings_ != nullptr) siblings_->hold_up(true);
   const std::lock_guard lock(mutex_);
   ended_ = true;
   changed_.notify_all();

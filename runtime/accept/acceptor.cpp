@@ -15,23 +15,25 @@
 #include "accept_error.hpp"
 #include "weir/base/error.hpp"
 #include "weir/core/sleep.hpp"
+#include "weir/task/detail/this_chain.hpp"
 
 namespace weir {
 namespace {
 
 using namespace std::chrono_literals;
 
-// Waits until the permit_pool may have room.
+// Waits until a permit may be free.
 struct room_operation : operation {
   explicit room_operation(permit_pool& g) noexcept;
   bool await_ready() const noexcept { return false; }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
+    // Before the chain waits for this operation: what throws here ends the operation.
+    start(*h.promise().root);
     h.promise().root->suspend(*this, h);
-    start();
   }
   void await_resume() const noexcept {}
-  void start();
+  void start(chain& waits);
 
   permit_pool* permits;
   remote_wake* wake = nullptr;
@@ -49,8 +51,8 @@ constexpr operation_kind kind_of_room{
 
 room_operation::room_operation(permit_pool& g) noexcept : operation(kind_of_room), permits(&g) {}
 
-void room_operation::start() {
-  // Delivered by whoever makes room, on whichever thread, or freed with a call that never comes.
+void room_operation::start(chain& waits) {
+  // Delivered by the thread that gives a permit back, or freed with a call that never comes.
   struct wake_once {
     explicit wake_once(remote_wake* w) noexcept : wake(w) {}
     wake_once(const wake_once&) = delete;
@@ -61,23 +63,11 @@ void room_operation::start() {
     }
     remote_wake* wake;
   };
-  wake = remote_wake::make(*root, &wake);
-  auto once = std::make_shared<wake_once>(wake);  // std::function wants a copy
+  auto once = std::make_shared<wake_once>(nullptr);  // std::function wants a copy
+  wake = once->wake = remote_wake::make(waits, &wake);
   permits->when_available(
-      [once = std::move(once), &home = root->home()] { home.deliver(std::exchange(once->wake, nullptr)); });
+      [once = std::move(once), &home = waits.home()] { home.deliver(std::exchange(once->wake, nullptr)); });
 }
-
-// The chain of the awaiting coroutine.
-struct this_chain {
-  chain* root = nullptr;
-  bool await_ready() const noexcept { return false; }
-  template <task_promise P>
-  bool await_suspend(std::coroutine_handle<P> h) noexcept {
-    root = h.promise().root;
-    return false;
-  }
-  chain* await_resume() const noexcept { return root; }
-};
 
 }  // namespace
 
@@ -100,9 +90,13 @@ void acceptor::block(std::chrono::milliseconds slice) {
   listener_.readable = true;
 }
 
-void acceptor::start() { home_.spawn(run()); }
+void acceptor::start() {
+  home_.driver().assert_thread("acceptor::start");
+  home_.spawn(run());
+}
 
 void acceptor::stop(std::function<void()> stopped) noexcept {
+  home_.driver().assert_thread("acceptor::stop");
   stopping_ = true;
   stopped_ = std::move(stopped);
   if (root_ != nullptr) return root_->cancel();
@@ -110,13 +104,24 @@ void acceptor::stop(std::function<void()> stopped) noexcept {
 }
 
 task<> acceptor::run() {
-  root_ = co_await this_chain();
-  try {
-    co_await accept_all();
-  } catch (const std::system_error& e) {
-    if (e.code() != std::errc::operation_canceled) throw;
+  root_ = co_await detail::this_chain();
+  // What is thrown here is the cancellation by stop(), or a want of memory, which may pass.
+  for (bool failed = true; !stopping_ && failed;) {
+    failed = false;
+    try {
+      co_await accept_all();
+    } catch (...) {
+      failed = true;
+    }
+    if (stopping_ || !failed) break;
+    pauses_.fetch_add(1, std::memory_order_relaxed);
+    listener_.readable = true;
+    try {
+      co_await sleep_for(100ms);
+    } catch (...) {  // stopped meanwhile
+    }
   }
-  root_ = nullptr;
+  root_ = nullptr;  // stop() cancels through it
   home_.driver().forget(listener_);
   if (stopped_) stopped_();
 }
@@ -139,7 +144,7 @@ task<> acceptor::accept_all() {
       deliver_({unique_fd(next.fd), next.peer, permit_pool::adopt(&permits_)});
     } else if (error == EUSERS) {
       co_await room_operation(permits_);
-      listener_.readable = true;  // look at once: somebody may have waited for this
+      listener_.readable = true;  // look at once: a client may have waited for this
     } else if (const remedy what = remedy_for(error); what == remedy::give_up) {
       log::error("accept on {}: {}; this listener is closed", address_.to_string(),
                  std::generic_category().message(error));

@@ -2,8 +2,8 @@
 
 namespace weir {
 
-// In both: either the caller sees the state that it waits for, or the thread that leaves sees that it is waited
-// for.
+// In both: either the caller sees the count that it waits for, or the thread that gives a permit back sees
+// that there is a pending call.
 
 void permit_pool::when_available(std::function<void()> f) {
   {
@@ -32,14 +32,16 @@ void permit_pool::forget_waiting() noexcept {
 
 void permit_pool::tell() noexcept {
   std::vector<std::function<void()>> ready;
+  std::function<void()> unused;  // nothing here may throw
   {
     const std::lock_guard lock(mutex_);
-    const std::uint32_t inside = in_use_.load();
-    if (inside < limit_) ready.swap(waiting_);
-    if (inside == 0 && empty_) ready.push_back(std::exchange(empty_, nullptr));
+    const std::uint32_t used = in_use_.load();
+    if (used < limit_) ready.swap(waiting_);
+    if (used == 0) unused.swap(empty_);
     waited_for_ = !waiting_.empty() || empty_;
   }
   for (auto& f : ready) f();
+  if (unused) unused();
 }
 
 }  // namespace weir

@@ -57,6 +57,10 @@ std::string footer(const program& what) {
   for (const auto& each : tunables())
     out += fmt::format("  {:<24} {}\n  {:<24}   {}; default {}\n", each.key, each.help, "", each.range,
                        each.print(what.defaults));
+  out +=
+      "Exit codes: 0 stopped, 1 could not start or failed, 2 what was asked for is wrong, 3 stopped, but "
+      "connections\n"
+      "were cut.\n";
   return out;
 }
 

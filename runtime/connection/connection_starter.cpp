@@ -28,11 +28,16 @@ bool connection_starter::deliver(accepted_socket s) {
 void connection_starter::enter(accepted_socket s) {
   s.permit = here_.acquire_from(std::move(s.permit));
   if (core::current() == &home_) return start(std::move(s));
-  const std::lock_guard lock(mutex_);
-  mailbox_.push_back(std::move(s));
-  if (posted_) return;
-  home_.post([this] { empty_mailbox(); });  // if that throws, the next delivery tries again
-  posted_ = true;
+  try {
+    const std::lock_guard lock(mutex_);
+    if (!posted_) home_.post([this] { empty_mailbox(); });
+    posted_ = true;
+    mailbox_.push_back(std::move(s));  // the core looks when the mutex is free
+  } catch (...) {
+    // The mailbox is as it was, and the next delivery posts again. `s` is still here, and lost.
+    if (per_address_ != nullptr && s.peer.is_ip()) per_address_->release(s.peer);
+    throw;
+  }
 }
 
 void connection_starter::give_parked_to(std::function<parking::given(int fd)> f, bool at_once) {

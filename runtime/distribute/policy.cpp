@@ -63,7 +63,8 @@ std::size_t distributor::lesser_of_two(std::span<const std::uint32_t> loads) noe
   const auto first = below(targets_);
   auto second = below(targets_ - 1);
   if (second >= first) ++second;
-  // Among equals the one whose turn comes first: a draw would favour who counts its endings off sooner.
+  // Among equals the one whose turn comes first: a draw would favour the target that sees sooner that its
+  // clients have left.
   const auto distance = [this](std::size_t at) { return at >= next_ ? at - next_ : at + targets_ - next_; };
   const bool second_is_less =
       loads[second] != loads[first] ? loads[second] < loads[first] : distance(second) < distance(first);

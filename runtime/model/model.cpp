@@ -40,7 +40,7 @@ std::optional<refusal> check_pool(const settings& s) {
                         address)};
   if (accept == accept_kind::notify && s.distribute.policy == policy_kind::ip_hash)
     return refusal{"distribute.policy",
-                   "policy \"ip-hash\" needs the client's address, which nobody knows before the worker has "
+                   "policy \"ip-hash\" needs the client's address, which is not known before the worker has "
                    "accepted; the nearest that runs is processes.accept = \"dispatch\""};
   return std::nullopt;
 }
@@ -61,6 +61,16 @@ std::optional<refusal> check(const settings& s, state_kind keeps) {
     return refusal{"model",
                    "the handler keeps state that every client must find again, and in model \"process-pool\" "
                    "another process may serve it; the nearest that runs is \"loop-per-core\""};
+
+  // Settings made by a program pass no table of ranges.
+  if (s.limits.connections == 0)
+    return refusal{"limits.connections",
+                   "limits.connections = 0 would serve no client; the nearest that runs is 1"};
+  if (s.workers.count == 0)
+    return refusal{
+        "workers.count",
+        "workers.count = 0 leaves offload and worker models without a thread; the nearest that runs is 1"};
+  if (s.listen.empty()) return refusal{"listen", "there is no address to listen on"};
 
   if (s.distribute.policy == policy_kind::compete &&
       (!row.processes || s.processes.accept != accept_kind::notify))

@@ -19,6 +19,7 @@
 #include "weir/pool/detail/status.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/scoreboard.hpp"
+#include "weir/process/detail/worker_siblings.hpp"
 #include "weir/server/detail/process_pool.hpp"
 #include "weir/server/server.hpp"
 #include "worker_process.hpp"
@@ -275,12 +276,16 @@ int pool::work(process::worker_slot slot) {
   from_master.cpus = cpus_of_worker(mine, slot.index);
   from_master.accept = s.processes.accept;
   from_master.lock = accept_lock_.get();
-  if (s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch)
-    from_master.connections = &slot.score.connections;  // what the master chooses by
-  else
-    from_master.connections = &slot.score.load;  // what the other workers compare their own with
-  from_master.least_load_beside = [&] { return slot.board.least_load_beside(slot.score); };
   master_mailbox to_master(slot.to_master);
+  // The master chooses by `connections`, which then is true at any instant. In the other modes the permits of
+  // threads that wait for a connection count too.
+  const bool waits_with_permit =
+      s.processes.accept == accept_kind::shared || s.processes.accept == accept_kind::mutex;
+  const auto count = waits_with_permit ? &process::worker_score::load : &process::worker_score::connections;
+  from_master.connections = &(slot.score.*count);
+  process::worker_siblings siblings(slot.board, slot.score, count);
+  from_master.siblings = &siblings;
+  from_master.hand_on = [&](int fd) { return to_master.hand_on(fd) == master_mailbox::sent::yes; };
   from_master.serving = [&] {
     to_master.send({process::message::kind::serving, slot.index});
     log::debug("worker {} of generation {} serves", slot.index, slot.generation);

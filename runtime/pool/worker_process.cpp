@@ -19,6 +19,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/process/detail/worker_siblings.hpp"
 #include "weir/server/detail/log_file.hpp"
 
 namespace weir {
@@ -51,6 +52,7 @@ class heartbeat {
  public:
   heartbeat(server& of, const settings& s, const process::worker_slot& slot, master_mailbox& to_master)
       : of_(of),
+        siblings_(slot.board, slot.score, &process::worker_score::load),
         score_(slot.score),
         to_master_(to_master),
         timer_(of.cores()[0].context()),
@@ -61,11 +63,14 @@ class heartbeat {
     // Workers that were started together should not all leave together.
     if (const std::uint64_t most = s.processes.max_connections_per_worker; most != 0)
       most_ = most - most / 10 + std::random_device()() % (most / 5 + 1);
-    counts_live_ = s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch;
+    counts_live_ = s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch ||
+                   s.processes.accept == accept_kind::reuseport;
   }
 
   void beat() {
     tell();
+    // What the kernel has woken it for may be waiting for any of the others.
+    if (siblings_.any_passed_over()) of_.retry_accepting();
     if (!leaving_ && is_used_up()) {
       leaving_ = true;
       to_master_.send({message::kind::leaving, 0});
@@ -111,6 +116,7 @@ class heartbeat {
   }
 
   server& of_;
+  process::worker_siblings siblings_;
   process::worker_score& score_;
   master_mailbox& to_master_;
   asio::steady_timer timer_;
@@ -126,12 +132,13 @@ class heartbeat {
 // The worker's end of the channel, in core 0's loop. Thread: core 0's.
 class master_link {
  public:
-  master_link(server& of, stopping& stop, process::descriptor_channel& channel, master_mailbox& to_master)
+  master_link(server& of, stopping& stop, const process::worker_slot& slot, master_mailbox& to_master)
       : of_(of),
         stop_(stop),
-        channel_(channel),
+        channel_(slot.to_master),
+        score_(slot.score),
         to_master_(to_master),
-        in_asio_(of.cores()[0].context(), channel.get()),
+        in_asio_(of.cores()[0].context(), slot.to_master.get()),
         pause_(of.cores()[0].context()),
         room_pause_(of.cores()[0].context()) {
     to_master_.when_kept([this] { wait_for_room(); });
@@ -175,6 +182,7 @@ class master_link {
         case received::kind::rejected: continue;
         case received::kind::without_descriptor:
           acknowledge();  // an acknowledgement speaks for all earlier connections, and not for this one
+          score_.coming.fetch_sub(1);
           to_master_.send({message::kind::refused, got.content.number});
           continue;
         case received::kind::taken: break;
@@ -184,26 +192,18 @@ class master_link {
         case message::kind::connection:
           taken = got.content.number;
           to_master_.has_received(*taken);
-          if (got.fd) adopt(std::move(got.fd));
+          if (got.fd) of_.adopt(std::move(got.fd));
+          score_.coming.fetch_sub(1);  // it counts as one of this worker's by now
           break;
         case message::kind::notice:
           to_master_.send(
               {of_.accept_from(got.content.number) ? message::kind::answered : message::kind::unable,
                got.content.number});
           break;
+        case message::kind::placed: of_.placed(got.content.number); break;
         case message::kind::drain: stop_.drain(); break;
         default: break;
       }
-    }
-  }
-
-  // A connection for which there is no memory is dropped, and nothing else.
-  void adopt(unique_fd connection) {
-    try {
-      of_.adopt(std::move(connection));
-    } catch (const std::exception& e) {
-      if (const auto held_back = failures_.pass())
-        log::warning("a connection is dropped: {} ({} more since the last line)", e.what(), *held_back);
     }
   }
 
@@ -230,12 +230,12 @@ class master_link {
   server& of_;
   stopping& stop_;
   process::descriptor_channel& channel_;
+  process::worker_score& score_;
   master_mailbox& to_master_;
   asio::posix::stream_descriptor in_asio_;
   asio::steady_timer pause_;
   asio::steady_timer room_pause_;
   bool waits_for_room_ = false;
-  log::limiter failures_;
 };
 
 }  // namespace
@@ -251,6 +251,11 @@ master_mailbox::sent master_mailbox::give(int fd) noexcept {
   // It must not overtake a message about its own connection.
   if (keeps_) return sent::full;
   return channel_.send({message::kind::parked, received_}, fd);
+}
+
+// It has no number that an acknowledgement could speak for, so it may overtake what is kept.
+master_mailbox::sent master_mailbox::hand_on(int fd) noexcept {
+  return channel_.send({message::kind::connection, 0}, fd);
 }
 
 // The number travels with each parked connection: if this process dies before its acknowledgement is sent,
@@ -309,14 +314,22 @@ int run_worker(const settings& s, process::worker_slot slot, server& serving, ma
   const process::obeyed_signals obeyed{SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
 
   heartbeat pulse(serving, s, slot, to_master);
-  master_link link(serving, stop, slot.to_master, to_master);
+  master_link link(serving, stop, slot, to_master);
   serving.cores()[0].post([&] {
     pulse.beat();
     link.listen();
   });
-  serving.run();
-  pulse.tell();
-  to_master.flush_at_end();
+  const auto tell_last = [&] {
+    pulse.tell();
+    to_master.flush_at_end();
+  };
+  try {
+    serving.run();
+  } catch (...) {
+    tell_last();
+    throw;
+  }
+  tell_last();
   return serving.cut_short() ? process::exit_connections_cut : 0;
 }
 

@@ -29,6 +29,9 @@ class master_mailbox {
   // Any thread. A parked connection; it is not kept here if the channel is full.
   sent give(int fd) noexcept;
 
+  // Any thread. A connection for another worker; it is not kept here if the channel is full.
+  sent hand_on(int fd) noexcept;
+
   // All connections up to `number` have been received. Before the first one of them is served.
   void has_received(std::uint32_t number) noexcept;
 

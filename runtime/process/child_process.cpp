@@ -72,6 +72,15 @@ bool child_process::signal(int number) noexcept {
 
 std::optional<exit_reason> child_process::reap() noexcept { return reap_process(fd_); }
 
+std::optional<bool> child_process::stopped() noexcept {
+  ::siginfo_t info{};
+  if (!fd_ ||
+      ::waitid(P_PIDFD, static_cast<::id_t>(fd_.get()), &info, WSTOPPED | WCONTINUED | WNOHANG) != 0 ||
+      info.si_pid == 0)
+    return std::nullopt;
+  return info.si_code != CLD_CONTINUED;
+}
+
 unique_fd open_process(::pid_t child) {
   // Not reaped yet, so the number is still this child's.
   unique_fd out(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));

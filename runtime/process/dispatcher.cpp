@@ -1,17 +1,16 @@
 #include "weir/process/detail/dispatcher.hpp"
 
 #include <fmt/ranges.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "weir/config/detail/names.hpp"
+#include "weir/listen/peer_address.hpp"
 
 namespace weir::process {
 namespace {
@@ -22,17 +21,12 @@ constexpr std::size_t most_on_the_way = 64;  // to one worker
 constexpr int most_at_once = 64;             // accepts before other events are handled
 constexpr auto shortage_pause = 100ms;
 
-// Any stable function of the client's address is enough: the distributor mixes it.
 client_key key_of(int connection) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   if (::getpeername(connection, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
-  std::string_view bytes;
-  if (address.ss_family == AF_INET)
-    bytes = {reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in*>(&address)->sin_addr), 4};
-  if (address.ss_family == AF_INET6)
-    bytes = {reinterpret_cast<const char*>(&reinterpret_cast<const sockaddr_in6*>(&address)->sin6_addr), 16};
-  return {std::hash<std::string_view>()(bytes), !bytes.empty()};
+  const auto peer = peer_address::from(reinterpret_cast<const sockaddr*>(&address), size);
+  return {.hash = peer.hash(), .has_address = peer.is_ip()};
 }
 
 bool takes_any(std::span<lane* const> lanes) {
@@ -47,7 +41,8 @@ void dispatcher::configure(const settings& s) {
   limit_ = s.limits.connections;
   refuses_ = s.limits.excess == excess_kind::refuse;
   tells_decisions_ = s.log.distribute;
-  policy_ = s.distribute.policy;
+  // What a worker has too many of goes to the one with the fewest; the kernel has distributed the rest.
+  policy_ = mode_ == accept_kind::reuseport ? policy_kind::least_connections : s.distribute.policy;
   idle_timeout_ = s.limits.idle_timeout;
   decide_.reset();
   targets_ = 0;
@@ -61,9 +56,8 @@ std::vector<std::uint32_t> dispatcher::loads(std::span<lane* const> lanes) const
       out.push_back(unavailable);
       continue;
     }
-    const auto on_the_way = static_cast<std::uint32_t>(each->unacknowledged.size());
-    const auto load = each->score->connections.load(std::memory_order_relaxed) + on_the_way;
-    out.push_back(on_the_way < most_on_the_way && load < limit_ ? load : unavailable);
+    const auto load = scoreboard::load_of(*each->score, &worker_score::connections);
+    out.push_back(each->unacknowledged.size() < most_on_the_way && load < limit_ ? load : unavailable);
   }
   return out;
 }
@@ -171,18 +165,25 @@ void dispatcher::accept_some(int listener, std::span<lane* const> lanes) {
 bool dispatcher::send(unique_fd& connection, std::span<lane* const> lanes) {
   const auto key = key_of(connection.get());
   while (lane* const chosen = choose(lanes, key)) {
-    if (++last_number_ == 0) ++last_number_;
-    auto& pending = chosen->unacknowledged;
-    pending.push_back({last_number_, {}});
-    if (chosen->channel.send({message::kind::connection, last_number_}, connection.get()) ==
-        descriptor_channel::sent::yes) {
-      pending.back().connection = std::move(connection);
-      return true;
-    }
+    if (give(*chosen, connection)) return true;
     // Each turn takes one lane out of the choice, so this ends.
-    pending.pop_back();
     chosen->paused_until = clock::now() + shortage_pause;
   }
+  return false;
+}
+
+bool dispatcher::give(lane& to, unique_fd& connection) {
+  if (++last_number_ == 0) ++last_number_;
+  auto& pending = to.unacknowledged;
+  pending.push_back({last_number_, {}});
+  to.score->coming.fetch_add(1);  // the worker may have it before send() returns
+  if (to.channel.send({message::kind::connection, last_number_}, connection.get()) ==
+      descriptor_channel::sent::yes) {
+    pending.back().connection = std::move(connection);
+    return true;
+  }
+  to.score->coming.fetch_sub(1);
+  pending.pop_back();
   return false;
 }
 
@@ -227,6 +228,10 @@ void dispatcher::lost(lane& whose) {
   drains(whose);
   for (auto& each : whose.unacknowledged) waiting_.push_back(std::move(each.connection));
   whose.unacknowledged.clear();
+}
+
+void dispatcher::place(unique_fd connection) {
+  if (connection) waiting_.push_back(std::move(connection));
 }
 
 }  // namespace weir::process

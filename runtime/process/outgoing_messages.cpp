@@ -8,6 +8,10 @@ descriptor_channel::sent outgoing_messages::send(descriptor_channel& to, const m
     const sent how = to.send(m);
     if (how != sent::full) return how;
   }
+  if (!kept_.empty() && m.what == message::kind::placed && kept_.back().what == m.what) {
+    kept_.back().number += m.number;
+    return sent::full;
+  }
   // An acknowledgement speaks for all earlier ones.
   const bool replaces = !kept_.empty() && kept_.back().what == m.what &&
                         (m.what == message::kind::taken || kept_.back().number == m.number);

@@ -27,6 +27,7 @@ scoreboard::scoreboard() : fd_(::memfd_create(name, MFD_CLOEXEC)) {
     throw_system_error(errno, "memory of the scoreboard");
   map(PROT_READ | PROT_WRITE);  // zeroed pages are atomics of value 0
   memory_->form = this_form;
+  memory_->pool.least_awaited = UINT32_MAX;  // no worker waits
 }
 
 scoreboard::scoreboard(::pid_t master) {
@@ -63,7 +64,7 @@ scoreboard::~scoreboard() { ::munmap(memory_, sizeof(layout)); }
 worker_score* scoreboard::take() noexcept {
   for (auto& row : workers()) {
     if (row.now.load() != worker_score::state::free) continue;
-    row.connections = row.load = 0;
+    row.connections = row.load = row.held_up = row.passed_over = row.coming = 0;
     row.accepted = row.requests = row.refused = row.fruitless = row.beats = 0;
     row.now = worker_score::state::starting;
     const auto used = static_cast<std::uint32_t>(&row - workers().data()) + 1;
@@ -73,12 +74,21 @@ worker_score* scoreboard::take() noexcept {
   return nullptr;
 }
 
-std::uint32_t scoreboard::least_load_beside(const worker_score& self) noexcept {
+std::uint32_t scoreboard::least_beside(const worker_score& self,
+                                       std::atomic<std::uint32_t> worker_score::* count) noexcept {
   std::uint32_t least = UINT32_MAX;
   for (const auto& row : workers().first(pool().rows))
-    if (&row != &self && row.now.load(std::memory_order_relaxed) == worker_score::state::serving)
-      least = std::min(least, row.load.load(std::memory_order_relaxed));
+    if (&row != &self && row.now.load() == worker_score::state::serving && row.held_up.load() == 0 &&
+        row.passed_over.load() == 0)
+      least = std::min(least, load_of(row, count));
   return least;
+}
+
+bool scoreboard::any_passed_over(const worker_score& self) noexcept {
+  const auto rows = workers().first(pool().rows);
+  return std::any_of(rows.begin(), rows.end(), [&](const worker_score& row) {
+    return &row != &self && row.now.load() != worker_score::state::free && row.passed_over.load() != 0;
+  });
 }
 
 void scoreboard::give_back(worker_score& row) noexcept {

@@ -15,6 +15,7 @@ signal_source::signal_source() {
   for (const auto& row : signal_table) ::sigaddset(&taken, row.number);
   ::sigaddset(&taken, io_signal());
   ::sigaddset(&taken, SIGIO);
+  ::sigaddset(&taken, SIGCHLD);  // a worker has been stopped or continued
   // Blocked first: a signal in between waits, and the descriptor finds it.
   if (::sigprocmask(SIG_BLOCK, &taken, &before_) != 0) throw_system_error(errno, "sigprocmask");
   for (const auto& row : signal_table) ::sigdelset(&before_, row.number);

@@ -143,6 +143,9 @@ void supervisor::read_signals() {
       dispatcher_.parked().stirred(signal->fd);
     } else if (signal->number == SIGIO) {
       dispatcher_.parked().any_stirred();
+    } else if (signal->number == SIGCHLD) {
+      workers_.look_for_stopped();
+      pass_over();
     } else if (const signal_row* const row = row_of_signal(signal->number)) {
       commands.push_back(row);
     }
@@ -175,7 +178,8 @@ void supervisor::set_timer() {
 std::vector<int> supervisor::watched() const {
   if (!program_.watched || ending_ != ending::no) return {};
   std::vector<bool> occupied;
-  for (unsigned i = 0; i < wanted_; ++i) occupied.push_back(workers_.has(generation_, i));
+  // The other workers serve what comes to the socket of a worker that does not look at it.
+  for (unsigned i = 0; i < wanted_; ++i) occupied.push_back(workers_.is_attended(generation_, i));
   return program_.watched(occupied);
 }
 
@@ -253,13 +257,12 @@ void supervisor::take_messages(worker& m) {
     if (got.what == kind::nothing) return;
     if (got.what == kind::failed) return pause_for_shortage();
     if (got.what == kind::end) return m.channel.close();
+    if (got.what == kind::rejected) continue;
     if (got.what == kind::without_descriptor) {
       if (const auto held_back = failures_.pass())
-        log::warning("a parked connection is closed: too many open files ({} more since the last line)",
-                     *held_back);
-      dispatcher::acknowledged(m, got.content.number);
+        log::warning("a {} connection is closed: too many open files ({} more since the last line)",
+                     got.content.what == message::kind::parked ? "parked" : "handed-on", *held_back);
     }
-    if (got.what != kind::taken) continue;
     switch (got.content.what) {
       case message::kind::serving: serving(m); break;
       case message::kind::leaving:
@@ -271,6 +274,7 @@ void supervisor::take_messages(worker& m) {
         park(std::move(got.fd));
         break;
       case message::kind::taken: dispatcher::acknowledged(m, got.content.number); break;
+      case message::kind::connection: take_excess(m, std::move(got.fd)); break;
       case message::kind::refused: dispatcher_.refused(m, got.content.number); break;
       case message::kind::unable: dispatcher_.unable(m, got.content.number); break;
       case message::kind::answered: dispatcher_.answered(m, got.content.number); break;
@@ -298,6 +302,17 @@ void supervisor::park(unique_fd connection) {
   if (!connection) return;
   if (ending_ != ending::no && (!siblings_.any() || ending_ == ending::stopping)) return;
   dispatcher_.parked().add(std::move(connection));
+}
+
+// `connection` is empty if there was no descriptor for it. Its worker does not end before it has the answer,
+// so what no other worker takes can go back to it.
+void supervisor::take_excess(worker& m, unique_fd connection) {
+  if (connection) {
+    const auto all = workers_.lanes(generation_, wanted_);
+    const bool any = std::any_of(all.begin(), all.end(), [](const lane* l) { return l != nullptr; });
+    if (any || !dispatcher_.give(m, connection)) dispatcher_.place(std::move(connection));
+  }
+  m.outgoing.send(m.channel, {message::kind::placed, 1});
 }
 
 void supervisor::look_after_siblings() {
@@ -352,13 +367,22 @@ void supervisor::tick() {
   if (settings_.processes.stuck_timeout.count() > 0 && now >= next_tick_) {
     next_tick_ = now + settings_.processes.stuck_timeout / worker_table::ticks_until_stuck;
     workers_.listen_for_beats(settings_.processes.stuck_timeout);
-    // The listener that a stuck worker was told of is another worker's now.
-    for (const auto& m : workers_)
-      if (m.is_stuck()) dispatcher_.drains(m);
+    pass_over();
   }
   board_.pool().parked = static_cast<std::uint32_t>(dispatcher_.parked().size());
   watchdog_.tell_if_due(is_alive());
   fill();
+}
+
+// A worker that is stopped or stuck gets no connections in any mode, and what it was told of is another
+// worker's.
+void supervisor::pass_over() {
+  for (auto& m : workers_) {
+    const bool now = m.is_passed_over();
+    if (m.score->passed_over.exchange(now ? 1 : 0) == (now ? 1U : 0U)) continue;
+    if (now) dispatcher_.drains(m);
+    board_.wake_standing_back();
+  }
 }
 
 // A pool is alive if it serves, not if its master turns.

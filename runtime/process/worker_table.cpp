@@ -19,6 +19,13 @@ bool worker_table::has(unsigned generation, unsigned index) const noexcept {
   });
 }
 
+bool worker_table::is_attended(unsigned generation, unsigned index) const noexcept {
+  return std::any_of(begin(), end(), [&](const worker& w) {
+    return w.index == index && w.generation == generation && w.at != worker::stage::leaving &&
+           !w.is_passed_over();
+  });
+}
+
 bool worker_table::any_starting() const noexcept {
   return std::any_of(begin(), end(), [](const worker& w) { return w.at == worker::stage::starting; });
 }
@@ -43,7 +50,7 @@ worker_table::progress worker_table::progress_of(unsigned generation) const noex
 std::vector<lane*> worker_table::lanes(unsigned generation, unsigned count) noexcept {
   std::vector<lane*> out(count, nullptr);
   for (worker& w : all_)
-    if (w.generation == generation && w.takes && !w.is_stuck() && w.index < count) out[w.index] = &w;
+    if (w.generation == generation && w.takes && !w.is_passed_over() && w.index < count) out[w.index] = &w;
   return out;
 }
 
@@ -75,6 +82,10 @@ void worker_table::listen_for_beats(std::chrono::milliseconds stuck_timeout) {
     log::error("worker {} (pid {}) has been stuck for {} ms and is killed", w.index, w.process.pid(),
                stuck_timeout.count());
   }
+}
+
+void worker_table::look_for_stopped() noexcept {
+  for (worker& w : all_) w.is_stopped = w.process.stopped().value_or(w.is_stopped);
 }
 
 void worker_table::disown() noexcept {

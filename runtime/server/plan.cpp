@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "weir/config/detail/names.hpp"
-#include "weir/model/model.hpp"
+#include "weir/listen/endpoint.hpp"
 
 namespace weir {
 namespace {
@@ -67,6 +67,19 @@ std::string timeout(std::chrono::milliseconds d) {
 }
 
 }  // namespace
+
+// Without this a policy that binds several sockets to one address would accept the same one twice.
+std::optional<refusal> check_listeners(const settings& s) {
+  std::vector<endpoint> before;
+  for (const std::string& text : s.listen) {
+    const endpoint at = endpoint::parse(text);
+    const bool any_port = at.is_tcp() && at.port() == 0;  // each gets a port of its own
+    if (!any_port && std::find(before.begin(), before.end(), at) != before.end())
+      return refusal{"listen", fmt::format("\"{}\" is listed twice", text)};
+    before.push_back(at);
+  }
+  return std::nullopt;
+}
 
 pool_plan plan_pool(const settings& s, const core_choice& cores) {
   pool_plan out{s, cores.cpus};

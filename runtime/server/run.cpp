@@ -28,6 +28,7 @@ namespace {
 constexpr int ok = 0;
 constexpr int failed = 1;
 constexpr int misused = 2;
+constexpr int cut = 3;
 
 void say(std::FILE* to, std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), to);
@@ -39,13 +40,28 @@ core_choice validate(const command_line& asked, state_kind keeps) {
   std::vector<std::string> wrong;
   if (const auto refused = check(asked.settings, keeps))
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(refused->key), refused->text));
+  const auto add = [&](std::string_view key, std::string_view text) {
+    wrong.push_back(fmt::format("{}: {}: {}", asked.origin_of(key), key, text));
+  };
+  bool parse = true;
   for (const std::string& address : asked.settings.listen) {
     try {
       static_cast<void>(endpoint::parse(address));
     } catch (const std::invalid_argument& e) {
       wrong.push_back(fmt::format("{}: {}", asked.origin_of("listen"), e.what()));
+      parse = false;
     }
   }
+  if (parse)
+    if (const auto refused = check_listeners(asked.settings)) add(refused->key, refused->text);
+  const auto check_file = [&](std::string_view key, const std::string& path) {
+    if (path.empty()) return;
+    if (const std::string why = why_not_writable(path); !why.empty())
+      add(key, fmt::format("\"{}\" cannot be written: {}", path, why));
+  };
+  check_file("log.file", asked.settings.log.file);
+  if (row_of(asked.settings.model).processes)
+    check_file("processes.pid_file", asked.settings.processes.pid_file);
   if (auto problem = process::check_privileges(asked.settings.privileges); !problem.empty())
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(problem.substr(0, problem.find(':'))), problem));
   core_choice cores;
@@ -74,7 +90,7 @@ void raise_descriptor_limit(std::uint32_t connections) {
 void prepare_process(const settings& s) {
   log::set_level(s.log.level);
   open_log(s);
-  // sendfile(2) to a peer that has left raises it, and so does a log line to a pipe that nobody reads.
+  // sendfile(2) to a peer that has left raises it, and so does a log line to a pipe without a reader.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   raise_descriptor_limit(s.limits.connections);
 }
@@ -121,7 +137,7 @@ int serve(const settings& s, const core_choice& cores, service_form form) {
   watchdog_timer alive(serving.cores()[0].context());
   serving.run();
   log::info("stopped after {} connections", serving.accepted());
-  return ok;
+  return serving.cut_short() ? cut : ok;
 }
 
 }  // namespace

@@ -7,16 +7,16 @@
 #include <optional>
 #include <random>
 #include <span>
+#include <system_error>
 #include <utility>
 
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
 #include "weir/config/detail/command_line.hpp"
 #include "weir/connection/detail/connection_state.hpp"
-#include "weir/core/detail/stall_detector.hpp"
-#include "weir/core/sleep.hpp"
 #include "weir/distribute/detail/policy.hpp"
 #include "weir/model/model.hpp"
+#include "weir/server/detail/plan.hpp"
 
 namespace weir {
 
@@ -54,9 +54,13 @@ server::server(const settings& s, service_form form)
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(most_connections(s)),
       per_address_(s.limits.connections_per_ip) {
+  if (row_of(s.model).processes)
+    throw config_error(
+        {"model: a server is one process, and \"process-pool\" needs a master that forks others; start it "
+         "with weir::run, or choose another model, such as \"loop-per-core\""});
   check_settings(s);
-  if (const auto refused = check(s, form_.keeps))
-    throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
+  for (const auto& refused : {check(s, form_.keeps), check_listeners(s)})
+    if (refused) throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
   const std::vector<int> cpus = choose_cores(s).cpus;
   const std::size_t loops = row_of(s.model).one_loop ? 1 : cpus.size();
   const bool kernel_distributes = s.distribute.policy == policy_kind::kernel;
@@ -88,7 +92,8 @@ server::server(const settings& s, service_form form, inheritance from_master)
   build(from_master.cpus, from_master.cpus.size());
   for (connection_starter& r : starters_)
     r.give_parked_to(from_master.give_parked, from_master.accept == accept_kind::dispatch);
-  deliver_ = delivery_from(0, seed_);
+  siblings_ = from_master.siblings;
+  deliver_.emplace(delivery_from(0, seed_));
   std::vector<accept_thread::listening> sockets;
   for (const bound_socket& l : listeners_) sockets.push_back({l.get(), l.local()});
   const auto excess = settings_.limits.excess;
@@ -103,13 +108,15 @@ server::server(const settings& s, service_form form, inheritance from_master)
                                    excess);
       break;
     case accept_kind::reuseport:
+      hand_on_ = std::move(from_master.hand_on);
       for (std::size_t i = 0; i < listeners_.size(); ++i)
         add_acceptor(listeners_[i], static_cast<unsigned>(i % cores_->size()));
       break;
     case accept_kind::notify:
     case accept_kind::dispatch: break;
   }
-  for (accept_thread& a : accept_threads_) a.stand_back_for(from_master.least_load_beside);
+  for (accept_thread& a : accept_threads_)
+    if (siblings_ != nullptr) a.stand_back_for(*siblings_);
 }
 
 void server::build(const std::vector<int>& cpus, std::size_t loops) {
@@ -140,25 +147,50 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
 }
 
 server::~server() {
-  // Nobody may be woken for want of room any more.
+  // The acceptors that wait for a permit are destroyed before the permits are.
   permits_.forget_waiting();
 }
 
 void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
-  // Serially there is no second client to refuse: whoever comes waits.
+  // With one connection at a time there is no second client to refuse: the next one waits.
   const auto& row = row_of(settings_.model);
   const excess_kind excess = row.one_at_a_time ? excess_kind::wait : settings_.limits.excess;
-  acceptor& made = acceptors_.emplace_back((*cores_)[at_core], listener, permits_,
-                                           delivery_from(at_core, seed_ + acceptors_.size()), excess);
+  std::function<void(accepted_socket)> deliver = delivery_from(at_core, seed_ + acceptors_.size());
+  // The kernel has chosen this process by a hash, which knows no counts. The permit of the connection counts
+  // already.
+  if (siblings_ != nullptr && hand_on_)
+    deliver = [this, serve = std::move(deliver)](accepted_socket s) {
+      if (stops_.load() == 0 && siblings_->own_is_above_share()) {
+        handed_on_.fetch_add(1);
+        if (hand_on_(s.fd.get())) return;
+        handed_on_.fetch_sub(1);
+      }
+      serve(std::move(s));
+    };
+  acceptor& made =
+      acceptors_.emplace_back((*cores_)[at_core], listener, permits_, std::move(deliver), excess);
   if (row.io_blocks) made.accept_blocking_sockets();
   // One blocking call can wait for one listener only.
   if (row.io_blocks && listeners_.size() == 1) made.block(slice);
   acceptors_of_[at_core].push_back(&made);
 }
 
-// Where what was accepted beside core `at_core` goes.
+// With a socket for each loop the kernel chooses by a hash, which knows no counts: what a loop has above its
+// share goes to the loop with the fewest.
+connection_starter& server::within_share(connection_starter& here) noexcept {
+  connection_starter* least = &here;
+  for (connection_starter& each : starters_)
+    if (each.load() < least->load()) least = &each;
+  return here.load() + 1 > most_beside(least->load()) ? *least : here;
+}
+
+// Where a connection that was accepted on core `at_core` goes.
 std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std::uint64_t seed) {
   if (threads_) return [this](accepted_socket s) { threads_->deliver(std::move(s)); };
+  if (settings_.distribute.policy == policy_kind::kernel && starters_.size() > 1 &&
+      !settings_.distribute.pin_incoming)
+    return
+        [this, &here = starters_[at_core]](accepted_socket s) { within_share(here).deliver(std::move(s)); };
   if (settings_.distribute.policy == policy_kind::kernel || starters_.size() == 1)
     return [&here = starters_[at_core]](accepted_socket s) { here.deliver(std::move(s)); };
   return [place = placement_from(at_core, seed, false)](accepted_socket s) {
@@ -166,8 +198,8 @@ std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std
   };
 }
 
-// Who is to serve the next client of that address. A parked connection counts where it is, but not for the
-// choice of where it goes.
+// The core that serves the next client of that address. A parked connection counts where it is, but not for
+// the choice of where it goes.
 std::function<connection_starter&(const peer_address&)> server::placement_from(unsigned at_core,
                                                                                std::uint64_t seed,
                                                                                bool for_parked) {
@@ -181,44 +213,8 @@ std::function<connection_starter&(const peer_address&)> server::placement_from(u
       };
 }
 
-void server::run() {
-  starting_ = cores_->size();
-  if (workers_) workers_->start();
-  for (core& c : *cores_) {
-    c.post([this, &c] {
-      if (stops_.load() != 0) return;
-      if (form_.start) form_.start(c);
-      for (acceptor* a : acceptors_of_[c.index()]) a->start();
-      if (starting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { begin_accepting(); });
-    });
-  }
-  std::optional<stall_detector> watch;
-  if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall);
-  cores_->run();
-  for (accept_thread& a : accept_threads_) a.stop();
-  if (workers_) workers_->stop();
-  if (threads_) threads_->stop();
-  if (const auto left = permits_.in_use(); left != 0) {
-    cut_short_ = true;
-    log::warning("stopped; {} connections were cut", left);
-  }
-}
-
-// On core 0, when all of them are ready.
-void server::begin_accepting() {
-  if (stops_.load() != 0) return;
-  for (accept_thread& a : accept_threads_) a.start();
-  if (when_serving_) when_serving_();
-}
-
-void server::stop() noexcept {
-  if (stops_.fetch_add(1) == 0)
-    (*cores_)[0].post([this] { begin_stop(); });
-  else
-    cores_->stop();
-}
-
 void server::adopt(unique_fd connection) {
+  (*cores_)[0].driver().assert_thread("server::adopt");
   permit_pool::permit permit = permits_.try_acquire();
   if (!permit) {
     ++refused_here_;
@@ -229,71 +225,31 @@ void server::adopt(unique_fd connection) {
   if (::getpeername(connection.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
     return;  // it has gone
   ++handed_over_;
-  deliver_({std::move(connection), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
-            std::move(permit)});
+  (*deliver_)({std::move(connection), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
+               std::move(permit)});
 }
 
 bool server::accept_from(std::size_t i) {
+  (*cores_)[0].driver().assert_thread("server::accept_from");
   if (i >= listeners_.size()) return true;
   unique_fd connection(::accept4(listeners_[i].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (!connection && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+  const int error = connection ? 0 : errno;
+  if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
+    ++pauses_here_;
+    if (const auto held_back = log_limit_.pass())
+      log::warning("accept: {} ({} more since the last line)", std::generic_category().message(error),
+                   *held_back);
     return false;
-  if (!connection && errno == EAGAIN) ++found_nobody_;
+  }
+  if (error == EAGAIN) ++found_nobody_;
   if (connection) adopt(std::move(connection));
   return true;
 }
 
-void server::begin_stop() noexcept {
-  // First everybody ends accepting, so that no connection arrives behind the end of the others.
-  (*cores_)[0].spawn(limit_drain());
-  for (accept_thread& a : accept_threads_) a.stop();
-  accepting_ = acceptors_.size();
-  if (acceptors_.empty()) return tell_handlers();
-  for (core& c : *cores_) {
-    c.post([this, &c] {
-      for (acceptor* a : acceptors_of_[c.index()])
-        a->stop([this] {
-          if (accepting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { tell_handlers(); });
-        });
-    });
-  }
-}
-
-void server::tell_handlers() noexcept {
-  listeners_.clear();  // a client that comes now is refused at once
-  for (connection_starter& r : starters_) r.home().post([this, &r] { r.stop(first_bytes_grace_); });
-  if (workers_) workers_->tell();
-  if (threads_) (*cores_)[0].spawn(tell_threads_again());
-  permits_.when_unused([this] { end_services(); });
-}
-
-void server::end_services() noexcept {
-  if (!form_.stop) return cores_->stop();
-  serving_ = cores_->size();
-  for (core& c : *cores_) {
-    c.post([this, &c] {
-      form_.stop(c);
-      if (serving_.fetch_sub(1) == 1) cores_->stop();
-    });
-  }
-}
-
-// A signal may come a moment before the call that it is to end.
-task<> server::tell_threads_again() {
-  for (;;) {
-    threads_->tell();
-    co_await sleep_for(std::chrono::milliseconds(50));
-  }
-}
-
-task<> server::limit_drain() {
-  co_await sleep_for(settings_.limits.drain_timeout);
-  cut_short_ = permits_.in_use() != 0;
-  log::warning("drain_timeout has passed; {} connections are cut", permits_.in_use());
-  for (connection_starter& r : starters_) r.home().post([&r] { r.cancel(); });
-  if (threads_) threads_->cancel();
-  co_await sleep_for(std::chrono::milliseconds(200));  // for handlers that end by the cancellation
-  cores_->stop();
+void server::retry_accepting() noexcept {
+  (*cores_)[0].driver().assert_thread("server::retry_accepting");
+  if (!accept_threads_run_) return;
+  for (accept_thread& a : accept_threads_) a.retry();
 }
 
 std::vector<endpoint> server::addresses() const {
@@ -325,8 +281,15 @@ std::uint64_t server::refused() const noexcept {
   return sum;
 }
 
+std::uint64_t server::dropped() const noexcept {
+  std::uint64_t sum = deliver_ ? deliver_->dropped() : 0;
+  for (const auto& a : acceptors_) sum += a.dropped();
+  for (const auto& a : accept_threads_) sum += a.dropped();
+  return sum;
+}
+
 std::uint64_t server::accept_pauses() const noexcept {
-  std::uint64_t sum = 0;
+  std::uint64_t sum = pauses_here_;
   for (const auto& a : acceptors_) sum += a.pauses();
   for (const auto& a : accept_threads_) sum += a.pauses();
   return sum;
@@ -341,8 +304,8 @@ std::uint64_t server::fruitless_accepts() const noexcept {
 std::uint32_t server::connections() const noexcept {
   std::uint32_t waiting = 0;  // permits without a connection
   for (const auto& a : accept_threads_) waiting += a.holds_permit() ? 1 : 0;
-  const auto inside = permits_.in_use();
-  return inside - std::min(inside, waiting);
+  const auto used = permits_.in_use();
+  return used - std::min(used, waiting);
 }
 
 }  // namespace weir

@@ -47,7 +47,11 @@ connection_threads::slot& connection_threads::free_slot() {
     idle_.pop_back();
     return s;
   }
-  if (resting_.empty()) resting_.push_back(&slots_.emplace_back(static_cast<unsigned>(slots_.size()), *this));
+  if (resting_.empty()) {
+    resting_.reserve(slots_.size() + 1);  // left() may not fail
+    idle_.reserve(slots_.size() + 1);
+    resting_.push_back(&slots_.emplace_back(static_cast<unsigned>(slots_.size()), *this));
+  }
   slot& s = *resting_.back();
   s.thread.start("weir conn " + std::to_string(s.thread.home().index()));
   resting_.pop_back();
@@ -55,12 +59,14 @@ connection_threads::slot& connection_threads::free_slot() {
 }
 
 void connection_threads::deliver(accepted_socket s) noexcept {
+  slot* at = nullptr;
   try {
-    slot& at = free_slot();
-    if (!at.at->deliver(std::move(s))) left(at);
+    at = &free_slot();
+    if (!at->at->deliver(std::move(s))) left(*at);
   } catch (const std::exception& e) {
     static log::limiter limit;
     if (limit.pass()) log::error("connection from {} dropped: {}", s.peer.to_string(), e.what());
+    if (at != nullptr) left(*at);
   }
 }
 

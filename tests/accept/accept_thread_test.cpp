@@ -6,9 +6,14 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "output.hpp"
@@ -48,9 +53,62 @@ struct fixture {
   accept_thread a;
 };
 
+// The other workers, as a test has them.
+struct siblings : sibling_workers {
+  [[nodiscard]] std::uint32_t own_load() const noexcept override { return own->in_use(); }
+  [[nodiscard]] std::uint32_t least_load() const noexcept override { return least; }
+  [[nodiscard]] bool any_passed_over() const noexcept override { return stopped; }
+  void has_grown() noexcept override {}
+  void hold_up(bool yes) noexcept override { held += yes ? 1 : -1; }
+  void wait_for_least(std::uint32_t, std::chrono::milliseconds) noexcept override {
+    ++waits;
+    std::this_thread::yield();
+  }
+
+  permit_pool* own = nullptr;
+  std::atomic<std::uint32_t> least{0};
+  std::atomic<bool> stopped{false};
+  std::atomic<int> held{0};
+  std::atomic<int> waits{0};
+};
+
+// Another process that has the lock and does not give it back.
+class lock_holder {
+ public:
+  explicit lock_holder(int lock) {
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    const unique_fd reader(ends[0]);
+    const unique_fd writer(ends[1]);
+    process_ = ::fork();
+    if (process_ == 0) {
+      struct flock all{};
+      all.l_type = F_WRLCK;
+      const char done = ::fcntl(lock, F_SETLKW, &all) == 0 ? 'y' : 'n';
+      static_cast<void>(!::write(ends[1], &done, 1));
+      for (;;) ::pause();
+    }
+    char locked = 0;
+    REQUIRE(::read(reader.get(), &locked, 1) == 1);
+    REQUIRE(locked == 'y');
+  }
+  lock_holder(const lock_holder&) = delete;
+  lock_holder& operator=(const lock_holder&) = delete;
+  ~lock_holder() { kill(); }
+
+  void kill() {
+    if (process_ == 0) return;
+    ::kill(process_, SIGKILL);
+    ::waitpid(std::exchange(process_, 0), nullptr, 0);
+  }
+
+ private:
+  ::pid_t process_ = 0;
+};
+
 }  // namespace
 
-TEST_CASE("an accept thread takes all who come, each with a permit") {
+TEST_CASE("an accept thread takes all connections, each with a permit") {
   for (int status = 0; status <= O_NONBLOCK; status += O_NONBLOCK) {
     fixture f(100, excess_kind::wait, status);
     std::vector<test::client> clients;
@@ -98,7 +156,7 @@ TEST_CASE("stopping does not depend on what the accept thread waits for") {
   CHECK(waiting_for_permits.count() == 1);
 }
 
-TEST_CASE("with excess refused, who comes beyond the limit is closed at once") {
+TEST_CASE("with excess refused, a client beyond the limit is closed at once") {
   fixture f(1, excess_kind::refuse);
   const test::client first(f.listener.local());
   REQUIRE(f.accepts(1));
@@ -122,38 +180,102 @@ TEST_CASE("out of descriptors an accept thread pauses and recovers") {
   CHECK(error.has("pausing for"));
 }
 
-TEST_CASE("who is ahead of others waits for them, but seldom in vain, and takes all who come") {
-  constexpr int many = 66;
+TEST_CASE(
+    "an accept thread above its share takes nothing until the least loaded sibling has more, however long") {
+  siblings others;
   fixture f(200);
   f.a.stop();
   std::vector<permit_pool::permit> served;
   for (int i = 0; i < 10; ++i) served.push_back(f.permits.try_acquire());
+  others.own = &f.permits;
   std::vector<test::client> clients;
-  for (int i = 0; i < many; ++i) clients.emplace_back(f.listener.local());
-  std::atomic<int> looks = 0;
+  for (int i = 0; i < 12; ++i) clients.emplace_back(f.listener.local());
+  accept_thread a(f.where(), f.permits, f.deliver);
+  a.stand_back_for(others);
+  a.start();
 
-  SECTION("others that are idle and do not come") {
-    accept_thread a(f.where(), f.permits, f.deliver);
-    a.stand_back_for([&] {
-      ++looks;
-      return 0;
-    });
-    a.start();
-    REQUIRE(f.accepts(many));
-    a.stop();
-    // Two connections with all its looks, and sixty-four without one behind the first of them.
-    CHECK(looks >= 2 * 11);
-    CHECK(looks <= 2 * 11 + 3);
+  // It looks again and again, and no look makes it go on.
+  REQUIRE(test::eventually([&] { return others.waits >= 5; }));
+  CHECK(a.accepted() == 0);
+
+  others.least = 9;  // allows 12 beside it
+  REQUIRE(f.accepts(2));
+  const int waits = others.waits;
+  REQUIRE(test::eventually([&] { return others.waits >= waits + 5; }));
+  CHECK(a.accepted() == 2);
+
+  others.least = UINT32_MAX;  // none of them can take a connection
+  CHECK(f.accepts(12));
+  a.stop();
+  CHECK(others.held == 1);  // by its end
+}
+
+TEST_CASE("an accept thread that has no permit to give does not make its siblings wait for it") {
+  siblings others;
+  fixture f(1);
+  f.a.stop();
+  others.own = &f.permits;
+  others.least = UINT32_MAX;
+  accept_thread a(f.where(), f.permits, f.deliver);
+  a.stand_back_for(others);
+  a.start();
+  const test::client first(f.listener.local());
+  CHECK(test::eventually([&] { return others.held == 1; }));
+  {
+    const std::lock_guard lock(f.mutex);
+    f.arrived[0].permit = {};
   }
-  SECTION("others that come") {
-    accept_thread a(f.where(), f.permits, f.deliver);
-    a.stand_back_for([&] { return static_cast<std::uint32_t>(++looks == 1 ? 0 : 100); });
-    a.start();
-    REQUIRE(f.accepts(many));
-    a.stop();
-    CHECK(looks >= 2 + many - 1);
-    CHECK(looks <= 2 + many + 1);
-  }
+  CHECK(test::eventually([&] { return others.held == 0; }));
+  a.stop();
+}
+
+TEST_CASE("whatever a hand-over throws costs that connection only, and is counted") {
+  fixture f(100);
+  f.a.stop();
+  const test::output error(2);
+  int calls = 0;
+  accept_thread a(f.where(), f.permits, [&](accepted_socket s) {
+    switch (++calls) {
+      case 1: throw std::bad_alloc();
+      case 2: throw 7;
+      case 3: throw std::system_error(std::make_error_code(std::errc::operation_canceled));
+      default: f.add(std::move(s));
+    }
+  });
+  a.start();
+  std::vector<test::client> clients;
+  for (int i = 0; i < 5; ++i) clients.emplace_back(f.listener.local());
+  REQUIRE(f.accepts(2));
+  a.stop();
+  CHECK(a.dropped() == 3);
+  CHECK(a.pauses() == 0);
+  CHECK(f.permits.in_use() == 2);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(clients[i].is_closed());
+  const auto text = error.text();
+  CHECK(std::count(text.begin(), text.end(), '\n') == 1);
+}
+
+TEST_CASE(
+    "with a sibling that is stopped an accept thread takes connections without the lock that sibling has") {
+  const unique_fd lock(::memfd_create("lock", MFD_CLOEXEC));
+  const auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  const lock_holder holder(lock.get());
+  permit_pool permits(100);
+  siblings others;
+  others.own = &permits;
+  others.least = 50;
+  accept_thread a({{listener.get(), listener.local()}}, lock.get(), permits, [](accepted_socket) {});
+  a.stand_back_for(others);
+  a.start();
+  const test::client waiting(listener.local());
+  REQUIRE(test::eventually([&] { return a.holds_permit(); }));
+  CHECK(a.accepted() == 0);
+  others.stopped = true;
+  CHECK(test::eventually([&] {
+    a.retry();  // as with each heartbeat
+    return a.accepted() == 1;
+  }));
+  a.stop();
 }
 
 TEST_CASE("with a lock, one accept thread takes from all of its listeners") {
@@ -185,28 +307,12 @@ TEST_CASE("with a lock, one accept thread takes from all of its listeners") {
 TEST_CASE("the lock of a process that is killed goes to the next one") {
   const unique_fd lock(::memfd_create("lock", MFD_CLOEXEC));
   const auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
-  int ends[2];
-  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-  const unique_fd reader(ends[0]);
-  const unique_fd writer(ends[1]);
-  const auto holder = ::fork();
-  if (holder == 0) {
-    struct flock all{};
-    all.l_type = F_WRLCK;
-    const char done = ::fcntl(lock.get(), F_SETLKW, &all) == 0 ? 'y' : 'n';
-    static_cast<void>(!::write(ends[1], &done, 1));
-    for (;;) ::pause();
-  }
-  char locked = 0;
-  REQUIRE(::read(reader.get(), &locked, 1) == 1);
-  REQUIRE(locked == 'y');
-
+  lock_holder holder(lock.get());
   permit_pool permits(100);
   accept_thread a({{listener.get(), listener.local()}}, lock.get(), permits, [](accepted_socket) {});
   a.start();
   const test::client waiting(listener.local());
   CHECK(a.accepted() == 0);
-  ::kill(holder, SIGKILL);
-  ::waitpid(holder, nullptr, 0);
+  holder.kill();
   CHECK(test::eventually([&] { return a.accepted() == 1; }));
 }

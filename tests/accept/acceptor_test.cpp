@@ -3,7 +3,9 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <new>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -38,7 +40,7 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE("an acceptor accepts nothing before it is started, and then all who wait") {
+TEST_CASE("an acceptor accepts nothing before it is started, and then all that wait") {
   fixture f(100);
   std::vector<test::client> clients;
   for (int i = 0; i < 20; ++i) clients.emplace_back(f.listener.local());
@@ -90,7 +92,7 @@ TEST_CASE("a permit that another thread gives back wakes the acceptor") {
   CHECK(f.a.accepted() == 2);
 }
 
-TEST_CASE("two acceptors that share a permit_pool both go on when there is room") {
+TEST_CASE("two acceptors that share a permit pool both go on when there is room") {
   fixture f(1);
   auto second_listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
   acceptor second(f.l.core(), second_listener, f.permits,
@@ -192,4 +194,30 @@ TEST_CASE("a listener that is none is given up with an error in the log") {
   REQUIRE(::dup3(nothing.get(), f.listener.get(), O_CLOEXEC) >= 0);
   f.l.run(test::until([&] { return log.has("this listener is closed"); }));
   CHECK(f.arrived.empty());
+}
+
+TEST_CASE("whatever a hand-over throws costs that connection only, and the acceptor can be stopped") {
+  fixture f(100);
+  const test::output log(2);
+  int calls = 0;
+  acceptor a(f.l.core(), f.listener, f.permits, [&](accepted_socket s) {
+    switch (++calls) {
+      case 1: throw std::bad_alloc();
+      case 2: throw 7;
+      case 3: throw std::system_error(std::make_error_code(std::errc::operation_canceled));
+      default: f.arrived.push_back(std::move(s));
+    }
+  });
+  a.start();
+  std::vector<test::client> clients;
+  for (int i = 0; i < 5; ++i) clients.emplace_back(f.listener.local());
+  f.run_until_accepted(2);
+  CHECK(a.dropped() == 3);
+  CHECK(f.permits.in_use() == 2);
+  const auto text = log.text();
+  CHECK(std::ranges::count(text, '\n') == 1);
+  bool stopped = false;
+  f.l.core().post([&] { a.stop([&] { stopped = true; }); });
+  f.l.run(test::until([&] { return stopped; }));
+  f.l.destroy();
 }

@@ -10,7 +10,7 @@
 
 using namespace weir;
 
-TEST_CASE("a permit_pool lets in as many as its limit and counts them") {
+TEST_CASE("a permit pool gives as many permits as its limit and counts them") {
   permit_pool g(2);
   const auto first = g.try_acquire();
   auto second = g.try_acquire();
@@ -55,7 +55,7 @@ TEST_CASE(
   CHECK(outer.in_use() == 0);
 }
 
-TEST_CASE("who waits for room is called once, when somebody leaves") {
+TEST_CASE("a call for a free permit comes once, when one is given back") {
   permit_pool g(1);
   auto permit = g.try_acquire();
   int calls = 0;
@@ -68,14 +68,14 @@ TEST_CASE("who waits for room is called once, when somebody leaves") {
   CHECK(calls == 1);
 }
 
-TEST_CASE("who waits for room that is there is called at once") {
+TEST_CASE("a call for a permit that is free comes at once") {
   permit_pool g(1);
   int calls = 0;
   g.when_available([&] { ++calls; });
   CHECK(calls == 1);
 }
 
-TEST_CASE("everybody who waits for room is called: the first may not want it any more") {
+TEST_CASE("all calls for a free permit come: the first may not want it any more") {
   permit_pool g(1);
   auto permit = g.try_acquire();
   int calls = 0;
@@ -85,7 +85,7 @@ TEST_CASE("everybody who waits for room is called: the first may not want it any
   CHECK(calls == 2);
 }
 
-TEST_CASE("who waits for emptiness is called when the last has left") {
+TEST_CASE("a call for no permit in use comes when the last is given back") {
   permit_pool g(2);
   int calls = 0;
   {
@@ -100,7 +100,7 @@ TEST_CASE("who waits for emptiness is called when the last has left") {
   CHECK(calls == 2);
 }
 
-TEST_CASE("the inner permit_pool's leaving wakes who waits at the outer one") {
+TEST_CASE("a permit of the inner pool that is given back is free in the outer one") {
   permit_pool outer(1);
   permit_pool inner(UINT32_MAX, &outer);
   int calls = 0;
@@ -113,7 +113,7 @@ TEST_CASE("the inner permit_pool's leaving wakes who waits at the outer one") {
   CHECK(calls == 2);
 }
 
-TEST_CASE("who is forgotten is not called") {
+TEST_CASE("a dropped call does not come") {
   permit_pool g(1);
   int calls = 0;
   {
@@ -125,7 +125,7 @@ TEST_CASE("who is forgotten is not called") {
   CHECK(calls == 0);
 }
 
-TEST_CASE("a callback may enter the permit_pool that called it") {
+TEST_CASE("a call may take a permit of the pool that calls") {
   permit_pool g(1);
   auto permit = g.try_acquire();
   permit_pool::permit taken;
@@ -135,7 +135,7 @@ TEST_CASE("a callback may enter the permit_pool that called it") {
   CHECK(g.in_use() == 1);
 }
 
-TEST_CASE("threads that crowd a permit_pool never exceed its limit, and nobody waits for ever") {
+TEST_CASE("threads that crowd a permit pool never exceed its limit, and none waits for ever") {
   constexpr int threads = 4;
   constexpr int entries = 2000;
   permit_pool g(2);
@@ -166,7 +166,7 @@ TEST_CASE("threads that crowd a permit_pool never exceed its limit, and nobody w
   CHECK(g.in_use() == 0);
 }
 
-TEST_CASE("a permit_pool counts where others can read it") {
+TEST_CASE("a permit pool counts where other processes can read it") {
   std::atomic<std::uint32_t> count{0};
   permit_pool g(2, nullptr, &count);
   {

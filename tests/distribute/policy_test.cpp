@@ -123,7 +123,7 @@ TEST_CASE("ip-hash moves one client in n when the count changes, and only to the
   CHECK((moved > 900 && moved < 1100));  // a ninth is 1000
 }
 
-TEST_CASE("ip-hash scatters the clients of an unavailable target and nobody else's") {
+TEST_CASE("ip-hash scatters the clients of an unavailable target and no others") {
   distributor choice(policy_kind::ip_hash, 4, 1);
   counts loads(4);
   counts scattered(4);

@@ -113,6 +113,20 @@ TEST_CASE("what a dead worker has not acknowledged goes to another") {
   CHECK(f.received(1) == 9);
 }
 
+TEST_CASE("what a worker above its share hands on goes to the worker with the fewest, in flight or not") {
+  fixture f(accept_kind::reuseport, 2, policy_kind::round_robin);
+  f.lanes[0].score->connections = 4;
+  f.connect(8);
+  for (int i = 0; i < 8; ++i)
+    f.d->place(unique_fd(::accept4(f.listener.get(), nullptr, nullptr, SOCK_CLOEXEC)));
+  std::vector<pollfd> set;
+  f.d->add_to(set, {}, f.places);
+  const auto first = f.received(0);  // a difference of one counts as none
+  CHECK(first <= 3);
+  CHECK(f.received(1) == 8 - first);
+  CHECK(f.lanes[1].score->coming == 8 - first);
+}
+
 TEST_CASE("no connection is accepted while no worker can take one") {
   fixture f(accept_kind::dispatch);
   for (auto& each : f.lanes) each.score->connections = 100;
@@ -276,6 +290,8 @@ TEST_CASE("a worker whose channel is full holds up no connection of others") {
   f.turn();
   CHECK(f.received(1) == 6);
   CHECK(f.lanes[0].unacknowledged.empty());
+  CHECK(f.lanes[0].score->coming == 0);
+  CHECK(f.lanes[1].score->coming == 6);
 }
 
 TEST_CASE("a worker that had no descriptor when it was told of a listener rests, and another one is told") {

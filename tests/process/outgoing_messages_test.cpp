@@ -50,6 +50,22 @@ TEST_CASE("messages that a full channel cannot take are sent in order when it ha
   for (std::uint32_t i = 0; i < 3; ++i) CHECK(got[i].number == i + 1);
 }
 
+TEST_CASE("messages of what is placed are added up, and none is lost") {
+  auto ends = descriptor_channel::make();
+  outgoing_messages out;
+  fill(ends.first);
+  for (int i = 0; i < 1000; ++i) out.send(ends.first, {message::kind::placed, 1});
+  out.send(ends.first, {message::kind::drain, 0});
+  out.send(ends.first, {message::kind::placed, 1});
+  read(ends.second);
+  CHECK(out.flush(ends.first));
+  const auto got = read(ends.second);
+  REQUIRE(got.size() == 3);
+  CHECK(got[0].number == 1000);
+  CHECK(got[1].what == message::kind::drain);
+  CHECK(got[2].number == 1);
+}
+
 TEST_CASE("an acknowledgement replaces the one before it, and never one before another message") {
   auto ends = descriptor_channel::make();
   outgoing_messages out;

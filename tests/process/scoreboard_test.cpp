@@ -37,22 +37,22 @@ TEST_CASE("a row is taken once, and clean when it is taken again") {
 TEST_CASE("the least load is that of another worker that serves") {
   scoreboard board;
   worker_score& self = *board.take();
-  CHECK(board.least_load_beside(self) == UINT32_MAX);
+  CHECK(board.least_beside(self, &worker_score::load) == UINT32_MAX);
   worker_score& starting = *board.take();
   worker_score& busy = *board.take();
   worker_score& idle = *board.take();
   self.now = busy.now = idle.now = worker_score::state::serving;
   busy.load = 9;
   idle.load = 4;
-  CHECK(board.least_load_beside(self) == 4);
-  CHECK(board.least_load_beside(idle) == 0);
+  CHECK(board.least_beside(self, &worker_score::load) == 4);
+  CHECK(board.least_beside(idle, &worker_score::load) == 0);
   self.load = 30;
-  CHECK(board.least_load_beside(idle) == 9);
+  CHECK(board.least_beside(idle, &worker_score::load) == 9);
   idle.now = worker_score::state::draining;
   starting.now = worker_score::state::serving;
-  CHECK(board.least_load_beside(self) == 0);
+  CHECK(board.least_beside(self, &worker_score::load) == 0);
   scoreboard::give_back(starting);
-  CHECK(board.least_load_beside(self) == 9);
+  CHECK(board.least_beside(self, &worker_score::load) == 9);
 }
 
 TEST_CASE("a full scoreboard has no row") {

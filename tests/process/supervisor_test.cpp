@@ -133,6 +133,32 @@ TEST_CASE("a worker that ends is replaced on the same slot") {
   CHECK_THAT(error.text(), Contains("worker 1 of generation 1 ended with SIGKILL"));
 }
 
+TEST_CASE("each connection that a worker hands on is answered, though its channel is full meanwhile") {
+  constexpr std::uint32_t many = 600;  // more than a channel takes
+  const test::output error(2);
+  settings s;
+  s.processes.count = 1;
+  std::uint32_t placed = 0;
+  supervisor master(
+      s, {.work = [&](worker_slot slot) {
+        using sent = descriptor_channel::sent;
+        using received = descriptor_channel::received::kind;
+        slot.to_master.send({message::kind::serving, 0});
+        const unique_fd any(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        for (std::uint32_t i = 0; i < many; ++i)
+          until([&] { return slot.to_master.send({message::kind::connection, 0}, any.get()) == sent::yes; });
+        until([&] {
+          const auto got = slot.to_master.receive();
+          if (got.what == received::taken && got.content.what == message::kind::placed)
+            placed += got.content.number;
+          return placed == many;
+        });
+        tell_master(SIGTERM);
+        return serve(slot);
+      }});
+  CHECK(master.run() == supervisor::outcome::cut_connections);  // those that have come back were not served
+}
+
 TEST_CASE("a second pool in one process is refused, and a later one is not") {
   {
     const supervisor first(two_workers(), {});

@@ -115,6 +115,30 @@ TEST_CASE(
   CHECK_FALSE(leaves.process.reap());
 }
 
+TEST_CASE("a worker that is stopped is passed over until it is continued") {
+  fixture f;
+  worker& stopped = f.add(0, 1);
+  f.add(1, 1);
+  const auto look_until = [&](bool wanted) {
+    return test::eventually([&] {
+      f.table.look_for_stopped();
+      return stopped.is_passed_over() == wanted;
+    });
+  };
+  stopped.process.signal(SIGSTOP);
+  REQUIRE(look_until(true));
+  f.table.look_for_stopped();  // nothing has changed since
+  CHECK(f.table.lanes(1, 2)[0] == nullptr);
+  CHECK(f.table.lanes(1, 2)[1] != nullptr);
+  CHECK(f.table.has(1, 0));
+  CHECK_FALSE(f.table.is_attended(1, 0));
+  CHECK(f.table.is_attended(1, 1));
+  stopped.process.signal(SIGCONT);
+  REQUIRE(look_until(false));
+  CHECK(f.table.lanes(1, 2)[0] != nullptr);
+  CHECK(f.table.is_attended(1, 0));
+}
+
 TEST_CASE("a worker that was taken out is in no list of the table any more") {
   fixture f;
   f.add(0, 1);

@@ -12,8 +12,7 @@ def loop_of(client):
     return int(receive_exactly(client, 1))
 
 
-@unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one CPU")
-class Balance(unittest.TestCase):
+class Server:
     def server(self, policy):
         first, second = sorted(os.sched_getaffinity(0))[:2]
         return Sample("--cores", f"{first},{second}", "--policy", policy, "--set", "distribute.seed=1",
@@ -24,6 +23,9 @@ class Balance(unittest.TestCase):
         self.assertLessEqual(set(counts), {0, 1})
         return min(counts[0], counts[1]) / len(loops)
 
+
+@unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one CPU")
+class Balance(Server, unittest.TestCase):
     def test_each_loop_gets_its_share(self):
         for policy in ("round-robin", "least-connections", "two-choices", "random", "kernel"):
             with self.subTest(policy), self.server(policy) as server:
@@ -65,6 +67,40 @@ class Balance(unittest.TestCase):
             share = self.smaller_share([each[0] for each in loops.values()])
             sample.figure(f"ip-hash: 200 clients, each with one loop, smaller share {share:.1%}")
             self.assertGreaterEqual(share, 0.35)
+
+
+@unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one CPU")
+class Burst(Server, unittest.TestCase):
+    """64 clients at once while two other processes keep the CPUs busy: the shares rest on counts, so no run may fail."""
+    bursts = 3
+
+    def test_a_burst_is_shared_by_every_policy_that_balances_on_a_busy_machine(self):
+        for policy in ("round-robin", "least-connections", "two-choices", "kernel"):
+            with self.subTest(policy), self.server(policy) as server:
+                shares = []
+                with sample.busy_machine():
+                    for _ in range(self.bursts):
+                        with sample.at_once(server.address, 64) as clients:
+                            shares.append(self.smaller_share([loop_of(c) for c in clients]))
+                        sample.until(lambda: len(server.fds()) < 40, "the descriptors of those who left are closed")
+                        self.see_both_loops(server)
+                sample.figure(f"{policy}: smaller share of 64 at once: " + " ".join(f"{each:.0%}" for each in shares))
+                self.assertGreaterEqual(min(shares), 0.4)
+
+    def see_both_loops(self, server):
+        """And each has counted off, since its next turn, the connections that it closed."""
+        seen = set()
+        sample.until(lambda: self.see_one(server, seen) == {0, 1}, lambda: f"only loops {seen} serve")
+
+    def see_one(self, server, seen):
+        with connect(server.address) as client:
+            seen.add(loop_of(client))
+        return seen
+
+
+class BurstOften(Burst):
+    slow = True
+    bursts = 20
 
 
 if __name__ == "__main__":

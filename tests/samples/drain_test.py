@@ -45,7 +45,7 @@ class Drain(unittest.TestCase):
                 c.sendall(b"half a li")
             sample.until(lambda: len(server.fds()) >= 20, "not all connections are there")
             start = time.monotonic()
-            self.assertEqual(server.stop(), 0)
+            self.assertEqual(server.stop(), sample.CUT)
             took = time.monotonic() - start
             for c in clients:
                 c.close()
@@ -62,7 +62,7 @@ class Drain(unittest.TestCase):
             server.send(signal.SIGTERM)
             server.wait_for_line("stopping")
             start = time.monotonic()
-            self.assertEqual(server.stop(), 0)
+            self.assertEqual(server.stop(), sample.CUT)
             took = time.monotonic() - start
             for c in clients:
                 c.close()

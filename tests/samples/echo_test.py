@@ -155,14 +155,14 @@ class Stops(Folder):
                 echo.process.wait(0.3)
             start = time.monotonic()
             echo.send(signal.SIGTERM)
-            self.assertEqual(echo.wait(), 0)
+            self.assertEqual(echo.wait(), sample.CUT)
             sample.promised(time.monotonic() - start, 2, "gone after the second signal")
             echo.wait_for_line("1 connections were cut")
 
     def test_the_drain_timeout_ends_the_wait_for_a_client_that_never_reads(self):
         with self.stuck("--set", "limits.drain_timeout=300ms") as echo:
             start = time.monotonic()
-            self.assertEqual(echo.stop(), 0)
+            self.assertEqual(echo.stop(), sample.CUT)
             took = time.monotonic() - start
             self.assertGreater(took, 0.25)
             sample.promised(took, 2, "gone after the signal")
@@ -183,7 +183,7 @@ class Stops(Folder):
             sample.until(unserved, "new connections are still served")
             self.assertTrue(unserved())
             echo.send(signal.SIGINT)
-            self.assertEqual(echo.wait(), 0)
+            self.assertEqual(echo.wait(), sample.CUT)
 
 
 class Tells(Folder):

@@ -15,12 +15,6 @@ class Pool(Sample):
     def __init__(self, *arguments, processes=2, name="pool_worker", **how):
         super().__init__("--model", "process-pool", "--processes", processes, *arguments, name=name, **how)
 
-    expected = 0  # the exit code, if it is not the one of a stop that cuts no connection
-
-    def check(self, code):
-        if code != self.expected:
-            super().check(code)
-
     def workers(self):
         return living(self.pid)
 
@@ -38,6 +32,20 @@ class Pool(Sample):
         """Until so many workers answer."""
         seen = set()
         until(lambda: seen.add(self.who()) or len(seen) >= count, "not every worker serves")
+
+    def wait_until_empty(self):
+        """Until no worker has a client left."""
+        until(lambda: not self.open_connections(), lambda: f"{self.open_connections()} connections are still open")
+
+    def open_connections(self):
+        """Sockets of the workers beyond those that listen or lead to the master."""
+        port = int(self.address.rpartition(":")[2])
+        mine = set()
+        for line in sample.read("/proc/net/tcp").splitlines()[1:]:
+            fields = line.split()
+            if int(fields[1].rpartition(":")[2], 16) == port and fields[3] not in ("0A", "06"):
+                mine.add(f"socket:[{fields[9]}]")
+        return sum(what in mine for worker in self.workers() for what in descriptors(worker).values())
 
     def who(self, command=b"who\n"):
         """The worker that serves a new client."""

@@ -276,12 +276,29 @@ class Shortage(unittest.TestCase):
         os.kill(pid, signal.SIGSTOP)
         until(lambda: state_of(pid) == "T", f"{pid} has stopped")
 
+    @contextlib.contextmanager
+    def pool_of_one(self):
+        """A pool of mode dispatch with one worker, and a function that blocks the loop of the worker: it is sent
+        connections, as long as it does not count as stuck, and reads nothing. It returns what ends that."""
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as clients:
+            file = f"{folder}/hold"
+            with Pool("--set", "processes.accept=dispatch", processes=1, environment={"POOL_HOLD": file}) as pool:
+                def hold():
+                    holding = clients.enter_context(connect(pool.address))
+                    say(holding)
+                    holding.sendall(b"hold\n")
+                    until(lambda: os.path.exists(file), "the loop is blocked")
+                    return lambda: os.unlink(file)
+
+                pool.wait_until_serving(1)
+                yield pool, hold
+                clients.close()
+
     def test_connections_wait_in_a_master_without_workers(self):
-        with Pool("--set", "processes.accept=dispatch", processes=1) as pool, contextlib.ExitStack() as clients:
-            pool.wait_until_serving(1)
+        with self.pool_of_one() as (pool, hold), contextlib.ExitStack() as clients:
             worker = next(iter(pool.workers()))
+            hold()
             before = pool.settled_fds()
-            self.stop_process(worker)
             waiting = [clients.enter_context(connect(pool.address)) for _ in range(5)]
             for c in waiting:
                 c.sendall(b"who\n")
@@ -296,20 +313,19 @@ class Shortage(unittest.TestCase):
 
     def test_what_a_worker_could_not_acknowledge_at_once_is_acknowledged_later(self):
         """The channel to the master is full of parked connections when the worker takes new ones."""
-        with Pool("--set", "processes.accept=dispatch", processes=1) as pool, contextlib.ExitStack() as clients:
-            pool.wait_until_serving(1)
+        with self.pool_of_one() as (pool, hold), contextlib.ExitStack() as clients:
             worker = next(iter(pool.workers()))
             parking = [clients.enter_context(connect(pool.address)) for _ in range(450)]
             for c in parking:
                 say(c)
-            self.stop_process(worker)
+            go_on = hold()
             for c in parking:
                 c.sendall(b"park\n")
             before = pool.settled_fds()
             closing = [clients.enter_context(connect(pool.address)) for _ in range(20)]
             until(lambda: len(descriptors(pool.pid)) >= before + len(closing), "they are on their way")
             self.stop_process(pool.pid)
-            os.kill(worker, signal.SIGCONT)
+            go_on()
             for c in closing:
                 self.assertEqual(int(say(c, b"bye\n")), worker)
             os.kill(pool.pid, signal.SIGCONT)

@@ -1,15 +1,17 @@
 // For tests of process pools, a line of commands: "who" is answered with the process id, "slow" with it after
 // 300 ms, "park" with it before the connection is parked, "bye" with it before it is closed; "crash" and
-// "hang" do so. With POOL_INIT naming a file, a worker that starts does what is written there: "crash",
-// "refuse" or "hang".
+// "hang" do so; "hold" makes the file that POOL_HOLD names, and blocks the loop until it is removed. With
+// POOL_INIT naming a file, a worker that starts does what is written there: "crash", "refuse" or "hang".
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include <weir/weir.hpp>
 
@@ -21,6 +23,12 @@ namespace {
 void crash() {
   static_cast<void>(std::signal(SIGSEGV, SIG_DFL));
   std::raise(SIGSEGV);
+}
+
+void hold() {
+  const std::filesystem::path file(std::getenv("POOL_HOLD"));
+  std::ofstream(file).put('x');
+  while (std::filesystem::exists(file)) std::this_thread::sleep_for(1ms);
 }
 
 class commands {
@@ -39,6 +47,7 @@ class commands {
     while (auto line = co_await in.until("\n")) {
       if (*line == "crash") crash();
       while (*line == "hang") ::pause();
+      if (*line == "hold") hold();
       if (*line == "slow") co_await weir::sleep_for(300ms);
       const std::string answer = std::to_string(::getpid()) + "\n";
       weir::core::here().count_requests();

@@ -161,6 +161,40 @@ TEST_CASE("a second signal does not wait for handlers") {
       if (c.receive(1).size() == 1) ::kill(::getpid(), SIGTERM);
   });
   const auto r = run_with({"--listen", "fd:" + std::to_string(::dup(listener.get()))}, stubborn);
-  CHECK(r.code == 0);
+  CHECK(r.code == 3);
   CHECK_THAT(r.error, Contains("1 connections were cut"));
+}
+
+TEST_CASE("asked with --help, run tells its exit codes") {
+  CHECK_THAT(run_with({"--help"}).out, Contains("Exit codes: 0") && Contains("3 stopped, but connections"));
+}
+
+TEST_CASE(
+    "an address that is listed twice and a log file that cannot be made are refused with file, line and "
+    "key") {
+  const config_file bad(
+      "listen = [\"127.0.0.1:7000\", \"127.0.0.1:7000\"]\n[log]\nfile = \"/nonexistent/weir/log\"\n");
+  for (const bool check : {true, false}) {
+    const auto r = check ? run_with({"--config", bad.path, "--check"}) : run_with({"--config", bad.path});
+    CHECK(r.code == 2);
+    CHECK_THAT(r.error,
+               Contains(bad.path + ":1: listen: \"127.0.0.1:7000\" is listed twice") &&
+                   Contains(bad.path + ":3: log.file: \"/nonexistent/weir/log\" cannot be written") &&
+                   Contains("No such file"));
+  }
+  CHECK(run_with({"--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--check"}).code == 0);
+  CHECK(run_with({"--set", "log.file=/tmp", "--check"}).code == 2);
+}
+
+TEST_CASE("limits of zero are refused, wherever they were set") {
+  for (const std::string key : {"limits.connections", "workers.count"}) {
+    const auto r = run_with({"--set", key + "=0", "--check"});
+    CHECK(r.code == 2);
+    CHECK_THAT(r.error, Contains(key));
+  }
+  program what;
+  what.defaults.limits.connections = 0;
+  const auto r = run_with({"--check"}, echo, what);
+  CHECK(r.code == 2);
+  CHECK_THAT(r.error, Contains("limits.connections"));
 }

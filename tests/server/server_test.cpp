@@ -1,5 +1,7 @@
 #include "weir/server/server.hpp"
 
+#include <fcntl.h>
+
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -152,6 +154,7 @@ TEST_CASE("stopping lets the handler that is at work finish, and its reply arriv
   CHECK(c.receive_all() == "reply to request");
   CHECK(s.has_ended());
   CHECK(s->connections() == 0);
+  CHECK_FALSE(s->cut_short());
 }
 
 TEST_CASE("stopping ends the input of handlers that wait, and run returns when they are done") {
@@ -173,7 +176,7 @@ TEST_CASE("stopping ends the input of handlers that wait, and run returns when t
   CHECK(told == 20);
 }
 
-TEST_CASE("a second stop waits for nobody") {
+TEST_CASE("a second stop does not wait for handlers") {
   held h;
   serving s(local(), [&h](connection c) { return held::serve(std::move(c), &h); });
   test::client c(s.at());
@@ -185,6 +188,7 @@ TEST_CASE("a second stop waits for nobody") {
   s->stop();
   CHECK(s.has_ended());
   CHECK_THAT(log.text(), Contains("1 connections were cut"));
+  CHECK(s->cut_short());
 }
 
 TEST_CASE("stopping waits for handlers no longer than the drain timeout") {
@@ -201,6 +205,7 @@ TEST_CASE("stopping waits for handlers no longer than the drain timeout") {
   CHECK(s.has_ended());
   CHECK(std::chrono::steady_clock::now() - before >= 50ms);
   CHECK_THAT(log.text(), Contains("drain_timeout has passed; 1 connections are cut"));
+  CHECK(s->cut_short());
 }
 
 TEST_CASE("at the drain timeout what handlers wait for is cancelled, and 200 ms later what is left is cut") {
@@ -257,6 +262,22 @@ TEST_CASE("at the drain timeout what handlers wait for is cancelled, and 200 ms 
   CHECK_THAT(log.text(), Contains("stopped; 1 connections were cut"));
 }
 
+TEST_CASE("a server refuses what it cannot serve, and names the key") {
+  auto wanted = local();
+  wanted.model = model_kind::process_pool;
+  CHECK_THROWS_WITH(server(wanted, echo), Contains("model") && Contains("weir::run"));
+  wanted = local();
+  wanted.limits.connections = 0;
+  CHECK_THROWS_WITH(server(wanted, echo), Contains("limits.connections"));
+  wanted = local();
+  wanted.workers.count = 0;
+  CHECK_THROWS_WITH(server(wanted, echo), Contains("workers.count"));
+  wanted = local();
+  wanted.listen = {"127.0.0.1:7777", "127.0.0.1:7777"};
+  wanted.distribute.policy = policy_kind::kernel;  // which binds several sockets to one address
+  CHECK_THROWS_WITH(server(wanted, echo), Contains("listen") && Contains("twice"));
+}
+
 TEST_CASE("a server that is stopped before it runs returns at once") {
   server s(local(), echo);
   s.stop();
@@ -281,7 +302,7 @@ TEST_CASE("at the limit of connections the next client waits until one leaves") 
   CHECK(s->accepted() == 3);
 }
 
-TEST_CASE("the counters tell who is there, and nobody is forgotten") {
+TEST_CASE("the counters tell which connections there are, and forget none") {
   serving s(local(), tell_core);
   std::vector<test::client> clients;
   for (int i = 0; i < 30; ++i) clients.emplace_back(s.at());
@@ -485,6 +506,76 @@ task<> tell_core_and_park(connection c) {
 }
 
 }  // namespace
+
+TEST_CASE("a worker that is told to accept and has no descriptor says so, and the connection waits") {
+  if (build::sanitized) return;  // a sanitizer needs descriptors of its own
+  auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  const test::client waiting(listener.local());
+  inheritance from_master;
+  from_master.listeners.push_back(std::move(listener));
+  from_master.cpus = {*allowed_cpus().begin()};
+  from_master.accept = accept_kind::notify;
+  server s(local(), service_form{.handler = echo}, std::move(from_master));
+  const test::output log(2);
+  std::promise<bool> without;
+  std::promise<bool> with;
+  s.cores()[0].post([&] {
+    const test::no_descriptors none;
+    without.set_value(s.accept_from(0));
+  });
+  std::jthread running([&] { s.run(); });
+  CHECK_FALSE(without.get_future().get());
+  CHECK(s.accept_pauses() == 1);
+  s.cores()[0].post([&] { with.set_value(s.accept_from(0)); });
+  CHECK(with.get_future().get());
+  CHECK(s.accepted() == 1);
+  s.stop();
+}
+
+TEST_CASE("a connection that was handed on keeps its worker until it is cared for, and may come back") {
+  auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  const auto at = listener.local();
+  struct : sibling_workers {
+    [[nodiscard]] std::uint32_t own_load() const noexcept override { return 9; }
+    [[nodiscard]] std::uint32_t least_load() const noexcept override { return 0; }
+    [[nodiscard]] bool any_passed_over() const noexcept override { return false; }
+    void has_grown() noexcept override {}
+    void hold_up(bool) noexcept override {}
+    void wait_for_least(std::uint32_t, std::chrono::milliseconds) noexcept override {}
+  } others;
+  std::atomic<int> handed_on{-1};
+  inheritance from_master;
+  from_master.listeners.push_back(std::move(listener));
+  from_master.cpus = {*allowed_cpus().begin()};
+  from_master.accept = accept_kind::reuseport;
+  from_master.siblings = &others;
+  from_master.hand_on = [&](int fd) {
+    handed_on = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return true;
+  };
+  server s(local(), service_form{.handler = echo}, std::move(from_master));
+  std::atomic<bool> ended{false};
+  std::jthread running([&] {
+    s.run();
+    ended = true;
+  });
+  test::client c(at);
+  REQUIRE(test::eventually([&] { return handed_on >= 0; }));
+  CHECK(c.send("hello"));
+  s.stop();
+  std::promise<void> turned;
+  s.cores()[0].post([&] { s.cores()[0].post([&] { turned.set_value(); }); });
+  turned.get_future().get();
+  CHECK_FALSE(ended);
+  s.cores()[0].post([&] {
+    s.adopt(unique_fd(handed_on));
+    s.placed(1);
+  });
+  CHECK(c.receive(5) == "hello");
+  c.finish();
+  running.join();
+  CHECK(ended);
+}
 
 TEST_CASE("a parked connection goes on in every model") {
   for (const auto& row : names<model_kind>) {

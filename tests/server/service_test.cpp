@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -126,6 +127,136 @@ TEST_CASE("a service needs neither start nor stop") {
   CHECK(c.receive(5) == "hello");
   s->stop();
   CHECK(s.has_ended());
+}
+
+TEST_CASE("a server that is stopped before it runs neither starts nor stops its services") {
+  told.started = told.stopped = 0;
+  server s(local(), service_of<counting>());
+  s.stop();
+  s.run();
+  CHECK(told.started == 0);
+  CHECK(told.stopped == 0);
+}
+
+namespace {
+
+// Waits in its start and in its stop.
+struct waiting {
+  static inline std::atomic<int> started{0};
+  static inline std::atomic<int> early{0};  // connections that no service was ready for
+  static inline std::atomic<int> stopped{0};
+
+  task<> start() {
+    for (int i = 0; i < 100; ++i) co_await sleep_for(core::here().index() == 0 ? 0ms : 1ms);
+    ++started;
+  }
+  task<> operator()(connection client) {
+    if (started != static_cast<int>(core::here().pool()->size())) ++early;
+    while (auto data = co_await client.receive()) co_await client.send(data);
+  }
+  task<> stop() {
+    co_await sleep_for(5ms);
+    ++stopped;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a start and a stop that are tasks are awaited, before any connection and before the end") {
+  waiting::started = waiting::stopped = 0;
+  test::serving s(local(), service_of<waiting>());
+  const auto cores = static_cast<int>(s->cores().size());
+  std::vector<test::client> clients;
+  for (int i = 0; i < 8; ++i) clients.emplace_back(s.at());
+  for (auto& c : clients) {
+    CHECK(c.send("x"));
+    CHECK(c.receive(1) == "x");
+  }
+  CHECK(waiting::early == 0);
+  s->stop();
+  CHECK(s.has_ended());
+  CHECK(waiting::stopped == cores);
+}
+
+TEST_CASE("a second stop cuts connections, and services are stopped all the same") {
+  struct stubborn {
+    task<> operator()(connection client) {
+      co_await client.send("x");
+      co_await sleep_for(1h);
+    }
+    task<> stop() {
+      co_await sleep_for(1ms);
+      ++told.stopped;
+    }
+  };
+  told.stopped = 0;
+  const test::output log(2);
+  test::serving s(local(), service_of<stubborn>());
+  test::client c(s.at());
+  REQUIRE(c.receive(1) == "x");
+  s->stop();
+  CHECK(s.runs());
+  CHECK(told.stopped == 0);
+  s->stop();
+  CHECK(s.has_ended());
+  CHECK(told.stopped == static_cast<int>(s->cores().size()));
+  CHECK(s->cut_short());
+}
+
+TEST_CASE("a stop that never ends is cancelled after the drain timeout") {
+  struct endless {
+    task<> operator()(connection) { co_return; }
+    task<> stop() { co_await sleep_for(1h); }
+  };
+  auto wanted = local();
+  wanted.limits.drain_timeout = 10ms;
+  const test::output log(2);
+  test::serving s(wanted, service_of<endless>());
+  CHECK(test::client(s.at()).is_closed());  // by the handler: the service has started
+  s->stop();
+  CHECK(s.has_ended());
+  CHECK_THAT(log.text(), Contains("the stop of a service has taken too long"));
+}
+
+TEST_CASE("when one start throws, what has started is stopped and run throws that") {
+  static std::atomic<int> running{0};
+  static std::atomic<int> starts{0};
+  struct failing {
+    explicit failing(core& c) : last(c.index() + 1 == c.pool()->size()) {}
+    task<> start() {
+      ++starts;
+      if (last) throw std::runtime_error("start refused");
+      ++running;
+      co_return;
+    }
+    task<> operator()(connection) { co_return; }
+    void stop() { --running; }
+    bool last;
+  };
+  server s(local(), service_of<failing>());
+  CHECK_THROWS_WITH(s.run(), Contains("start refused"));
+  CHECK(starts == static_cast<int>(s.cores().size()));
+  CHECK(running == 0);
+  CHECK(s.accepted() == 0);
+}
+
+TEST_CASE("a start that waits is cancelled by a stop") {
+  static std::atomic<bool> waits{false};
+  struct slow {
+    task<> start() {
+      waits = true;
+      co_await sleep_for(1h);
+    }
+    task<> operator()(connection) { co_return; }
+    void stop() { ++told.wrong; }
+  };
+  told.wrong = 0;
+  const test::output log(2);
+  test::serving s(local(), service_of<slow>());
+  REQUIRE(test::eventually([] { return waits.load(); }));
+  s->stop();
+  CHECK(s.has_ended());
+  CHECK(told.wrong == 0);
 }
 
 TEST_CASE("a handler written for Asio serves over v4 and v6, and its end of the stream closes only that") {

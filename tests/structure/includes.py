@@ -34,7 +34,7 @@ MAY_INCLUDE = {
 
 # Folder -> single headers of other folders that it may include.
 ADDRESSES = {"weir/listen/endpoint.hpp", "weir/listen/peer_address.hpp"}
-MAY_INCLUDE_HEADER = {"connection": ADDRESSES, "workers": ADDRESSES}
+MAY_INCLUDE_HEADER = {"connection": ADDRESSES, "workers": ADDRESSES, "process": {"weir/listen/peer_address.hpp"}}
 
 # These run before a fork.
 NO_LOOP_NO_THREAD = {"listen", "process"}
@@ -105,6 +105,16 @@ def including(tree, header):
     return sorted(reached)
 
 
+def own_header(tree, source):
+    """The public header that a source file implements, or nothing. The source includes it first, and so proves with
+    each build that it stands alone."""
+    if source.suffix != ".cpp" or not source.is_relative_to(tree.private):
+        return None
+    folder = tree.public / "weir" / source.relative_to(tree.private).parent
+    tries = (folder / f"{source.stem}.hpp", folder / "detail" / f"{source.stem}.hpp")
+    return next((path for path in tries if path.exists()), None)
+
+
 def line_of(text, position):
     return text.count("\n", 0, position) + 1
 
@@ -149,6 +159,11 @@ def breaches_of(tree, path):
             continue
         if to_name not in MAY_INCLUDE_HEADER.get(folder, ()):
             yield line, f"{folder} may not include {to} ('{spelled}')"
+
+    own = own_header(tree, path)
+    first = INCLUDE.search(text)
+    if own is not None and tree.place(own)[1] != ASIO_DOOR and (first is None or tree.resolve(path, first[2], first[1] == '"') != own):
+        yield line_of(text, first.start()) if first else 1, f"the first include must be '{tree.place(own)[1]}'"
 
     if folder in NO_LOOP_NO_THREAD:
         for found in LOOP_OR_THREAD.finditer(bare):

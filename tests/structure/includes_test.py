@@ -53,6 +53,14 @@ class Includes(unittest.TestCase):
                     "1: '../task/frame.hpp' is private to task",
                     files={"runtime/task/frame.hpp": ONCE})
 
+    def test_a_source_includes_the_header_that_it_implements_first(self):
+        header = {"include/weir/task/detail/chain.hpp": ONCE}
+        self.breach("runtime/task/chain.cpp", '\n#include "weir/task/task.hpp"\n#include "weir/task/detail/chain.hpp"\n',
+                    "2: the first include must be 'weir/task/detail/chain.hpp'", files=header)
+        self.breach("runtime/task/chain.cpp", "int x;\n", "1: the first include must be 'weir/task/detail/chain.hpp'",
+                    files=header)
+        self.assertEqual(self.found({"runtime/task/chain.cpp": '#include "weir/task/detail/chain.hpp"\n', **header}), [])
+
     def test_a_comment_is_no_include(self):
         self.assertEqual(self.found({"runtime/base/log.cpp": '// x\n/*\n#include "weir/task/task.hpp"\n*/\n'}), [])
 

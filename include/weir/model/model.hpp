@@ -113,7 +113,7 @@ enum class state_kind : std::uint8_t {
 };
 
 // Why `s` cannot run and the nearest settings that can; nothing if it can. A refusal starts with the name of
-// the key at fault, which `command_line::origin_of` traces to whoever set it.
+// the key at fault, which `command_line::origin_of` traces to the place that set it.
 struct refusal {
   std::string_view key;  // "model"
   std::string text;      // "model \"serial\" is not built yet; the nearest that runs is \"single-loop\""

@@ -2,9 +2,13 @@
 // server: one process that serves: sockets, cores, acceptors and what connects them.
 
 #include <atomic>
+#include <chrono>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <vector>
 
 #include "weir/accept/detail/accept_thread.hpp"
@@ -25,17 +29,20 @@ namespace weir {
 [[nodiscard]] core_choice choose_cores(const settings& s, std::string_view origin = "cores.use");
 
 // What a worker process gets from its master, which opened the sockets before the fork.
-// Another process goes on serving when this one stops, so clients that have just come and said nothing yet
-// are waited for a second.
+// Other processes go on serving when this one stops, so a client that has just connected and has sent nothing
+// yet is waited for, up to a second.
 struct inheritance {
   std::vector<bound_socket> listeners;
   std::vector<int> cpus;  // one loop on each
   accept_kind accept = accept_kind::shared;
-  int lock = -1;                                          // with accept_kind::mutex
-  std::atomic<std::uint32_t>* connections = nullptr;      // where they are counted, for others to read
-  std::function<std::uint32_t()> least_load_beside = {};  // of the other processes; any thread
-  std::function<void()> serving = {};  // called once, when every loop has started to accept
-  // Takes connections that belong to nobody, on any core's thread: when this process stops, and in mode
+  int lock = -1;                                      // with accept_kind::mutex
+  std::atomic<std::uint32_t>* connections = nullptr;  // where they are counted, for others to read
+  sibling_workers* siblings = nullptr;  // outlives the server; with accept_kind::shared, mutex and reuseport
+  // With accept_kind::reuseport: another process shall serve this connection. False: it cannot be sent. Any
+  // thread.
+  std::function<bool(int fd)> hand_on = {};
+  std::function<void()> serving = {};  // called once on core 0, when every loop has started to accept
+  // Takes parked connections, on any core's thread: when this process stops, and in mode
   // dispatch always, so that any worker may serve what comes next.
   std::function<parking::given(int fd)> give_parked = {};
 };
@@ -67,22 +74,30 @@ class server {
   ~server();
 
   // Serves until stop(): core 0 on the calling thread, the others on threads of their own. Once.
-  // Errors: std::system_error when a core cannot be pinned or a thread not be started.
+  // Errors: std::system_error when a core cannot be pinned or a thread not be started; what `start` or `stop`
+  // of the service throws.
   void run();
 
   // Any thread. The first call closes the listeners, tells each handler (connection::is_stopping(); idle ones
   // find the end of their input) and waits for the handlers. After settings.limits.drain_timeout what they
-  // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once.
+  // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once. Then the service
+  // is stopped, in each case. A stop that waits is cancelled after the drain timeout, 200 ms after
+  // a cut, or by a further call.
   void stop() noexcept;
 
-  // After run(): it stopped before its handlers had ended, so connections were cut.
-  [[nodiscard]] bool cut_short() const noexcept { return cut_short_; }
+  // After run(): handlers were cancelled, or connections left, because the time for them was over.
+  [[nodiscard]] bool cut_short() const noexcept { return cut_short_.load(std::memory_order_relaxed); }
 
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
   void adopt(unique_fd connection);
   // Core 0's thread. Accepts one connection of listener `i`, if there is one; in a worker that waits to be
   // told so. False: the connection still waits, because this process has no descriptor or memory for it.
   [[nodiscard]] bool accept_from(std::size_t i);
+  // Core 0's thread. `count` connections that were handed on are cared for, and may have come back by
+  // adopt().
+  void placed(std::uint32_t count);
+  // Core 0's thread. A sibling is stopped or stuck: looks whether connections wait that it was woken for.
+  void retry_accepting() noexcept;
 
   // Where it listens: a port 0 has become a port.
   [[nodiscard]] std::vector<endpoint> addresses() const;
@@ -99,6 +114,8 @@ class server {
   // Closed at once: beyond limits.connections with limits.excess = "refuse", or beyond
   // limits.connections_per_ip.
   [[nodiscard]] std::uint64_t refused() const noexcept;
+  // Closed because an error kept them from their core.
+  [[nodiscard]] std::uint64_t dropped() const noexcept;
   // Wake-ups for a connection that another process has taken.
   [[nodiscard]] std::uint64_t fruitless_accepts() const noexcept;
 
@@ -106,12 +123,24 @@ class server {
   void build(const std::vector<int>& cpus, std::size_t loops);
   void add_acceptor(const bound_socket& listener, unsigned at_core);
   std::function<void(accepted_socket)> delivery_from(unsigned at_core, std::uint64_t seed);
+  [[nodiscard]] connection_starter& within_share(connection_starter& here) noexcept;
   std::function<connection_starter&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
                                                                          bool for_parked);
+  // What happens between run() and its end; but for the tasks, on core 0's thread.
+  task<> start_service(core& c);
+  task<> stop_service(core& c);
+  void start_has_failed();
+  void fail();
+  void services_have_started();
   void begin_accepting();
-  void begin_stop() noexcept;
-  void tell_handlers() noexcept;
-  void end_services() noexcept;
+  void begin_stop();
+  void end_accepting();
+  void tell_handlers();
+  void cut();
+  void wait_until_unused();
+  void cancel_steps();
+  void stop_services();
+  void stop_first_service();
   task<> limit_drain();
   task<> tell_threads_again();
 
@@ -125,17 +154,38 @@ class server {
   std::deque<acceptor> acceptors_;
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
   std::vector<std::vector<acceptor*>> acceptors_of_;  // by core
+  struct service_state {                              // its core's thread; run() before and after
+    chain* step = nullptr;                            // that of a start or a stop, while it waits
+    bool runs = false;                                // it has started and has not been stopped
+  };
+  std::vector<service_state> services_;  // by core
   std::atomic<int> stops_{0};
-  bool cut_short_ = false;
   std::atomic<std::size_t> accepting_{0};  // acceptors that have not stopped
-  std::atomic<std::size_t> starting_{0};   // cores that do not serve yet
+  std::atomic<std::size_t> starting_{0};   // cores whose service has not started, or whose acceptors have not
+  std::atomic<std::size_t> stopping_{0};   // cores but the first whose service has not stopped
+  std::atomic<bool> cut_short_{false};
+  std::atomic<bool> is_cut_{false};  // handlers that are left are not waited for
+  std::mutex failure_mutex_;
+  std::exception_ptr failure_;  // the first one, of a start or stop
+  std::chrono::steady_clock::time_point drain_until_{};
+  std::chrono::steady_clock::duration time_to_stop_{};  // written before a service is told to stop
+  // Core 0's thread.
+  bool have_started_ = false;
+  bool stop_begun_ = false;
+  bool services_stop_ = false;
+  bool accept_threads_run_ = false;
+  bool waits_for_placed_ = false;
   std::function<void()> when_serving_;
-  std::function<void(accepted_socket)> deliver_;  // what others have accepted
+  std::optional<delivery> deliver_;  // what other processes have accepted
+  sibling_workers* siblings_ = nullptr;
+  std::function<bool(int fd)> hand_on_;      // with accept_kind::reuseport
+  std::atomic<std::uint32_t> handed_on_{0};  // connections that may come back
+  log::limiter log_limit_;
+  std::atomic<std::uint64_t> pauses_here_{0};
   std::atomic<std::uint64_t> handed_over_{0};
   std::atomic<std::uint64_t> refused_here_{0};
   std::atomic<std::uint64_t> found_nobody_{0};
   std::chrono::milliseconds first_bytes_grace_{0};
-  std::atomic<std::size_t> serving_{0};  // cores whose service has not stopped
   // Last, so that they go first: frames and connections that are left refer to all of the above. Workers
   // outlive the cores whose connections visit them.
   std::unique_ptr<worker_pool> workers_;         // in the models that have them

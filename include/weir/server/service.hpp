@@ -2,6 +2,7 @@
 // server: handlers with state of their own on each core, and handlers written for Asio.
 
 #include <concepts>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <type_traits>
@@ -15,12 +16,51 @@
 
 namespace weir {
 
-// What a server runs: a handler for each connection, and what happens on each core before the first and after
-// the last one.
+namespace detail {
+
+// Nothing, or a task that is awaited.
+template <class Result>
+concept step_result = std::same_as<Result, void> || std::same_as<Result, task<>>;
+
+template <class F>
+task<> run_step(F f, core& c) {
+  f(c);
+  co_return;
+}
+
+}  // namespace detail
+
+// Something to do on a core: a function of `core&` that returns nothing, or a task<>, which is awaited.
+class core_step {
+ public:
+  core_step() = default;
+  core_step(std::nullptr_t) noexcept {}
+  template <class F>
+    requires(!std::same_as<std::remove_cvref_t<F>, core_step> && std::invocable<F&, core&>)
+  core_step(F f) {
+    using result = std::invoke_result_t<F&, core&>;
+    static_assert(
+        detail::step_result<result>,
+        "a step on a core returns void or weir::task<>; await an asio::awaitable with weir::use_task");
+    if constexpr (std::same_as<result, void>)
+      f_ = [f = std::move(f)](core& c) { return detail::run_step(f, c); };
+    else
+      f_ = std::move(f);
+  }
+
+  explicit operator bool() const noexcept { return static_cast<bool>(f_); }
+  [[nodiscard]] task<> operator()(core& c) const { return f_(c); }
+
+ private:
+  std::function<task<>(core&)> f_;
+};
+
+// What a server runs: a handler for each connection, `start` on each core before the first connection of any
+// core, and `stop` on each core whose `start` has ended without an exception.
 struct service_form {
   connection_handler handler;
-  std::function<void(core&)> start = nullptr;
-  std::function<void(core&)> stop = nullptr;
+  core_step start = nullptr;
+  core_step stop = nullptr;
   state_kind keeps = state_kind::per_connection;  // models in which that would go wrong are refused
 };
 
@@ -31,22 +71,27 @@ struct service_form {
 }
 
 // A class whose objects serve connections: one object per core, so that its members need no lock (`keeps` may
-// say weir::state_kind::sharded), unless it
-// has `static constexpr auto keeps = weir::state_kind::per_process` or `shared`, which is one object, with
-// locks of its own where it needs them, or `per_connection`, which is the same without anything to lock:
+// say weir::state_kind::sharded). With `static constexpr auto keeps = weir::state_kind::per_process` or
+// `shared` there is one object, with locks of its own where it needs them; with `per_connection` one object
+// without anything to lock:
 //
 //   class counting {
 //    public:
 //     weir::task<> operator()(weir::connection client);
-//     void start();   // if there is one: on the core's thread, before the first connection
-//     void stop();    // if there is one: there, after the last; not if the drain had to be cut short
+//     void start();   // or weir::task<>; if there is one: on the core's thread, before the first connection
+//     void stop();    // or weir::task<>; if there is one: there, after the last connection, if start() has
+//     succeeded
 //    private:
 //     long requests_ = 0;
 //   };
 //
 //   int main(int argc, char** argv) { return weir::run<counting>(argc, argv); }
 //
-// Made from the core if it takes one, else by default.
+// A start() that is a task is awaited before any core accepts; a stop() that is a task for as long as the
+// drain may take, then it is cancelled. What start() throws ends the server: the objects that have started
+// are stopped, and server::run() throws it. After a drain that was cut short, connections are left when
+// stop() is called; their handlers do not run after a stop() that is no task. Made from the core if it takes
+// one, else by default.
 template <class S>
 concept service = requires(S& s, connection c) {
   { s(std::move(c)) } -> std::same_as<task<>>;
@@ -69,6 +114,28 @@ class service_slot {
   }
   S object_;
 };
+
+template <class S>
+task<> start_of(S& object) {
+  static_assert(step_result<decltype(object.start())>, "start() of a service returns void or weir::task<>");
+  if constexpr (std::same_as<decltype(object.start()), void>)
+    object.start();
+  else
+    co_await object.start();
+  co_return;
+}
+
+template <class S>
+task<> stop_of(S& object) {
+  static_assert(step_result<decltype(object.stop())>, "stop() of a service returns void or weir::task<>");
+  if constexpr (std::same_as<decltype(object.stop()), void>)
+    object.stop();
+  else
+    co_await object.stop();
+  co_return;
+}
+
+inline task<> nothing() { co_return; }
 
 // An Asio handler in the chain of the connection: Asio's operations are what it waits for.
 template <class Handler>
@@ -98,13 +165,9 @@ template <service S>
   const auto object = std::make_shared<S>();  // std::function wants a copy
   form.handler = [object](connection client) { return (*object)(std::move(client)); };
   if constexpr (requires { object->start(); })
-    form.start = [object](core& c) {
-      if (c.index() == 0) object->start();
-    };
+    form.start = [object](core& c) { return c.index() == 0 ? start_of(*object) : nothing(); };
   if constexpr (requires { object->stop(); })
-    form.stop = [object](core& c) {
-      if (c.index() == 0) object->stop();
-    };
+    form.stop = [object](core& c) { return c.index() == 0 ? stop_of(*object) : nothing(); };
   form.keeps = state_of<S>();
   return form;
 }
@@ -122,9 +185,13 @@ template <service S>
     form.handler = [](connection client) { return core::here().local<slot>().object()(std::move(client)); };
     form.start = [](core& c) {
       S& object = c.local<slot>().object();
-      if constexpr (requires { object.start(); }) object.start();
+      if constexpr (requires { object.start(); })
+        return detail::start_of(object);
+      else
+        return detail::nothing();
     };
-    if constexpr (requires(S& s) { s.stop(); }) form.stop = [](core& c) { c.local<slot>().object().stop(); };
+    if constexpr (requires(S& s) { s.stop(); })
+      form.stop = [](core& c) { return detail::stop_of(c.local<slot>().object()); };
     return form;
   }
 }

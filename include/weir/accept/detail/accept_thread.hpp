@@ -2,6 +2,8 @@
 // listen > [accept] > distribute > core > connection
 // accept: a thread that takes connections from a listener that other processes share.
 
+#include <poll.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -11,18 +13,19 @@
 #include <vector>
 
 #include "weir/accept/detail/accept_operation.hpp"
+#include "weir/accept/detail/delivery.hpp"
 #include "weir/base/log.hpp"
 #include "weir/config/settings.hpp"
+#include "weir/distribute/detail/fair_share.hpp"
 #include "weir/listen/endpoint.hpp"
 
 namespace weir {
 
 // Problem: processes that wait for one listener in their event loops are woken all at once, or the kernel
-// prefers the last that came. Threads that block in accept4 are woken one per connection, in turn. This one
-// does nothing else, and hands over what it gets.
-// A permit comes first, as in acceptor; the one that the thread holds while it waits counts as inside.
-// Uses the signal SIGRTMIN to end its wait.
-// Thread: the owner's, unless said otherwise.
+// prefers the last process that began to wait. Threads that block in accept4 are woken one per connection, in
+// turn. This thread does nothing else, and hands over the connections that it accepts. A permit comes first,
+// as in acceptor. The permit that the thread holds while it waits counts as in use. Uses the signal SIGRTMIN
+// to end its wait. Thread: the owner's, unless said otherwise.
 class accept_thread {
  public:
   struct listening {
@@ -36,21 +39,25 @@ class accept_thread {
   accept_thread(listening on, permit_pool& permits, std::function<void(accepted_socket)> deliver,
                 excess_kind excess = excess_kind::wait);
 
-  // Waits for its turn first: only who holds the lock on `lock`, a file of the process's own, looks at the
-  // listeners, which do not block. The kernel gives the lock on when its holder dies. With less than an
-  // eighth of the permits left the thread stands back for a moment, so that others come first.
+  // Waits for its turn first: only the process that holds the lock on `lock`, a file of the pool, looks at
+  // the listeners, which do not block. The kernel gives the lock on when its holder dies; see retry() for a
+  // holder that is stopped.
   accept_thread(std::vector<listening> on, int lock, permit_pool& permits,
                 std::function<void(accepted_socket)> deliver, excess_kind excess = excess_kind::wait);
   accept_thread(const accept_thread&) = delete;
   accept_thread& operator=(const accept_thread&) = delete;
   ~accept_thread() { stop(); }
 
-  // Before start(). Who has clearly more inside than `least`, the fewest of the other processes, lets them
-  // come first: before each connection for a millisecond, and seldom as long as none of them comes. `least`
-  // is called on the new thread.
-  void stand_back_for(std::function<std::uint32_t()> least) { least_beside_ = std::move(least); }
+  // Before start(). The thread does not accept while this process has more connections than most_beside()
+  // allows beside `siblings`, which outlive it. It waits for their counts; no time ends that wait.
+  void stand_back_for(sibling_workers& siblings) noexcept { siblings_ = &siblings; }
 
   void start();
+
+  // Any thread, between start() and stop(). Ends the present wait, so that the listeners are looked at again:
+  // the kernel may have woken a sibling that is stopped, or that sibling may have the lock. While there is
+  // such a sibling this thread accepts without the lock if it cannot have it.
+  void retry() noexcept;
 
   // When it returns nothing is accepted or delivered any more, and what was accepted has been delivered.
   void stop() noexcept;
@@ -59,11 +66,13 @@ class accept_thread {
   [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t pauses() const noexcept { return pauses_.load(std::memory_order_relaxed); }
+  // Connections whose hand-over failed.
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return deliver_.dropped(); }
   // Wake-ups that found no connection.
   [[nodiscard]] std::uint64_t fruitless() const noexcept {
     return fruitless_.load(std::memory_order_relaxed);
   }
-  // Whether a permit is held by nobody else than the wait for a connection.
+  // The thread holds a permit and waits for a connection.
   [[nodiscard]] bool holds_permit() const noexcept { return holds_permit_.load(std::memory_order_relaxed); }
 
  private:
@@ -71,18 +80,21 @@ class accept_thread {
   permit_pool::permit wait_for_permit();
   int accept_one(permit_pool::permit permit, const listening& from);
   int accept_in_turn(permit_pool::permit permit);
-  void let_others_come_first();
+  int accept_from_any(permit_pool::permit permit);
+  int wait_for_turn();
+  int poll_all(int timeout);
+  void wait_for_share();
   template <class Fact>
   void wait_until(Fact fact, std::chrono::milliseconds most);
 
   std::vector<listening> on_;
+  std::vector<pollfd> polled_;  // the listeners, in their order
   int lock_ = -1;
-  std::size_t next_ = 0;  // whose turn it is among the listeners
+  std::size_t next_ = 0;  // the listener that is looked at first
   permit_pool& permits_;
-  std::function<void(accepted_socket)> deliver_;
+  delivery deliver_;
   bool refuse_;
-  std::function<std::uint32_t()> least_beside_;
-  std::uint32_t impatient_ = 0;  // connections for which it does not wait, because waiting was in vain
+  sibling_workers* siblings_ = nullptr;
   log::limiter log_limit_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "weir/accept/detail/accept_operation.hpp"
+#include "weir/accept/detail/delivery.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/core.hpp"
 #include "weir/listen/detail/bound_socket.hpp"
@@ -16,8 +17,9 @@ namespace weir {
 
 // Problem: a loop that accepts without asking whether it can serve drowns; one that meets EMFILE and tries
 // again at once spins. Here a permit comes first: at the limit the listener is not watched, and the next free
-// permit wakes it. When the system is out of descriptors or memory the loop pauses 100 to 500 ms.
-// Thread: its core's, unless said otherwise. Lifetime: outlives its core's run.
+// permit wakes it. When the system is out of descriptors or memory the loop pauses 100 to 500 ms. Nothing
+// ends accepting but stop() and a listener that is none. Thread: its core's, unless said otherwise. Lifetime:
+// outlives its core's run.
 class acceptor {
  public:
   // `deliver` is called on this core's thread with each connection.
@@ -27,8 +29,8 @@ class acceptor {
   acceptor(const acceptor&) = delete;
   acceptor& operator=(const acceptor&) = delete;
 
-  // Before start(): the accepted sockets block. And the accept itself, a slice of time long; then others on
-  // this thread have their turn. Errors: std::system_error.
+  // Before start(): the accepted sockets block. With block(), accept4 blocks too, for a slice of time; then
+  // the other work of this thread has its turn. Errors: std::system_error.
   void accept_blocking_sockets() noexcept { listener_.blocks_clients = true; }
   void block(std::chrono::milliseconds slice);
 
@@ -42,6 +44,8 @@ class acceptor {
   [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t pauses() const noexcept { return pauses_.load(std::memory_order_relaxed); }
+  // Connections whose hand-over failed.
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return deliver_.dropped(); }
 
  private:
   task<> run();
@@ -51,7 +55,7 @@ class acceptor {
   listening_descriptor listener_;
   endpoint address_;
   permit_pool& permits_;
-  std::function<void(accepted_socket)> deliver_;
+  delivery deliver_;
   bool refuse_;
   std::function<void()> stopped_;
   chain* root_ = nullptr;  // that of run(), while it runs

@@ -1,5 +1,5 @@
 #pragma once
-// admission: how many may be inside, how many are, and when there is room again.
+// admission: how many connections there may be, how many there are, and when the next one may come.
 
 #include <atomic>
 #include <cstdint>
@@ -10,14 +10,14 @@
 
 namespace weir {
 
-// Problem: do not accept what you cannot serve, and know how many are being served. A permit_pool counts
-// those inside, up to a limit; each holds a permit, and the permit's destruction makes room, so the count
-// cannot leak. It is taken before the connection is accepted and travels with it. A permit_pool may lie
-// within another: who goes on into the inner one is inside both, and the count of the inner one is the load
-// that balancing reads. Thread: any. Lifetime: outlives its permits.
+// Problem: do not accept what you cannot serve, and know how many are being served. A permit_pool counts the
+// permits in use, up to a limit. A connection holds a permit, and the permit's destruction gives it back, so
+// the count cannot leak. The permit is taken before the connection is accepted and travels with it. A
+// permit_pool may lie within an outer one: a permit of the inner one counts in both, and the count of the
+// inner one is the load that balancing reads. Thread: any. Lifetime: outlives its permits.
 class permit_pool {
  public:
-  // `counted_in`: where those inside are counted, for others to read; none for within the permit_pool itself.
+  // `counted_in`: where the permits in use are counted, for other processes to read; null: in this object.
   explicit permit_pool(std::uint32_t limit, permit_pool* outer = nullptr,
                        std::atomic<std::uint32_t>* counted_in = nullptr) noexcept
       : limit_(limit), outer_(outer), in_use_(counted_in == nullptr ? own_count_ : *counted_in) {}
@@ -46,7 +46,7 @@ class permit_pool {
     permit_pool* in_use_ = nullptr;
   };
 
-  // An empty permit if the permit_pool is full.
+  // An empty permit if all are in use.
   [[nodiscard]] permit try_acquire() noexcept {
     if (in_use_.fetch_add(1) < limit_) return permit(this);
     in_use_.fetch_sub(1);
@@ -63,22 +63,22 @@ class permit_pool {
     return permit(this);
   }
 
-  // The other way. Nobody may wait for this permit_pool meanwhile.
+  // The other way. No call of when_available() or when_unused() of this pool may be pending.
   [[nodiscard]] permit return_to_outer(permit inner) noexcept {
     in_use_.fetch_sub(1, std::memory_order_relaxed);
     static_cast<void>(inner.release());
     return permit(outer_);
   }
 
-  // Calls `f` once when somebody has left since the permit_pool was full; at once, on this thread, if there
-  // is room already. Otherwise on the thread of the one who leaves.
+  // Calls `f` once when a permit is free: at once, on this thread, if one is free already, otherwise on the
+  // thread that gives a permit back. Errors: std::bad_alloc, and `f` is not called.
   void when_available(std::function<void()> f);
 
-  // Calls `f` once when nobody is inside any more; at once, on this thread, if so already. One waits at a
-  // time.
+  // Calls `f` once when no permit is in use: at once, on this thread, if so already, otherwise on the thread
+  // that gives the last one back. One call is pending at a time.
   void when_unused(std::function<void()> f);
 
-  // Forgets those who wait; their calls do not come any more.
+  // Drops the pending calls.
   void forget_waiting() noexcept;
 
   [[nodiscard]] std::uint32_t in_use() const noexcept { return in_use_.load(std::memory_order_relaxed); }

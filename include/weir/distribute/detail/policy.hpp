@@ -1,6 +1,6 @@
 #pragma once
 // listen > accept > [distribute] > core > connection
-// distribute: who serves the next connection. The same decision for cores and for worker processes.
+// distribute: which target serves the next connection. The same decision for cores and for worker processes.
 
 #include <cstddef>
 #include <cstdint>
@@ -59,7 +59,7 @@ class distributor {
 
   policy_kind policy_;
   std::size_t targets_;
-  std::size_t next_;  // whose turn it is
+  std::size_t next_;  // the target whose turn it is
   std::uint64_t random_;
 };
 

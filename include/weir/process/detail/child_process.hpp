@@ -49,6 +49,9 @@ class child_process {
   // Nothing while the child runs. A child that other code has reaped counts as ended with exit code -1.
   [[nodiscard]] std::optional<exit_reason> reap() noexcept;
 
+  // True if it has been stopped since the last call, false if it has been continued, otherwise nothing.
+  [[nodiscard]] std::optional<bool> stopped() noexcept;
+
   // In a child that inherited this object: not its own child.
   void disown() noexcept { fd_.reset(); }
 

@@ -20,9 +20,12 @@ struct message {
     unable,    // the worker has no descriptor for a connection of listener `number`; an answer too
     answered,  // the worker has looked at listener `number` after a notice
     // Master to worker.
-    connection,  // `number`, with its descriptor
+    connection,  // `number`, with its descriptor; from a worker: one that is above its share, for another
+                 // worker
     notice,      // listener `number` has a connection
-    drain,       // no more connections will come
+    placed,  // `number` connections that the worker has sent are the master's or another worker's, or have
+             // come back
+    drain,   // no more connections will come
   };
   kind what = kind::serving;
   std::uint32_t number = 0;

@@ -70,10 +70,15 @@ class dispatcher {
   void answered(const lane& by, std::uint32_t listener) noexcept;
   // A worker has answered that it has no descriptor.
   void unable(lane& by, std::uint32_t listener);
-  // A worker drains: its notices are not waited for any more. It has ended: its connections go to other
-  // workers.
+  // A worker drains, is stopped or is stuck: its answers to notices are not waited for any more. It has
+  // ended: its connections go to other workers.
   void drains(const lane& which) noexcept;
   void lost(lane& whose);
+
+  // A worker above its share has accepted this connection for another.
+  void place(unique_fd connection);
+  // Sends a connection to this worker. False: its channel takes nothing, and `connection` stays.
+  bool give(lane& to, unique_fd& connection);
 
   // Closed when they say nothing for limits.idle_timeout.
   [[nodiscard]] parked_connections& parked() noexcept { return parked_; }

@@ -11,8 +11,8 @@ namespace weir::process {
 // dropped then is never sent again: a connection stays open, a listener is not watched any more. Here such a
 // message is kept, and sent in its order when the channel is writable. Messages that carry a descriptor are
 // not kept here: their sender keeps the descriptor anyway. What is kept is bounded: a message that repeats
-// the last one replaces it, and every other one is an answer to something that the other end has sent.
-// Thread: one.
+// the last one replaces it or is added to it, and every other one is an answer to something that the other
+// end has sent. Thread: one.
 class outgoing_messages {
  public:
   // Sends `m` behind all that is kept, or keeps it. `full`: it is kept. `gone`: the other end has closed, and

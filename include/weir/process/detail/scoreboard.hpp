@@ -23,7 +23,11 @@ struct alignas(128) worker_score {
   std::atomic<std::uint32_t> generation;   // the master's
   std::atomic<std::int64_t> started;       // the master's: milliseconds of the monotonic clock
   std::atomic<std::uint32_t> connections;  // open, with those that are being waited for
-  std::atomic<std::uint32_t> load;       // permits taken, at any instant: where workers accept by themselves
+  std::atomic<std::uint32_t> load;     // permits taken, at any instant: where workers accept by themselves
+  std::atomic<std::uint32_t> held_up;  // its accept threads that cannot take a connection for now
+  std::atomic<std::uint32_t>
+      passed_over;                       // the master's: 1 while it is stopped, or a loop of it does not turn
+  std::atomic<std::uint32_t> coming;     // connections from the master that it does not count yet; of both
   std::atomic<std::uint64_t> accepted;   // since it was started
   std::atomic<std::uint64_t> requests;   // that its handlers have counted: core::count_requests
   std::atomic<std::uint64_t> refused;    // closed at once, by a limit
@@ -40,6 +44,9 @@ struct pool_score {
   std::atomic<std::uint32_t> parked;       // connections that are parked in the master
   std::atomic<std::uint32_t> parked_most;  // as many as the master can keep
   std::atomic<std::uint32_t> rows;         // of workers that have ever been taken
+  // Of workers above their share: the lowest load of a sibling for which one of them waits, and the futex.
+  std::atomic<std::uint32_t> least_awaited;
+  std::atomic<std::uint32_t> wake_ups;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
@@ -71,8 +78,22 @@ class scoreboard {
   [[nodiscard]] worker_score* take() noexcept;
   static void give_back(worker_score& row) noexcept;
 
-  // The smallest load of the workers that serve, without `self`; the greatest number if there is no other.
-  [[nodiscard]] std::uint32_t least_load_beside(const worker_score& self) noexcept;
+  // A count with what is coming. A connection that is taken meanwhile may count twice, but never not at all.
+  [[nodiscard]] static std::uint32_t load_of(const worker_score& row,
+                                             std::atomic<std::uint32_t> worker_score::* count) noexcept {
+    const std::uint32_t coming = row.coming.load();
+    return coming + (row.*count).load();
+  }
+
+  // The smallest load of the workers that serve and can take a connection, without `self`; the greatest
+  // number if there is none.
+  [[nodiscard]] std::uint32_t least_beside(const worker_score& self,
+                                           std::atomic<std::uint32_t> worker_score::* count) noexcept;
+  // A worker beside `self` is stopped or stuck.
+  [[nodiscard]] bool any_passed_over(const worker_score& self) noexcept;
+
+  // Workers that are above their share look at the loads again.
+  void wake_standing_back() noexcept;
 
  private:
   struct layout {
@@ -81,7 +102,7 @@ class scoreboard {
     worker_score workers[capacity];
   };
   // A program that was built otherwise would read nonsense.
-  static constexpr std::uint64_t this_form = 0x7765'6972'0002'0000U + sizeof(worker_score);
+  static constexpr std::uint64_t this_form = 0x7765'6972'0003'0000U + sizeof(worker_score);
 
   void map(int access);
 

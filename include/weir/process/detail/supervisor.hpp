@@ -131,7 +131,9 @@ class supervisor {
   void announce();
   [[nodiscard]] bool gives() noexcept;
   void park(unique_fd connection);
+  void take_excess(worker& m, unique_fd connection);
   void park_or_cut(unique_fd connection);
+  void pass_over();
   void survive(const std::exception& e) noexcept;
   [[nodiscard]] bool is_coming(unsigned generation) const noexcept;
   [[nodiscard]] bool is_alive() const noexcept;

@@ -24,9 +24,10 @@ struct worker : lane {
         generation(generation_),
         drain_timeout(drain_timeout_) {}
 
-  // Its beats have stood still for half of the time after which it is killed. It gets no connections until
-  // they go on.
+  // Its beats have stood still for half of the time after which it is killed.
   [[nodiscard]] bool is_stuck() const noexcept { return silent_ticks >= ticks_until_stuck / 2; }
+  // It gets no connections until it goes on.
+  [[nodiscard]] bool is_passed_over() const noexcept { return is_stopped || is_stuck(); }
 
   static constexpr unsigned ticks_until_stuck = 4;
 
@@ -38,6 +39,7 @@ struct worker : lane {
   clock::time_point kill_at = clock::time_point::max();
   std::uint64_t beats = 0;    // as last seen in its score
   unsigned silent_ticks = 0;  // of the master, since `beats` has changed
+  bool is_stopped = false;    // by a signal such as SIGSTOP, as last seen
 };
 
 // Problem: workers of several generations live side by side, and nearly every command is about some of them.
@@ -59,6 +61,8 @@ class worker_table {
 
   // Whether a worker serves, or is about to, at this index.
   [[nodiscard]] bool has(unsigned generation, unsigned index) const noexcept;
+  // The same, and it is not passed over.
+  [[nodiscard]] bool is_attended(unsigned generation, unsigned index) const noexcept;
   [[nodiscard]] bool any_starting() const noexcept;
   // A worker serves, and its loops turn.
   [[nodiscard]] bool any_alive() const noexcept;
@@ -67,7 +71,7 @@ class worker_table {
   [[nodiscard]] progress progress_of(unsigned generation) const noexcept;
 
   // The workers of a generation to which connections may be sent, by index: null where there is none, or it
-  // is stuck.
+  // is passed over.
   [[nodiscard]] std::vector<lane*> lanes(unsigned generation, unsigned count) noexcept;
 
   // When the next one is to be killed because it has not left in time.
@@ -78,6 +82,9 @@ class worker_table {
   // instead of time: a pool that was stopped as a whole is not stuck.
   static constexpr unsigned ticks_until_stuck = worker::ticks_until_stuck;
   void listen_for_beats(std::chrono::milliseconds stuck_timeout);
+
+  // Called after each SIGCHLD: looks which workers are stopped.
+  void look_for_stopped() noexcept;
 
   // In a child: closes what is another worker's.
   void disown() noexcept;

@@ -1,12 +1,17 @@
 #pragma once
 // server: the file that a serving process logs to.
 
+#include <string>
+
 #include "weir/config/settings.hpp"
 
 namespace weir {
 
-// The log file, as the one who serves may write it; nothing if the log goes to standard error.
-// Errors: std::system_error that names the file.
+// Opens the log file, and gives it to the user that the process becomes, if it becomes another one. Does
+// nothing if the log goes to standard error. Errors: std::system_error that names the file.
 void open_log(const settings& s);
+
+// Why a file of that path could not be written, or created; empty if it can. Creates nothing.
+[[nodiscard]] std::string why_not_writable(const std::string& path);
 
 }  // namespace weir

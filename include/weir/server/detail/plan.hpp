@@ -9,6 +9,7 @@
 #include "weir/core/detail/cgroup_quota.hpp"
 #include "weir/core/detail/core_choice.hpp"
 #include "weir/core/detail/cpu_set.hpp"
+#include "weir/model/model.hpp"
 
 namespace weir {
 
@@ -17,6 +18,9 @@ struct pool_plan {
   weir::settings settings;  // processes.count is a number
   std::vector<int> cpus;
 };
+
+// Why the addresses of `s` cannot be listened on: one of them is there twice. Errors: std::invalid_argument.
+[[nodiscard]] std::optional<refusal> check_listeners(const settings& s);
 
 [[nodiscard]] pool_plan plan_pool(const settings& s, const core_choice& cores);
 

@@ -1,0 +1,241 @@
+// server: from run() to its end.
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "weir/base/log.hpp"
+#include "weir/core/detail/stall_detector.hpp"
+#include "weir/core/sleep.hpp"
+#include "weir/core/within.hpp"
+#include "weir/server/server.hpp"
+#include "weir/task/detail/this_chain.hpp"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto grace = 200ms;  // for what ends by being cancelled
+
+}  // namespace
+
+void server::run() {
+  services_.resize(cores_->size());
+  starting_ = cores_->size();
+  if (workers_) workers_->start();
+  for (core& c : *cores_) c.post([this, &c] { c.spawn(start_service(c)); });
+  std::optional<stall_detector> watch;
+  if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall);
+  cores_->run();
+  for (accept_thread& a : accept_threads_) a.stop();
+  if (workers_) workers_->stop();
+  if (threads_) threads_->stop();
+  if (const auto left = permits_.in_use(); left != 0) {
+    cut_short_ = true;
+    log::warning("stopped; {} connections were cut", left);
+  }
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+// Connections of any core may be served by any other, so none is accepted before every service has started.
+task<> server::start_service(core& c) {
+  service_state& state = services_[c.index()];
+  state.step = co_await detail::this_chain();
+  try {
+    if (form_.start && stops_.load() == 0) {
+      co_await form_.start(c);
+      state.runs = true;
+    }
+  } catch (...) {
+    start_has_failed();
+  }
+  state.step = nullptr;
+  if (starting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { services_have_started(); });
+}
+
+// In a catch block, on any thread. What a stop has cancelled is no failure.
+void server::start_has_failed() {
+  if (stops_.load() != 0)
+    return log::info("a service was stopped while it started: {}", text_of_current_exception());
+  fail();
+  (*cores_)[0].post([this] { begin_stop(); });
+}
+
+// In a catch block, on any thread: what run() is to throw.
+void server::fail() {
+  const std::lock_guard lock(failure_mutex_);
+  if (failure_)
+    log::error("another service has failed: {}", text_of_current_exception());
+  else
+    failure_ = std::current_exception();
+}
+
+void server::services_have_started() {
+  have_started_ = true;
+  if (is_cut_) return stop_services();
+  if (stop_begun_) return end_accepting();
+  begin_accepting();
+}
+
+void server::begin_accepting() {
+  if (stops_.load() != 0) return;  // begin_stop() is on its way
+  try {
+    for (accept_thread& a : accept_threads_) a.start();
+  } catch (...) {
+    fail();
+    return begin_stop();
+  }
+  accept_threads_run_ = true;
+  starting_ = cores_->size();
+  for (core& c : *cores_) {
+    c.post([this, &c] {
+      for (acceptor* a : acceptors_of_[c.index()]) a->start();
+      if (starting_.fetch_sub(1) == 1 && when_serving_) (*cores_)[0].post(when_serving_);
+    });
+  }
+}
+
+void server::stop() noexcept {
+  if (stops_.fetch_add(1) == 0)
+    (*cores_)[0].post([this] { begin_stop(); });
+  else
+    (*cores_)[0].post([this] { cut(); });
+}
+
+void server::begin_stop() {
+  if (std::exchange(stop_begun_, true)) return;
+  drain_until_ = std::chrono::steady_clock::now() + settings_.limits.drain_timeout;
+  (*cores_)[0].spawn(limit_drain());
+  if (have_started_) return end_accepting();
+  cancel_steps();  // services_have_started() goes on when the last of them has ended
+}
+
+// Cancels what starts or stops of services wait for.
+void server::cancel_steps() {
+  for (core& c : *cores_)
+    c.post([this, &c] {
+      if (chain* const start = services_[c.index()].step; start != nullptr) start->cancel();
+    });
+}
+
+// Accepting ends on every core before the handlers are told, so that no connection arrives behind the end of
+// the others.
+void server::end_accepting() {
+  accept_threads_run_ = false;
+  for (accept_thread& a : accept_threads_) a.stop();
+  accepting_ = acceptors_.size();
+  if (acceptors_.empty()) return tell_handlers();
+  for (core& c : *cores_) {
+    c.post([this, &c] {
+      for (acceptor* a : acceptors_of_[c.index()])
+        a->stop([this] {
+          if (accepting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { tell_handlers(); });
+        });
+    });
+  }
+}
+
+void server::tell_handlers() {
+  listeners_.clear();  // a client that comes now is refused at once
+  for (connection_starter& r : starters_) r.home().post([this, &r] { r.stop(first_bytes_grace_); });
+  if (workers_) workers_->tell();
+  if (threads_) (*cores_)[0].spawn(tell_threads_again());
+  wait_until_unused();
+}
+
+// Until there is no connection, and none that was handed on can come back.
+void server::wait_until_unused() {
+  permits_.when_unused([this] {
+    (*cores_)[0].post([this] {
+      if (handed_on_.load() != 0)
+        waits_for_placed_ = true;
+      else if (permits_.in_use() != 0)
+        wait_until_unused();
+      else
+        stop_services();
+    });
+  });
+}
+
+void server::placed(std::uint32_t count) {
+  (*cores_)[0].driver().assert_thread("server::placed");
+  count = std::min(count, handed_on_.load());
+  if (count != 0 && handed_on_.fetch_sub(count) == count && std::exchange(waits_for_placed_, false))
+    wait_until_unused();
+}
+
+// A signal may come a moment before the call that it is to end.
+task<> server::tell_threads_again() {
+  for (;;) {
+    threads_->tell();
+    co_await sleep_for(50ms);
+  }
+}
+
+task<> server::limit_drain() {
+  co_await sleep_for(settings_.limits.drain_timeout);
+  if (const auto left = permits_.in_use(); left != 0) {
+    cut_short_ = true;
+    log::warning("drain_timeout has passed; {} connections are cut", left);
+  }
+  for (connection_starter& r : starters_) r.home().post([&r] { r.cancel(); });
+  if (threads_) threads_->cancel();
+  co_await sleep_for(grace);  // for handlers that end by the cancellation
+  cut();
+}
+
+// The handlers that are left are not waited for. Services that stop already have had their time.
+void server::cut() {
+  if (!is_cut_.exchange(true)) {
+    if (permits_.in_use() != 0) cut_short_ = true;
+    if (have_started_ && !services_stop_) return stop_services();
+  }
+  if (services_stop_) cancel_steps();
+}
+
+// The first core's comes last: an object that serves all cores is stopped there.
+void server::stop_services() {
+  if (std::exchange(services_stop_, true)) return;
+  time_to_stop_ = is_cut_ ? grace
+                          : std::max<std::chrono::steady_clock::duration>(
+                                drain_until_ - std::chrono::steady_clock::now(), grace);
+  stopping_ = cores_->size() - 1;
+  if (stopping_ == 0) return stop_first_service();
+  for (std::size_t i = 1; i < cores_->size(); ++i) {
+    core& c = (*cores_)[i];
+    c.post([this, &c] { c.spawn(stop_service(c)); });
+  }
+}
+
+void server::stop_first_service() { (*cores_)[0].spawn(stop_service((*cores_)[0])); }
+
+task<> server::stop_service(core& c) {
+  service_state& state = services_[c.index()];
+  if (std::exchange(state.runs, false) && form_.stop) {
+    state.step = co_await detail::this_chain();
+    try {
+      task<> stop = form_.stop(c);
+      co_await within(time_to_stop_, std::move(stop));
+    } catch (const std::system_error& e) {
+      if (e.code() != std::errc::timed_out && e.code() != std::errc::operation_canceled)
+        fail();
+      else
+        log::warning("the stop of a service has taken too long and is cancelled");
+    } catch (...) {
+      fail();
+    }
+    state.step = nullptr;
+  }
+  if (c.index() == 0) {
+    cores_->stop();
+  } else {
+    if (stopping_.fetch_sub(1) == 1) (*cores_)[0].post([this] { stop_first_service(); });
+    if (is_cut_) c.stop();  // no handler runs after the stop
+  }
+}
+
+}  // namespace weir
