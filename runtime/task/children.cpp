@@ -70,8 +70,8 @@ void children::add(child& c) noexcept {
   if (parent_ != nullptr) parent_->child_group_added();
 }
 
-// Destroyed without a join: its parent may leave its thread again. A parent that does not run now is being destroyed
-// itself, or has ended, and is not touched.
+// Destroyed without a join: its parent may leave its thread again. A parent that does not run now is being
+// destroyed itself, or has ended, and is not touched.
 children::~children() {
   if (parent_ == nullptr) return;
   if (const run_queue* const here = run_queue::current(); here != nullptr && here->running() == parent_)
