@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <future>
 #include <string>
 #include <thread>
 
@@ -59,10 +60,16 @@ TEST_CASE("where a handler blocks, a peer that reads slowly is not idle, from th
 TEST_CASE("where a handler blocks, a peer that does not read is cut, and the answer ends with a reset") {
   for (const auto model : {model_kind::serial, model_kind::thread_per_connection}) {
     CAPTURE(static_cast<int>(model));
-    test::serving server(blocking(model, 300ms), answer_much);
+    std::promise<void> ended;
+    const auto tell_end = [](connection c, std::promise<void>* told) -> task<> {
+      co_await answer_much(std::move(c));
+      told->set_value();
+    };
+    test::serving server(blocking(model, 300ms),
+                         [&](connection c) { return tell_end(std::move(c), &ended); });
     test::client client(server.at());
     REQUIRE(client.send("all\n"));
-    while (server->accepted() == 0 || server->connections() != 0) std::this_thread::sleep_for(1ms);
+    ended.get_future().wait();
     const std::string got = client.receive(much().size());
     CHECK(got.size() < much().size());
     CHECK(client.error() == ECONNRESET);
