@@ -113,10 +113,11 @@ void supervisor::wait() {
     return;
   }
 
-  // Signals first: a worker that a terminal's Ctrl-C has ended is then expected to have ended.
+  // Another master that has ended before a signal came is gone when the signal is obeyed. Signals before
+  // workers: one that a terminal's Ctrl-C has ended is then expected to have ended.
+  look_after_siblings();
   commanded_ = false;
   read_signals();
-  look_after_siblings();
   std::size_t i = workers_at;
   for (auto m = workers_.begin(); m != workers_.end() && i < listeners_at; i += 2) {
     const auto each = m++;
