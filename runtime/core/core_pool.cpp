@@ -8,8 +8,11 @@
 
 namespace weir {
 
-core_pool::core_pool(const std::vector<std::optional<int>>& cpus, const settings& s, core_role role)
-    : offload_(s.workers.count, s.workers.queue) {
+core_pool::core_pool(const std::vector<std::optional<int>>& cpus, const settings& s, core_role role,
+                     offload_pool* offload)
+    : own_offload_(offload == nullptr ? std::make_unique<offload_pool>(s.workers.count, s.workers.queue)
+                                      : nullptr),
+      offload_(offload == nullptr ? *own_offload_ : *offload) {
   for (const auto& cpu : cpus)
     cores_.emplace_back(static_cast<unsigned>(cores_.size()), cpu, s, &offload_, this, role);
 }

@@ -124,8 +124,10 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   for (std::size_t i = 0; i < loops; ++i)
     pins.push_back(settings_.cores.pin ? std::optional(cpus[i]) : std::nullopt);
   const auto& row = row_of(settings_.model);
+  offload_ = std::make_unique<offload_pool>(settings_.workers.count, settings_.workers.queue);
   cores_ = std::make_unique<core_pool>(
-      pins, settings_, core_role{.io_blocks = row.io_blocks, .handlers_migrate = row.handlers_migrate()});
+      pins, settings_, core_role{.io_blocks = row.io_blocks, .handlers_migrate = row.handlers_migrate()},
+      offload_.get());
   for (core& c : *cores_)
     starters_.emplace_back(c, settings_, form_.handler, permits_,
                            per_address_.is_on() ? &per_address_ : nullptr);

@@ -2,6 +2,7 @@
 // core: the cores of one process and their threads.
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -15,7 +16,9 @@ namespace weir {
 class core_pool {
  public:
   // One core per entry of `cpus`; an empty entry is a core that is not pinned.
-  core_pool(const std::vector<std::optional<int>>& cpus, const settings& s, core_role role = {});
+  // `offload`: the threads for offload(), which outlive the pool; null for threads of its own.
+  core_pool(const std::vector<std::optional<int>>& cpus, const settings& s, core_role role = {},
+            offload_pool* offload = nullptr);
   core_pool(const core_pool&) = delete;
   core_pool& operator=(const core_pool&) = delete;
   ~core_pool();
@@ -35,7 +38,8 @@ class core_pool {
   [[nodiscard]] auto end() noexcept { return cores_.end(); }
 
  private:
-  offload_pool offload_;
+  std::unique_ptr<offload_pool> own_offload_;
+  offload_pool& offload_;
   std::deque<core> cores_;
 };
 

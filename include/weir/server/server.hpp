@@ -186,8 +186,9 @@ class server {
   std::atomic<std::uint64_t> refused_here_{0};
   std::atomic<std::uint64_t> found_nobody_{0};
   std::chrono::milliseconds first_bytes_grace_{0};
-  // Last, so that they go first: frames and connections that are left refer to all of the above. Workers
-  // outlive the cores whose connections visit them.
+  // Last, so that they go first: frames and connections that are left refer to all of the above. The workers
+  // outlive the cores whose connections migrate to them, and the offload threads outlive the cores of both.
+  std::unique_ptr<offload_pool> offload_;
   std::unique_ptr<worker_pool> workers_;         // in the models that have them
   std::unique_ptr<connection_threads> threads_;  // in model_kind::thread_per_connection
   std::unique_ptr<core_pool> cores_;
