@@ -172,9 +172,10 @@ class master_link {
 
   // Why there is nothing more to read.
   received::kind take_all() {
-    std::optional<std::uint32_t> taken;
+    std::uint32_t taken = 0;  // the newest of those that are not acknowledged
+    bool any = false;
     const auto acknowledge = [&] {
-      if (taken) to_master_.send({message::kind::taken, *std::exchange(taken, std::nullopt)});
+      if (std::exchange(any, false)) to_master_.send({message::kind::taken, taken});
     };
     for (;;) {
       received got = channel_.receive();
@@ -191,7 +192,8 @@ class master_link {
       switch (got.content.what) {
         case message::kind::connection:
           taken = got.content.number;
-          to_master_.has_received(*taken);
+          any = true;
+          to_master_.has_received(taken);
           if (got.fd) of_.adopt(std::move(got.fd));
           score_.coming.fetch_sub(1);  // it counts as one of this worker's by now
           break;

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <future>
 #include <string>
 
@@ -94,25 +95,25 @@ TEST_CASE("an outbox behind another coroutine's send works where handlers run on
     settings s = with_workers(2, 16);
     s.workers.io = io;
     const std::string much = test::pattern(4 << 20);
-    test::serving server(s, [&much](connection c) -> task<> {
-      struct handler {
-        static task<> send_all(connection* to, const std::string* text) {
-          const bool sent = co_await to->send(*text);
-          CHECK(sent);
-        }
-        static task<> serve(connection client, const std::string* text) {
-          outbox out(client, 1 << 20);
-          scope children;
-          children.spawn(send_all(&client, text));
-          co_await yield();
-          for (int i = 0; i < 100; ++i) out.post("tick ");
-          co_await children.join();
-          const auto last = co_await client.receive();
-          CHECK(last.text() == "enough");
-        }
-      };
-      return handler::serve(std::move(c), &much);
-    });
+    std::atomic<bool> all_sent{false};
+    struct handler {
+      static task<> send_all(connection* to, const std::string* text, std::atomic<bool>* out) {
+        const bool sent = co_await to->send(*text);
+        *out = sent;
+      }
+      static task<> serve(connection client, const std::string* text, std::atomic<bool>* all) {
+        outbox out(client, 1 << 20);
+        scope children;
+        children.spawn(send_all(&client, text, all));
+        co_await yield();
+        for (int i = 0; i < 100; ++i) out.post("tick ");
+        co_await children.join();
+        const auto last = co_await client.receive();
+        if (last.text() != "enough") *all = false;
+      }
+    };
+    test::serving server(
+        s, [&much, &all_sent](connection c) { return handler::serve(std::move(c), &much, &all_sent); });
     test::client client(server.at());
     CHECK(client.receive(much.size()) == much);
     std::string ticks;
@@ -120,5 +121,6 @@ TEST_CASE("an outbox behind another coroutine's send works where handlers run on
     CHECK(client.receive(ticks.size()) == ticks);
     REQUIRE(client.send("enough"));
     CHECK(client.receive(1).empty());
+    CHECK(all_sent);
   }
 }
