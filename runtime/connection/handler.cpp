@@ -63,7 +63,10 @@ void connection_state::end_of_handler() noexcept {
     table_->home().timers().disarm(*this);
   }
   std::exchange(handler_, nullptr).destroy();  // and with it, most often, the handle: the phase may change
-  if (std::exchange(parks_, false)) return failed ? close_parked() : begin_parking();
+  if (parks_) {
+    parks_ = false;
+    return failed ? close_parked() : begin_parking();
+  }
   if (phase_ == phase::lingering && wait_ == nullptr && !begin_linger()) end_socket(end);
   free_if_unused();
 }

@@ -45,6 +45,7 @@ attempt_result write_operation::not_all_yet(std::size_t n, std::size_t asked) no
 }
 
 attempt_result send_operation::attempted(long n, std::size_t part) noexcept {
+  on->sent = n > 0;
   if (n < 0) return give_up(static_cast<int>(-n));
   data += n;
   size -= static_cast<std::size_t>(n);

@@ -143,9 +143,9 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void output_free() noexcept;
 
   ending end = ending::none;
-  bool broken = false;              // by the peer or the network, and sending was told
-  bool awaits_first_bytes = false;  // although it is stopping
-  bool output_wanted = false;       // by an outbox, when the present send has ended
+  bool broken : 1 = false;              // by the peer or the network, and sending was told
+  bool awaits_first_bytes : 1 = false;  // although it is stopping
+  bool output_wanted : 1 = false;       // by an outbox, when the present send has ended
 
  private:
   friend class connection_table;
@@ -207,12 +207,13 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void turn() override;
   void log_failure() noexcept;
 
+  // The flags share a byte with those above: only the thread that holds the connection writes them.
+  bool held_ : 1 = true;  // a handle exists
+  bool may_block_ : 1 = false;
+  bool parks_ : 1 = false;  // when its handler has ended
+  bool owes_ : 1 = false;
   std::atomic<bool> stopping_{false};
   phase phase_ = phase::opening;
-  bool held_ = true;  // a handle exists
-  bool may_block_ = false;
-  bool parks_ = false;  // when its handler has ended
-  bool owes_ = false;
   std::uint32_t place_ = 0;         // in the table
   std::uint32_t idle_timeout_ = 0;  // milliseconds
   connection_table* table_ = nullptr;

@@ -187,13 +187,12 @@ struct send_operation : write_operation {
 struct send_chunk_operation : send_operation {
   using send_operation::send_operation;
   bool await_ready() noexcept {
-    connection_state& c = *on;
-    if (!c.writable || !c.driver->spend()) return false;
-    const long n = system_call::send(c.fd, data, size);
-    if (n != static_cast<long>(size)) [[unlikely]]
-      return attempted(n, most_per_turn) == attempt_result::done;
-    c.sent = true;
-    return true;
+    if (!on->writable || !on->driver->spend()) return false;
+    on->sent = true;  // before the call, after which `on` would be loaded again; attempted() corrects it
+    const long n = system_call::send(on->fd, data, size);
+    if (n == static_cast<long>(size)) [[likely]]
+      return true;
+    return attempted(n, most_per_turn) == attempt_result::done;
   }
 };
 

@@ -50,7 +50,9 @@ class readiness_driver final : public run_queue {
   // True if one more operation may complete inline; after false the caller goes to the end of the run queue.
   bool spend() noexcept {
     assert_thread("an operation of this core's");
-    return --budget_ > 0;
+    if (budget_ <= 1) return false;
+    --budget_;
+    return true;
   }
 
   // An operation has moved so many bytes that every other chain and descriptor has its turn before it goes
@@ -119,7 +121,7 @@ class readiness_driver final : public run_queue {
   void drop_delivered() noexcept;
 
  private:
-  void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
+  [[gnu::cold]] void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
   [[nodiscard]] int try_watch(descriptor& on, descriptor::watch what) noexcept;
   void wait();
   void on_ready();
