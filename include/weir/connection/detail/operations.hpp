@@ -42,24 +42,27 @@ struct connection_operation : operation {
   // queue.
   template <task_promise P>
   void wait_to_read(std::coroutine_handle<P> h) {
-    if (on->reading != nullptr) [[unlikely]]
+    connection_state& c = *on;
+    if (c.reading != nullptr) [[unlikely]]
       return direction_taken(*h.promise().root, h);
     // Whatever is rare is a tail call, and needs no register kept.
     h.promise().root->suspend_unchecked(*this, h);
-    if (root->is_cancelled() || on->readable) [[unlikely]]
+    if (root->is_cancelled() || c.readable) [[unlikely]]
       return again_reading();
-    on->wait_to_read_begins();
-    park_reading();
+    c.wait_to_read_begins();
+    c.driver->park_reading(c, *this);
   }
   template <task_promise P>
   void wait_to_write(std::coroutine_handle<P> h) {
-    if (on->writing != nullptr) [[unlikely]]
+    connection_state& c = *on;
+    if (c.writing != nullptr) [[unlikely]]
       return direction_taken(*h.promise().root, h);
+    // Whatever is rare is a tail call, and needs no register kept.
     h.promise().root->suspend_unchecked(*this, h);
-    if (root->is_cancelled() || on->writable) [[unlikely]]
+    if (root->is_cancelled() || c.writable) [[unlikely]]
       return again_writing();
-    on->wait_to_write_begins();
-    park_writing();
+    c.wait_to_write_begins();
+    c.driver->park_writing(c, *this);
   }
   // Not now, but from the run queue: the inline budget is spent, or a slice of a blocking call is over.
   void again() noexcept;
