@@ -26,7 +26,7 @@
 // Random sequences of calls and events over a core whose time the test moves, in every way in which an
 // operation may wait. One seed is one sequence. In builds with checks the table of phases ends the program at
 // an event that a phase does not know, and under a sanitizer each byte of memory is watched.
-//   WEIR_SEQUENCE_SECONDS  how long each way of waiting is tried (4)
+//   WEIR_SEQUENCE_SECONDS  how long each way of waiting is tried (10)
 //   WEIR_SEQUENCE_SEED     the first seed (1)
 
 using namespace weir;
@@ -520,7 +520,7 @@ unsigned number_of(const char* variable, unsigned otherwise) {
 
 void run_sequences(way waits) {
   const auto end =
-      std::chrono::steady_clock::now() + std::chrono::seconds(number_of("WEIR_SEQUENCE_SECONDS", 4));
+      std::chrono::steady_clock::now() + std::chrono::seconds(number_of("WEIR_SEQUENCE_SECONDS", 10));
   std::uint64_t seed = number_of("WEIR_SEQUENCE_SEED", 1);
   do {
     tell("seed ", seed);
