@@ -1,5 +1,6 @@
 #include "weir/distribute/detail/policy.hpp"
 
+#include <algorithm>
 #include <cassert>
 
 namespace weir {
@@ -12,6 +13,10 @@ constexpr std::uint64_t mixed(std::uint64_t x) noexcept {
   return x ^ (x >> 31);
 }
 constexpr std::uint64_t golden = 0x9e3779b97f4a7c15U;
+
+// The loads of other threads and processes are a moment old. By a stricter order the target that is quicker
+// to see that a client has left would get most of the clients that come and go.
+constexpr std::uint32_t one_says_nothing = 1;
 
 }  // namespace
 
@@ -49,11 +54,9 @@ std::size_t distributor::in_turn(std::span<const std::uint32_t> loads) noexcept 
 }
 
 std::size_t distributor::least(std::span<const std::uint32_t> loads) noexcept {
+  const auto lowest = *std::min_element(loads.begin(), loads.end());
   auto best = next_;
-  for (std::size_t step = 1, at = next_; step < targets_; ++step) {
-    at = at + 1 == targets_ ? 0 : at + 1;
-    if (loads[at] < loads[best]) best = at;
-  }
+  while (loads[best] - lowest > one_says_nothing) best = best + 1 == targets_ ? 0 : best + 1;
   next_ = best + 1 == targets_ ? 0 : best + 1;
   return best;
 }
@@ -66,8 +69,9 @@ std::size_t distributor::lesser_of_two(std::span<const std::uint32_t> loads) noe
   // Among equals the one whose turn comes first: a draw would favour the target that sees sooner that its
   // clients have left.
   const auto distance = [this](std::size_t at) { return at >= next_ ? at - next_ : at + targets_ - next_; };
+  const auto [lesser, greater] = std::minmax(loads[first], loads[second]);
   const bool second_is_less =
-      loads[second] != loads[first] ? loads[second] < loads[first] : distance(second) < distance(first);
+      greater - lesser > one_says_nothing ? loads[second] < loads[first] : distance(second) < distance(first);
   const auto chosen = second_is_less ? second : first;
   if (loads[chosen] == unavailable) return least(loads);
   next_ = chosen + 1 == targets_ ? 0 : chosen + 1;

@@ -285,7 +285,14 @@ int pool::work(process::worker_slot slot) {
   from_master.connections = &(slot.score.*count);
   process::worker_siblings siblings(slot.board, slot.score, count);
   from_master.siblings = &siblings;
-  from_master.hand_on = [&](int fd) { return to_master.hand_on(fd) == master_mailbox::sent::yes; };
+  from_master.hand_on = [&](int fd) {
+    auto& score = slot.board.pool();
+    if (score.excess_sent.fetch_add(1) < score.excess_allowed &&
+        to_master.hand_on(fd) == master_mailbox::sent::yes)
+      return true;
+    score.excess_sent.fetch_sub(1);
+    return false;
+  };
   from_master.serving = [&] {
     to_master.send({process::message::kind::serving, slot.index});
     log::debug("worker {} of generation {} serves", slot.index, slot.generation);

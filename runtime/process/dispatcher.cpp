@@ -72,14 +72,8 @@ bool dispatcher::may_refuse(std::span<lane* const> lanes) const { return refuses
 
 // Null if no worker takes a connection now.
 lane* dispatcher::choose(std::span<lane* const> lanes, client_key key) {
-  auto load = loads(lanes);
-  const auto lowest = std::min_element(load.begin(), load.end());
-  if (lowest == load.end() || *lowest == unavailable) return nullptr;
-  const auto least = *lowest;
-  // The figures of other processes are a moment old: a difference of one says nothing, and the worker that is
-  // quicker to see that a client has left would get most of the clients that come and go.
-  for (auto& each : load)
-    if (each == least + 1) each = least;
+  const auto load = loads(lanes);
+  if (std::all_of(load.begin(), load.end(), [](auto each) { return each == unavailable; })) return nullptr;
   if (!decide_ || targets_ != lanes.size()) {
     targets_ = lanes.size();
     decide_.emplace(policy_, targets_, last_number_ + 1);

@@ -39,6 +39,13 @@ std::uint32_t room_for_parked() {
   return static_cast<std::uint32_t>(std::min<::rlim_t>(limit.rlim_cur - own, 1'000'000));
 }
 
+// A quarter of what this process may open: for connections that workers hand on.
+std::size_t room_for_excess() {
+  ::rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  return static_cast<std::size_t>(std::min<::rlim_t>(limit.rlim_cur / 4, 1'000'000));
+}
+
 }  // namespace
 
 supervisor::supervisor(const settings& s, pool_program program)
@@ -107,6 +114,10 @@ void supervisor::wait() {
   const auto listeners_at = set.size();
   const auto listeners = watched();
   dispatcher_.add_to(set, listeners, workers_.lanes(generation_, wanted_));
+  std::size_t held = dispatcher_.waiting();
+  for (const auto& m : workers_) held += m.unacknowledged.size();
+  const std::size_t room = room_for_excess();
+  board_.pool().excess_allowed = excess_received_ + (room > held ? room - held : 0);
   set_timer();
   if (::ppoll(set.data(), set.size(), nullptr, nullptr) < 0) {
     if (errno != EINTR) throw_system_error(errno, "ppoll");
@@ -308,6 +319,7 @@ void supervisor::park(unique_fd connection) {
 // `connection` is empty if there was no descriptor for it. Its worker does not end before it has the answer,
 // so what no other worker takes can go back to it.
 void supervisor::take_excess(worker& m, unique_fd connection) {
+  ++excess_received_;
   if (connection) {
     const auto all = workers_.lanes(generation_, wanted_);
     const bool any = std::any_of(all.begin(), all.end(), [](const lane* l) { return l != nullptr; });

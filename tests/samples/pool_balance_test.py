@@ -74,14 +74,18 @@ class Sticky(unittest.TestCase):
     def test_by_ip_hash_a_v4_client_meets_the_same_worker_over_a_v4_and_a_dual_listener(self):
         with Pool("--set", "processes.accept=dispatch", "--policy", "ip-hash", processes=4,
                   listen=("127.0.0.1:0", "*:0")) as pool:
-            until(lambda: len(pool.workers()) == 4, "not every worker is there")
+            sources = [f"127.0.0.{n}" for n in range(1, 41)]
+            until(lambda: len({self.worker_of(source, pool.address) for source in sources}) == 4, "not every worker serves")
             v4, dual = (f"127.0.0.1:{address.rpartition(':')[2]}" for address in pool.addresses)
             met = {}
-            for source in [f"127.0.0.{n}" for n in range(1, 41)]:
+            for source in sources:
                 for address in (v4, dual):
-                    with connect(address, from_address=source) as client:
-                        met.setdefault(source, set()).add(say(client))
+                    met.setdefault(source, set()).add(self.worker_of(source, address))
             self.assertEqual([source for source, workers in met.items() if len(workers) != 1], [])
+
+    def worker_of(self, source, address):
+        with connect(address, from_address=source) as client:
+            return say(client)
 
 
 class Burst(unittest.TestCase):

@@ -21,7 +21,8 @@ struct client_key {
 inline constexpr std::uint32_t unavailable = std::numeric_limits<std::uint32_t>::max();
 
 // A pure decision: it opens, wakes and allocates nothing. `loads` holds one figure per target, such as its
-// open connections; only its order matters. An unavailable target is chosen only if all are.
+// open connections; they may be a moment old, so loads that differ by one count as equal. An unavailable
+// target is chosen only if all are.
 //
 //   round_robin        each in turn
 //   least_connections  the smallest load; among equals each in turn, so that a burst of short connections,

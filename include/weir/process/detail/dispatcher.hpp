@@ -83,6 +83,8 @@ class dispatcher {
   // Closed when they say nothing for limits.idle_timeout.
   [[nodiscard]] parked_connections& parked() noexcept { return parked_; }
 
+  // Connections that were accepted and that no worker could take yet.
+  [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
   // The connections that were accepted and that no worker could take.
   [[nodiscard]] std::deque<unique_fd> take_waiting() noexcept { return std::exchange(waiting_, {}); }
 

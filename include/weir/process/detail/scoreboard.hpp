@@ -44,6 +44,10 @@ struct pool_score {
   std::atomic<std::uint32_t> parked;       // connections that are parked in the master
   std::atomic<std::uint32_t> parked_most;  // as many as the master can keep
   std::atomic<std::uint32_t> rows;         // of workers that have ever been taken
+  // Connections that workers above their share have sent to the master, ever, and how many that may be: the
+  // master has a free descriptor for each. A worker counts one before it sends it.
+  std::atomic<std::uint64_t> excess_sent;
+  std::atomic<std::uint64_t> excess_allowed;
   // Of workers above their share: the lowest load of a sibling for which one of them waits, and the futex.
   std::atomic<std::uint32_t> least_awaited;
   std::atomic<std::uint32_t> wake_ups;
@@ -102,7 +106,7 @@ class scoreboard {
     worker_score workers[capacity];
   };
   // A program that was built otherwise would read nonsense.
-  static constexpr std::uint64_t this_form = 0x7765'6972'0003'0000U + sizeof(worker_score);
+  static constexpr std::uint64_t this_form = 0x7765'6972'0004'0000U + sizeof(worker_score);
 
   void map(int access);
 

@@ -153,6 +153,7 @@ class supervisor {
   settings settings_;
   pool_program program_;
   scoreboard board_;
+  std::uint64_t excess_received_ = 0;  // connections that workers have handed on
   signal_source signals_;
   unique_fd timer_;
   dispatcher dispatcher_;
