@@ -120,7 +120,7 @@ struct world {
             static_cast<ssize_t>(stream_of_bytes().size()));
     static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
     s.limits.idle_timeout = choice.one_in(3) ? 0ms : std::chrono::milliseconds(20 + choice.below(2000));
-    home.emplace(0U, std::nullopt, s);
+    home.emplace(0U, std::nullopt, s, nullptr, nullptr, core_role{.io_blocks = w == way::blocking});
     entered_home.emplace(*home);
     clock.emplace(*home);
     handler = [this](connection c) {
