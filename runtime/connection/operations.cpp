@@ -60,26 +60,33 @@ template <bool was_parked>
   return false;
 }
 
-// The driver calls it for each event of a connection that waits in receive().
+// The driver calls it for each event of a connection that waits in receive(). Across the system call only
+// `op` is kept, and what the call needs itself: more would not fit into the registers that a call leaves
+// alone.
 template <bool was_parked>
 bool try_receive(receive_operation& op) noexcept {
-  connection_state& c = *op.on;
+  connection_state& before = *op.on;
   // After an end another wait may have taken the direction.
-  if (c.end != ending::none) [[unlikely]]
+  if (before.end != ending::none) [[unlikely]]
     return receive_end(op);
-  if (was_parked) c.reading = nullptr;
-  io::chunk_block* const block = c.chunks().take_kept();
+  if (was_parked) before.reading = nullptr;
+  io::chunk_block* const block = before.chunks().take_kept();
   if (block == nullptr) [[unlikely]]
     return receive_into_new_chunk<was_parked>(op);
-  const long n = system_call::recv(c.fd, block->data(), block->capacity);
+  std::byte* const data = block->data();
+  op.data = data;
+  const std::size_t room = block->capacity;
+  connection_state* on = op.on;
+  asm("" : "+r"(on));
+  const long n = system_call::recv(on->fd, data, room);
   if (n <= 0) [[unlikely]]
-    return receive_failed<was_parked>(op, block, n);
-  op.data = block->data();
+    return receive_failed<was_parked>(op, io::chunk_block::of(data), n);
   op.size = static_cast<std::uint32_t>(n);
-  if (static_cast<std::size_t>(n) < block->capacity && !c.reads_until_eagain)
-    c.drained();
-  else
+  connection_state& c = *op.on;
+  if (static_cast<std::size_t>(n) >= room || c.reads_until_eagain) [[unlikely]]
     c.heard = io::descriptor::hearing::since_wait;
+  else
+    c.drained();
   return true;
 }
 
@@ -107,7 +114,8 @@ bool cancel_read(operation& op, int error) noexcept {
 
 }  // namespace
 
-const operation_kind kind_of_receive{proceed_receive, cancel_receive};
+const operation_kind kind_of_receive{proceed_receive, cancel_receive,
+                                     operation_kind::advance_by<proceed_receive>};
 const operation_kind kind_of_read{proceed_read, cancel_read};
 
 void connection_operation::throw_failed(int error, const char* what) const {

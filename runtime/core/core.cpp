@@ -191,7 +191,13 @@ std::size_t core::poll() {
   const sigpipe_blocked quiet;
   const entered here(*this);
   context_.restart();
-  return context_.poll();
+  std::size_t all = 0;
+  for (;;) {
+    const std::uint64_t before = driver_.progress();
+    const std::size_t handlers = context_.poll();
+    if (handlers == 0 && driver_.progress() == before) return all;
+    all += handlers + (driver_.progress() - before);
+  }
 }
 
 bool core::interrupt(int signal) noexcept {

@@ -1,9 +1,14 @@
 #include "weir/io/detail/readiness_driver.hpp"
 
-#include <cerrno>
-#include <ctime>
-#include <utility>
+#include <sys/eventfd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <ctime>
+#include <vector>
+
+#include "weir/base/detail/system_call.hpp"
 #include "weir/base/error.hpp"
 
 namespace weir::io {
@@ -15,31 +20,58 @@ std::uint64_t coarse_milliseconds() noexcept {
   return static_cast<std::uint64_t>(t.tv_sec * 1000 + t.tv_nsec / 1'000'000);
 }
 
-int make_set() {
-  const int set = ::epoll_create1(EPOLL_CLOEXEC);
-  if (set < 0) throw_system_error(errno, "epoll_create1");
-  return set;
+unique_fd made(int fd, const char* by) {
+  if (fd < 0) throw_system_error(errno, by);
+  return unique_fd(fd);
 }
 
 }  // namespace
+
+// What exists from open() on.
+struct readiness_driver::opened {
+  opened(readiness_driver& driver, std::size_t batch)
+      : set(made(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
+        bell(made(::eventfd(1, EFD_CLOEXEC), "eventfd")),
+        wait(driver.context_, driver),
+        events(batch) {
+    add(driver.asio_ready_, wait.descriptor(), EPOLLIN);
+    add(driver.rung_, bell.get(), EPOLLIN | EPOLLET);
+  }
+  opened(const opened&) = delete;
+  opened& operator=(const opened&) = delete;
+
+  void add(descriptor& d, int fd, std::uint32_t how) const {
+    epoll_event e{};
+    e.events = how;
+    e.data.ptr = &d;
+    if (::epoll_ctl(set.get(), EPOLL_CTL_ADD, fd, &e) != 0) throw_system_error(errno, "epoll_ctl");
+  }
+
+  unique_fd set;
+  unique_fd bell;  // always readable: setting its events again reports it once, and nobody reads it
+  asio_wait wait;
+  std::vector<epoll_event> events;
+};
 
 readiness_driver::readiness_driver(asio::io_context& context, bounds limits, chunk_pool& chunks)
     : context_(context),
       bounds_(limits),
       chunks_(chunks),
+      turn_(
+          context, [](void* self) { static_cast<readiness_driver*>(self)->turn_without_set(); }, this),
       budget_(limits.inline_budget),
       now_(coarse_milliseconds()) {}
 
+readiness_driver::~readiness_driver() { drop_delivered(); }
+
 void readiness_driver::open() {
   if (set_ >= 0) return;
-  events_.resize(bounds_.events);
-  unique_fd set(make_set());
-  in_asio_.emplace(context_, set.get());
-  set_ = set.release();
-  wait();
+  opened_ = std::make_unique<opened>(*this, bounds_.events);
+  asio_ready_.readable = false;
+  events_ = opened_->events.data();
+  set_ = opened_->set.get();
+  has_set_.store(true);
 }
-
-readiness_driver::~readiness_driver() { drop_delivered(); }
 
 std::uint64_t readiness_driver::refresh_now() noexcept {
   if (!held_) now_ = coarse_milliseconds();
@@ -100,16 +132,14 @@ void readiness_driver::run_now(chain& root) {
   assert_thread("running a chain");
   refresh_now();
   budget_ = bounds_.inline_budget;
-  now_runs(&root);
+  set_running(&root);
   root.resume();
-  now_runs(nullptr);
+  set_running(nullptr);
 }
 
 void readiness_driver::schedule(chain& root) noexcept {
   assert_thread("scheduling a chain");
-  if (!queue_.push(root) || running_) return;
-  running_ = true;
-  asio::post(context_, [this] { on_ready(); });
+  if (queue_.push(root) && set_ < 0) turn_.request();
 }
 
 void readiness_driver::unschedule(chain& root) noexcept {
@@ -121,11 +151,9 @@ void readiness_driver::deliver(remote_wake* w) noexcept {
   remote_wake* before = delivered_.load(std::memory_order_relaxed);
   do {
     w->next = before;
-  } while (
-      !delivered_.compare_exchange_weak(before, w, std::memory_order_acq_rel, std::memory_order_relaxed));
-  // From here on `w` belongs to the home thread. The thread that finds the stack empty wakes the home thread,
-  // for all that follow.
-  if (before == nullptr) asio::post(context_, [this] { take_delivered(); });
+  } while (!delivered_.compare_exchange_weak(before, w));
+  // From here on `w` belongs to the home thread.
+  wake_up();
 }
 
 void readiness_driver::drop_delivered() noexcept {
@@ -133,7 +161,9 @@ void readiness_driver::drop_delivered() noexcept {
   while (w != nullptr) static_cast<void>(remote_wake::arrived(std::exchange(w, w->next)));
 }
 
-void readiness_driver::take_delivered() {
+void readiness_driver::take_delivered() noexcept {
+  if (delivered_.load(std::memory_order_relaxed) == nullptr) [[likely]]
+    return;
   remote_wake* newest = delivered_.exchange(nullptr, std::memory_order_acq_rel);
   remote_wake* oldest = nullptr;
   while (newest != nullptr) {
@@ -144,52 +174,58 @@ void readiness_driver::take_delivered() {
     remote_wake* const w = std::exchange(oldest, oldest->next);
     if (chain* const root = remote_wake::arrived(w)) queue_.push(*root);
   }
-  if (running_ || queue_.empty()) return;
-  // Now: a turn of Asio's and a poll of the sockets first would cost a system call each.
-  running_ = true;
+}
+
+// Any thread, which has left something to be found.
+void readiness_driver::wake_up() noexcept {
+  if (!has_set_.load()) return turn_.request();
+  if (!sleeping_.exchange(false)) return;
+  epoll_event e{};
+  e.events = EPOLLIN | EPOLLET;
+  e.data.ptr = &rung_;
+  ::epoll_ctl(set_, EPOLL_CTL_MOD, opened_->bell.get(), &e);
+}
+
+// Called by Asio, on any thread, where its handlers are not to wait until the next event.
+void readiness_driver::interrupt() {
+  interrupted_.store(true);
+  wake_up();
+}
+
+void readiness_driver::turn_without_set() {
   begin_batch();
+  take_delivered();
   give_turns();
-  if (queue_.empty())
-    running_ = false;
-  else
-    asio::post(context_, [this] { on_ready(); });
+  if (!queue_.empty() && set_ < 0) turn_.request();
 }
 
-void readiness_driver::wait() {
-  if (waiting_) return;
-  waiting_ = true;
-  in_asio_->async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code ec) {
-    waiting_ = false;
-    if (!ec) on_ready();
-  });
-}
-
-void readiness_driver::on_ready() {
-  running_ = true;
+// Called by Asio where it would wait: for ever if `microseconds` is negative, which nobody but this ends.
+void readiness_driver::run(long microseconds, asio_handlers& ready) {
   const std::uint32_t rounds = bounds_.one_turn ? 1 : bounds_.polls_per_turn;
-  for (std::uint32_t round = 0; round < rounds; ++round) {
-    const std::size_t n = poll();
-    give_turns();
-    // After one lone event another poll would most likely find nothing; Asio's wait sees the next event as
-    // well.
-    if (n < 2 && queue_.empty()) break;
-    if (std::exchange(round_ends_, false)) break;
+  for (std::uint32_t round = 1;; ++round) {
+    round_ends_ = false;
+    // Handlers that were posted on this thread are in `ready`, without a word.
+    const std::size_t n = poll(ready.empty() ? microseconds : 0);
+    take_delivered();
+    if (!queue_.empty()) give_turns();
+    if (microseconds < 0 && ready.empty() && !asio_ready_.readable &&
+        !interrupted_.load(std::memory_order_relaxed)) [[likely]]
+      continue;
+    // After one lone event another poll would most likely find nothing.
+    if ((n < 2 && queue_.empty()) || round >= rounds || round_ends_) break;
   }
-  if (!queue_.empty()) {
-    asio::post(context_, [this] { on_ready(); });
-  } else {
-    running_ = false;
-  }
-  if (in_asio_) wait();
+  interrupted_.store(false, std::memory_order_relaxed);
+  if (std::exchange(asio_ready_.readable, false)) opened_->wait.run_reactor(ready);
 }
 
 // Several turns for each epoll_wait: chains that only wait for each other cost no system call per turn.
 void readiness_driver::give_turns() {
+  ++progress_;
   queue_.run(bounds_.one_turn ? 1 : bounds_.inline_budget, round_ends_, [this](chain& root) {
     budget_ = bounds_.inline_budget;
-    now_runs(&root);
+    set_running(&root);
   });
-  now_runs(nullptr);
+  set_running(nullptr);
 }
 
 void readiness_driver::begin_batch() noexcept {
@@ -197,11 +233,22 @@ void readiness_driver::begin_batch() noexcept {
   batch_.store(batch() + 1, std::memory_order_relaxed);
 }
 
-std::size_t readiness_driver::poll() {
-  const int n = set_ < 0 ? 0 : ::epoll_wait(set_, events_.data(), static_cast<int>(events_.size()), 0);
+std::size_t readiness_driver::poll(long microseconds) {
+  int timeout = 0;
+  if (microseconds != 0 && queue_.empty()) [[likely]] {
+    sleeping_.store(true);
+    if (delivered_.load() == nullptr && !interrupted_.load())
+      timeout =
+          microseconds < 0 ? -1 : static_cast<int>(std::min((microseconds - 1) / 1000 + 1, long{INT_MAX}));
+  }
+  const int n = system_call::epoll_wait(set_, events_, static_cast<int>(bounds_.events), timeout);
+  sleeping_.store(false, std::memory_order_relaxed);
   begin_batch();
-  const epoll_event* const end = events_.data() + (n > 0 ? n : 0);
-  for (const epoll_event* e = events_.data(); e != end; ++e) {
+  if (n <= 0) return 0;
+  ++progress_;
+  const std::int64_t budget = bounds_.inline_budget;
+  const epoll_event* const end = events_ + n;
+  for (const epoll_event* e = events_; e != end; ++e) {
     auto& d = *static_cast<descriptor*>(e->data.ptr);
     const std::uint32_t events = e->events;
     if ((events & ~std::uint32_t{EPOLLIN}) != 0) [[unlikely]] {
@@ -209,13 +256,16 @@ std::size_t readiness_driver::poll() {
       continue;
     }
     d.readable = true;
-    if (d.reading != nullptr) [[likely]] {
-      give_turn(*d.reading);
+    if (operation* const reading = d.reading; reading != nullptr) [[likely]] {
+      budget_ = budget;
+      set_running(reading->root);
+      chain::proceed(*reading);
     } else if (d.level) {
       forget(d);
     }
   }
-  return n > 0 ? static_cast<std::size_t>(n) : 0;
+  set_running(nullptr);
+  return static_cast<std::size_t>(n);
 }
 
 void readiness_driver::more_than_input(descriptor& d, std::uint32_t events) {

@@ -38,10 +38,11 @@ struct core_role {
 };
 
 // Problem: state that several threads use needs locks, and a thread that moves between CPUs loses its caches.
-// A core is a thread that stays on one CPU and shares nothing: an io_context, the driver nested in it, its
-// timers and its memory. While a thread runs a core, SIGPIPE is blocked on it: sendfile(2) raises it. Thread:
-// functions marked "any thread" may be called from any; the others belong to the core's thread while the core
-// runs, and to its owner before and after that. Builds with checks end the program where that is violated.
+// A core is a thread that stays on one CPU and shares nothing: an io_context, the driver that it waits in,
+// its timers and its memory. While a thread runs a core, SIGPIPE is blocked on it: sendfile(2) raises it.
+// Thread: functions marked "any thread" may be called from any; the others belong to the core's thread while
+// the core runs, and to its owner before and after that. Builds with checks end the program where that is
+// violated.
 class core {
  public:
   // `cpu`: the CPU that the thread is pinned to; none: the kernel chooses.
@@ -76,7 +77,7 @@ class core {
   // Errors: std::system_error naming the CPU when it cannot be pinned.
   void run();
 
-  // Runs what is ready, without waiting; the number of handlers of the io_context that it was.
+  // Runs what is ready, without waiting; 0 if that was nothing.
   std::size_t poll();
 
   // Any thread. Makes run() return; what is suspended stays so until the core is destroyed.

@@ -38,9 +38,9 @@ struct chunk_block {
 // again. Thread: the core's. Lifetime: outlives its chunks.
 class chunk_pool {
  public:
-  // Keeps at most `idle` unused buffers of `capacity` bytes; others are freed. `roaming`: chunks may be
-  // destroyed on other threads; they belong to no pool then. `owner`: whose thread it belongs to, for the
-  // thread rule.
+  // Keeps at most `idle` unused buffers of `capacity` bytes, but always one; others are freed. `roaming`:
+  // chunks may be destroyed on other threads; they belong to no pool then. `owner`: whose thread it belongs
+  // to, for the thread rule.
   chunk_pool(std::size_t capacity, std::size_t idle, bool roaming = false,
              const run_queue* owner = nullptr) noexcept
       : capacity_(capacity), idle_(build::pools ? idle : 0), roaming_(roaming), owner_(owner) {}
@@ -57,25 +57,28 @@ class chunk_pool {
   // The same without an allocation: null if there is no unused buffer. grow() adds one; false without memory.
   [[nodiscard]] chunk_block* take_kept() noexcept {
     check_thread("taking a chunk");
-    if (free_ == nullptr) return nullptr;
-    --kept_;
-    return std::exchange(free_, free_->next);
+    if (last_ != nullptr) [[likely]]
+      return std::exchange(last_, nullptr);
+    return take_listed();
   }
   [[nodiscard]] bool grow() noexcept;
 
   void give_back(chunk_block* block) noexcept {
     check_thread("giving a chunk back");
-    if (kept_ >= idle_) return chunk_block::free(block);
-    ++kept_;
-    block->next = free_;
-    free_ = block;
+    if (build::pools && last_ == nullptr) [[likely]] {
+      last_ = block;
+      return;
+    }
+    give_back_another(block);
   }
 
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
-  [[nodiscard]] std::size_t kept() const noexcept { return kept_; }
+  [[nodiscard]] std::size_t kept() const noexcept { return listed_ + (last_ != nullptr ? 1 : 0); }
 
  private:
   [[nodiscard]] chunk_pool* home() noexcept { return roaming_ ? nullptr : this; }
+  [[nodiscard]] chunk_block* take_listed() noexcept;
+  void give_back_another(chunk_block* block) noexcept;
 
   void check_thread([[maybe_unused]] const char* what) const noexcept {
     if constexpr (build::checks)
@@ -86,7 +89,9 @@ class chunk_pool {
   std::size_t idle_;
   bool roaming_;
   const run_queue* owner_;
-  std::size_t kept_ = 0;
+  chunk_block* last_ =
+      nullptr;  // the one that was given back last, most often the only one: no link, no count
+  std::size_t listed_ = 0;
   chunk_block* free_ = nullptr;
 };
 

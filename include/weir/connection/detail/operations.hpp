@@ -35,6 +35,8 @@ inline constexpr std::size_t most_per_turn = 512 * 1024;
 // What parks on a connection. Trivially destructible; must not be moved once it is suspended.
 struct connection_operation : operation {
   connection_operation(const operation_kind& k, connection_state& c) noexcept : operation(k), on(&c) {}
+  // For an operation that sets its kind when it suspends, because most do not.
+  explicit connection_operation(connection_state& c) noexcept : on(&c) {}
 
   // Puts `h` to wait for the direction, or at the end of the run queue if only the inline budget is spent.
   // Errors: std::system_error with operation_in_progress if another coroutine waits for that direction.
@@ -47,7 +49,7 @@ struct connection_operation : operation {
       return direction_taken(*h.promise().root, h);
     // Whatever is rare is a tail call, and needs no register kept.
     h.promise().root->suspend_unchecked(*this, h);
-    if (root->is_cancelled() || c.readable) [[unlikely]]
+    if ((root->is_cancelled() | c.readable) != 0) [[unlikely]]
       return again_reading();
     c.wait_to_read_begins();
     c.driver->park_reading(c, *this);
@@ -59,7 +61,7 @@ struct connection_operation : operation {
       return direction_taken(*h.promise().root, h);
     // Whatever is rare is a tail call, and needs no register kept.
     h.promise().root->suspend_unchecked(*this, h);
-    if (root->is_cancelled() || c.writable) [[unlikely]]
+    if ((root->is_cancelled() | c.writable) != 0) [[unlikely]]
       return again_writing();
     c.wait_to_write_begins();
     c.driver->park_writing(c, *this);
@@ -166,9 +168,14 @@ struct write_operation : connection_operation {
 
 struct send_operation : write_operation {
   send_operation(connection_state& c, const void* bytes, std::size_t count) noexcept
-      : write_operation(kind_of_send, c), data(static_cast<const char*>(bytes)), size(count) {}
+      : write_operation(c), data(static_cast<const char*>(bytes)), size(count) {}
   bool await_ready() noexcept {
     return on->writable && on->driver->spend() && attempt() == attempt_result::done;
+  }
+  template <task_promise P>
+  void await_suspend(std::coroutine_handle<P> h) {
+    kind = &kind_of_send;
+    wait_to_write(h);
   }
   attempt_result attempt() noexcept {
     connection_state& c = *on;

@@ -1,15 +1,16 @@
 #pragma once
-// io: the Reactor: an epoll set of weir's own, nested in the core's io_context.
+// io: the Reactor: an epoll set of weir's own, in which the core's io_context waits.
 
 #include <sys/epoll.h>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <vector>
+#include <memory>
+#include <utility>
 
 #include "weir/base/asio.hpp"
+#include "weir/base/detail/asio_task.hpp"
 #include "weir/base/unique_fd.hpp"
 #include "weir/io/chunk.hpp"
 #include "weir/io/detail/descriptor.hpp"
@@ -18,18 +19,20 @@
 namespace weir::io {
 
 // Problem: an io_context costs a thousand instructions per operation in type erasure, locks and memory. Here
-// it waits on one descriptor, the epoll set of this driver, and wakes once per batch; the driver then polls
-// the set and resumes coroutines directly.
+// it waits in this driver, which resumes coroutines directly from its epoll set and goes on to the next wait
+// by itself; Asio's reactor is one descriptor of that set. The io_context has its turn when it has something
+// to do.
 //
 // Operations try their system call first and park on EAGAIN. A descriptor is registered at its first park,
 // edge-triggered and for reading; for writing too from the first time that a send buffer was full.
 //
 // Thread: the core's. Lifetime: outlives its descriptors.
-class readiness_driver final : public run_queue {
+class readiness_driver final : public run_queue, private asio_task {
  public:
   // `inline_budget`: operations that may complete inline per resumption, and turns of the run queue for each
-  // epoll batch. `polls_per_turn`: epoll batches before Asio's timers and posts get a turn. `events`: size of
-  // a batch. `one_turn`: Asio gets a turn after each of ours, because each may block.
+  // epoll batch. `polls_per_turn`: epoll batches before Asio's timers and posts get a turn, if there are more
+  // events. `events`: size of a batch. `one_turn`: Asio gets a turn after each of ours, because each may
+  // block.
   struct bounds {
     std::uint32_t inline_budget = 64;
     std::uint32_t polls_per_turn = 16;
@@ -43,8 +46,9 @@ class readiness_driver final : public run_queue {
   readiness_driver& operator=(const readiness_driver&) = delete;
   ~readiness_driver();
 
-  // Makes the epoll set and waits for it; until then, or the first wait for readiness, there is none.
-  // Errors: std::system_error.
+  // Makes the epoll set, and the io_context wait in it; until then, or the first wait for readiness, there is
+  // none, and chains have their turns between Asio's handlers.
+  // Errors: std::system_error. It may be called again.
   void open();
 
   // True if one more operation may complete inline; after false the caller goes to the end of the run queue.
@@ -105,6 +109,10 @@ class readiness_driver final : public run_queue {
   void deliver(remote_wake* w) noexcept override;
   [[nodiscard]] asio::any_io_executor executor() const override { return context_.get_executor(); }
 
+  // Grows whenever something has run here: a caller that polls the io_context, which counts its own handlers
+  // alone, learns from it whether there was anything to do.
+  [[nodiscard]] std::uint64_t progress() const noexcept { return progress_; }
+
   // Milliseconds on a coarse monotonic clock, read once per batch.
   [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
 
@@ -121,18 +129,22 @@ class readiness_driver final : public run_queue {
   void drop_delivered() noexcept;
 
  private:
+  struct opened;
+
+  void run(long microseconds, asio_handlers& ready) override;
+  void interrupt() override;
+  void turn_without_set();
+  void wake_up() noexcept;
   [[gnu::cold]] void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
   [[nodiscard]] int try_watch(descriptor& on, descriptor::watch what) noexcept;
-  void wait();
-  void on_ready();
-  std::size_t poll();
+  std::size_t poll(long microseconds);
   void begin_batch() noexcept;
   void give_turns();
   void more_than_input(descriptor& d, std::uint32_t events);
-  void take_delivered();
+  void take_delivered() noexcept;
   void give_turn(operation& op) {
     budget_ = bounds_.inline_budget;
-    now_runs(op.root);
+    set_running(op.root);
     chain::proceed(op);
   }
 
@@ -140,16 +152,23 @@ class readiness_driver final : public run_queue {
   bounds bounds_;
   chunk_pool& chunks_;
   elsewhere elsewhere_ = nullptr;
-  int set_ = -1;
-  std::optional<asio::posix::stream_descriptor> in_asio_;  // owns the set
-  std::vector<epoll_event> events_;
+  int set_ = -1;  // of `opened_`
+  std::unique_ptr<opened> opened_;
+  epoll_event* events_ = nullptr;
+  descriptor asio_ready_;  // `readable` when Asio's reactor has something to do
+  descriptor rung_;        // nothing is done for its event, which has ended the wait
+  asio_turn turn_;         // until the epoll set is there
   chain_list queue_;
   std::int64_t budget_ = 0;
   std::uint64_t now_ = 0;
+  std::uint64_t progress_ = 0;
   std::atomic<std::uint64_t> batch_{0};
   std::atomic<remote_wake*> delivered_{nullptr};
-  bool running_ = false;  // inside on_ready, or it is already posted
-  bool waiting_ = false;
+  // Whether the thread may be in its wait: set before it looks at what other threads have left for it, which
+  // they do before they look at this.
+  std::atomic<bool> sleeping_{false};
+  std::atomic<bool> has_set_{false};
+  std::atomic<bool> interrupted_{false};  // Asio has something to do
   bool round_ends_ = false;
   bool held_ = false;  // hold_now() sets now_, not the clock
 };

@@ -68,9 +68,10 @@ class run_queue {
   // Records which chain runs; returns the previous one.
   chain* now_runs(chain* root) noexcept {
     chain* const before = running();
-    running_.store(root, std::memory_order_relaxed);
+    set_running(root);
     return before;
   }
+  void set_running(chain* root) noexcept { running_.store(root, std::memory_order_relaxed); }
 
   // Makes `q` current on this thread while it lives.
   class entered {
