@@ -18,11 +18,13 @@ import measure
 from measure import Failure, Load, Server
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = ["instructions", "memory", "throughput", "single", "connect"]
+KINDS = ["instructions", "calls", "memory", "throughput", "single", "many", "connect"]
 RULER = "echo_epoll"
 
 COLUMNS = [  # key, heading, how it is printed
     ("instructions_per_echo", "instr/echo", "{:,.0f}".format),
+    ("calls_at_1", "calls at 1", "{:.2f}".format),
+    ("calls_at_64", "at 64", "{:.2f}".format),
     ("bytes_per_idle_connection", "bytes/idle", "{:,.0f}".format),
     ("requests_per_second", "req/s", "{:,.0f}".format),
     ("requests_ratio", "ratio", "{:.2f}".format),
@@ -35,6 +37,9 @@ COLUMNS = [  # key, heading, how it is printed
     ("single_cpu_us", "1 conn us", "{:.2f}".format),
     ("single_cpu_ratio", "ratio", "{:.2f}".format),
     ("single_cpu_range", "range", lambda range: "{:.2f}-{:.2f}".format(*range)),
+    ("many_cpu_us", "1,000 us", "{:.2f}".format),
+    ("many_cpu_ratio", "ratio", "{:.2f}".format),
+    ("many_cpu_range", "range", lambda range: "{:.2f}-{:.2f}".format(*range)),
     ("connect_cpu_us", "connect us", "{:.2f}".format),
     ("connect_cpu_ratio", "ratio", "{:.2f}".format),
     ("connect_cpu_range", "range", lambda range: "{:.2f}-{:.2f}".format(*range)),
@@ -79,6 +84,12 @@ class Bench:
             self.note(program.name, instructions_per_echo=measure.instructions_per_echo(
                 program, self.load, self.few, self.many))
 
+    def calls(self, chosen):
+        for program in chosen:
+            say(f"system calls: {program.name}, at 1 and at 64 connections under strace")
+            for name, connections in (("calls_at_1", 1), ("calls_at_64", 64)):
+                self.note(program.name, **{name: measure.system_calls_per_echo(program, self.load, connections)})
+
     def memory(self, chosen):
         for program in chosen:
             say(f"memory: {program.name}, 10,000 idle connections")
@@ -118,6 +129,11 @@ class Bench:
         rounds, _ = self.in_turns("one connection", chosen, "--connections", 1, "--size", 64,
                                   "--seconds", self.seconds)
         self.note_cpu("single", rounds)
+
+    def many(self, chosen):
+        rounds, _ = self.in_turns("1,000 connections", chosen, "--connections", 1_000, "--size", 64,
+                                  "--seconds", self.seconds)
+        self.note_cpu("many", rounds)
 
     def connect(self, chosen):
         # Reset by the client once it has its echo: an orderly close would leave 20,000 ports in TIME_WAIT.

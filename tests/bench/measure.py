@@ -206,6 +206,26 @@ def instructions_per_echo(program, load, few=20_000, many=60_000):
     return (user_instructions(program, load, many) - user_instructions(program, load, few)) / (many - few)
 
 
+def system_calls(program, load, requests, connections):
+    """All that the server's threads make from start to stop, as strace counts them."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "strace.out"
+        # -D keeps the server the child, so that it gets the signals.
+        with Server(program, under=["strace", "-D", "-f", "-c", "-o", out], patience=60) as server:
+            load.run(server, "--connections", connections, "--size", 64, "--requests", requests, "--timeout", 60)
+        end = time.monotonic() + 20
+        while not (found := re.search(r"^100\.00\s+\S+\s+\S+\s+(\d+)", out.read_text(), re.M)):
+            if time.monotonic() > end:
+                raise Failure(f"strace wrote no total for {program.name}")
+            time.sleep(0.02)
+    return int(found[1])
+
+
+def system_calls_per_echo(program, load, connections, few=1_000, many=3_000):
+    """Two runs that differ only in the number of echoes, so that start and stop cancel out."""
+    return (system_calls(program, load, many, connections) - system_calls(program, load, few, connections)) / (many - few)
+
+
 def bytes_per_idle_connection(program, load, count=10_000):
     with Server(program) as server:
         load.run(server, "--connections", 64, "--requests", 20_000)
