@@ -15,6 +15,7 @@ namespace weir {
 namespace {
 
 constexpr std::size_t slab_size = 65536;
+constexpr std::size_t slabs_at_once = 16;  // after the first: alignment costs two pages each time
 constexpr std::size_t step = 16;
 constexpr std::size_t largest = 2048;
 
@@ -32,9 +33,13 @@ struct pool {
   std::array<free_block*, largest / step> free{};
   std::byte* fresh = nullptr;  // never used memory of the newest slab
   std::size_t fresh_size = 0;
+  std::byte* slabs = nullptr;  // never used, behind the newest one
+  std::size_t slabs_left = 0;
+  bool has_slabs = false;
   std::atomic<free_block*> remote{nullptr};
 
   void* refill(std::size_t size);
+  std::byte* next_slab();
   void collect_remote() noexcept;
 };
 
@@ -101,6 +106,20 @@ void pool::collect_remote() noexcept {
   }
 }
 
+std::byte* pool::next_slab() {
+  if (slabs_left == 0) {
+    std::size_t count = has_slabs ? slabs_at_once : 1;
+    void* memory = std::aligned_alloc(slab_size, count * slab_size);
+    if (memory == nullptr) memory = std::aligned_alloc(slab_size, (count = 1) * slab_size);
+    if (memory == nullptr) throw std::bad_alloc();
+    slabs = static_cast<std::byte*>(memory);
+    slabs_left = count;
+    has_slabs = true;
+  }
+  --slabs_left;
+  return std::exchange(slabs, slabs + slab_size);
+}
+
 [[gnu::noinline]] void* pool::refill(std::size_t size) {
   auto& list = free[(size - 1) / step];
   collect_remote();
@@ -111,10 +130,9 @@ void pool::collect_remote() noexcept {
   }
   const std::size_t rounded = (size + step - 1) / step * step;
   if (fresh_size < rounded) {
-    void* const memory = std::aligned_alloc(slab_size, slab_size);
-    if (memory == nullptr) throw std::bad_alloc();
+    std::byte* const memory = next_slab();
     new (memory) slab{this};
-    fresh = static_cast<std::byte*>(memory) + sizeof(slab);
+    fresh = memory + sizeof(slab);
     fresh_size = slab_size - sizeof(slab);
   }
   fresh_size -= rounded;
