@@ -27,7 +27,8 @@ inline constexpr auto deadline = 20s;
 
 class loop {
  public:
-  explicit loop(const weir::settings& s = {}) : core_(std::in_place, 0U, std::nullopt, s) {}
+  explicit loop(const weir::settings& s = {}, weir::core_role role = {})
+      : core_(std::in_place, 0U, std::nullopt, s, nullptr, nullptr, role) {}
 
   [[nodiscard]] weir::core& core() noexcept { return *core_; }
   [[nodiscard]] weir::connection_table& table() { return core_->local<weir::connection_table>(); }

@@ -6,6 +6,7 @@
 
 #include "loop.hpp"
 #include "weir/core/within.hpp"
+#include "weir/task/event.hpp"
 #include "weir/task/scope.hpp"
 #include "weir/task/use_task.hpp"
 
@@ -124,4 +125,19 @@ TEST_CASE("sockets of Asio, with its coroutines, run beside weir connections on 
     co_await both.join();
   };
   run_beside_connections(l, guest(&l.core().context(), &serve));
+}
+
+TEST_CASE("a thread pool of Asio posts back to a core beside weir connections") {
+  test::loop l;
+  asio::thread_pool pool(2);
+  const auto guest = [](asio::thread_pool* there, core* here) -> task<> {
+    for (int i = 0; i < 100; ++i) {
+      event back;
+      asio::post(*there, [&back, here] { here->post([&back] { back.set(); }); });
+      auto wait = back.wait();
+      co_await wait;
+    }
+  };
+  run_beside_connections(l, guest(&pool, &l.core()));
+  pool.join();
 }

@@ -3,13 +3,16 @@
 #include <catch2/catch.hpp>
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "loop.hpp"
+#include "weir/core/switch_to.hpp"
 #include "weir/task/use_task.hpp"
 
 using namespace weir;
@@ -368,6 +371,54 @@ TEST_CASE("posts get their turn while a coroutine always yields") {
   l.core().post([&] { posted = true; });
   l.run(test::until([&] { return posted; }));
   CHECK(posted);
+}
+
+TEST_CASE("no wake-up of another thread is lost, whether the loop sleeps or works") {
+  constexpr int rounds = 20'000;
+  test::loop there;
+  test::loop here;
+  std::thread other([&] { there.run_to_stop(); });
+  const auto to_and_fro = [](core* home, core* away) -> task<> {
+    for (int i = 0; i < rounds; ++i) {
+      co_await switch_to(*away);
+      co_await switch_to(*home);
+    }
+  };
+  // Two of them, so that each loop is now asleep and now at work when it is called.
+  here.run(to_and_fro(&here.core(), &there.core()), to_and_fro(&here.core(), &there.core()));
+  there.core().stop();
+  other.join();
+}
+
+TEST_CASE("a loop that cannot be opened is opened when descriptors are free again") {
+  test::loop l(settings{}, core_role{.opens_late = true});
+  auto pair = test::unix_pair();
+  open_descriptor d(l, pair.a.get());
+  int count = 0;
+  std::vector<unique_fd> taken;
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few{64, before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &few);
+  for (int fd = 0; (fd = ::dup(0)) >= 0;) taken.emplace_back(fd);
+  const auto fails = [](io::descriptor* on, int* error) -> task<> {
+    ready_operation op(*on, direction::reading);
+    *error = co_await op;
+  };
+  for (int more = 0; more < 5; ++more) {
+    int error = 0;
+    const core::entered inside(l.core());
+    l.core().spawn(fails(&d, &error));
+    while (error == 0) l.core().poll();
+    CHECK(error == EMFILE);
+    taken.pop_back();  // so that another call is the one that fails
+  }
+  taken.clear();
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  test::put(pair.b.get(), "x");
+  l.run(wait_for(&d, direction::reading, &count));
+  CHECK(count == 1);
+  l.core().driver().forget(d);
 }
 
 TEST_CASE("many sockets that are ready at once are all served, in batches") {
