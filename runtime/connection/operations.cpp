@@ -32,9 +32,7 @@ namespace weir::detail {
 namespace {
 
 bool receive_nothing(receive_operation& op, int error) noexcept {
-  op.data = nullptr;
-  op.size = 0;
-  op.error = error;
+  op.answer = static_cast<std::uintptr_t>(error);
   return true;
 }
 
@@ -74,14 +72,14 @@ bool try_receive(receive_operation& op) noexcept {
   if (block == nullptr) [[unlikely]]
     return receive_into_new_chunk<was_parked>(op);
   std::byte* const data = block->data();
-  op.data = data;
+  op.answer = reinterpret_cast<std::uintptr_t>(data);
   const std::size_t room = block->capacity;
   connection_state* on = op.on;
   asm("" : "+r"(on));
   const long n = system_call::recv(on->fd, data, room);
   if (n <= 0) [[unlikely]]
     return receive_failed<was_parked>(op, io::chunk_block::of(data), n);
-  op.size = static_cast<std::uint32_t>(n);
+  io::chunk_block::of(data)->size = static_cast<std::size_t>(n);
   connection_state& c = *op.on;
   if (static_cast<std::size_t>(n) >= room || c.reads_until_eagain) [[unlikely]]
     c.heard = io::descriptor::hearing::since_wait;
@@ -99,9 +97,7 @@ bool proceed_read(operation& op) noexcept { return proceed_reading<read_operatio
 bool cancel_receive(operation& op, int error) noexcept {
   auto& self = static_cast<receive_operation&>(op);
   self.leave_reading();
-  self.data = nullptr;
-  self.size = 0;
-  self.error = error;
+  self.answer = static_cast<std::uintptr_t>(error);
   return true;
 }
 
@@ -147,6 +143,11 @@ void connection_operation::again_reading() noexcept {
 void connection_operation::again_writing() noexcept {
   on->writing = this;
   again();
+}
+
+chunk receive_operation::nothing_received() const {
+  if (answer != 0) throw_failed(static_cast<int>(answer), "receive");
+  return {};
 }
 
 bool receive_operation::attempt() noexcept { return try_receive<false>(*this); }

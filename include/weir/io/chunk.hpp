@@ -18,7 +18,10 @@ class chunk_pool;
 
 // A buffer: this header and `capacity` bytes behind it.
 struct chunk_block {
-  chunk_block* next;
+  union {
+    chunk_block* next;  // while it is free
+    std::size_t size;   // of what was received, while it is lent
+  };
   chunk_pool* home;  // null: not one of a pool's size
   std::size_t capacity;
 
@@ -112,37 +115,40 @@ class chunk {
   using is_core_bound = void;  // no cross_channel takes it: see core_bound
 
   chunk() = default;
-  // Takes over the block that `data` is the start of.
-  chunk(std::byte* data, std::size_t size) noexcept : data_(data), size_(size) {}
-  chunk(chunk&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  // Takes over the block that `data` is the start of, with at least one byte.
+  chunk(std::byte* data, std::size_t size) noexcept : data_(data) {
+    if (data != nullptr) io::chunk_block::of(data)->size = size;
+  }
+  // The block knows the size.
+  explicit chunk(std::byte* data) noexcept : data_(data) {}
+  chunk(chunk&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
   chunk& operator=(chunk&& other) noexcept {
     std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
     return *this;
   }
   ~chunk() {
     if (data_ != nullptr) io::chunk_block::release(io::chunk_block::of(data_));
   }
 
-  explicit operator bool() const& noexcept { return size_ != 0; }
+  explicit operator bool() const& noexcept { return data_ != nullptr; }
   // The bytes of a chunk without a name are gone when its condition has been tested.
   template <std::same_as<bool> Bool>
   explicit operator Bool() const&& noexcept {
     static_assert(!std::same_as<Bool, bool>,
                   "a received chunk needs a name: `while (auto data = co_await client.receive())`");
-    return size_ != 0;
+    return data_ != nullptr;
   }
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::size_t size() const noexcept {
+    return data_ == nullptr ? 0 : io::chunk_block::of(data_)->size;
+  }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
-  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data_, size()}; }
   [[nodiscard]] std::string_view text() const noexcept {
-    return {reinterpret_cast<const char*>(data_), size_};
+    return {reinterpret_cast<const char*>(data_), size()};
   }
 
  private:
   std::byte* data_ = nullptr;
-  std::size_t size_ = 0;
 };
 
 }  // namespace weir

@@ -49,7 +49,7 @@ struct connection_operation : operation {
       return direction_taken(*h.promise().root, h);
     // Whatever is rare is a tail call, and needs no register kept.
     h.promise().root->suspend_unchecked(*this, h);
-    if ((root->is_cancelled() | c.readable) != 0) [[unlikely]]
+    if (root->is_cancelled() || c.readable) [[unlikely]]
       return again_reading();
     c.wait_to_read_begins();
     c.driver->park_reading(c, *this);
@@ -61,7 +61,7 @@ struct connection_operation : operation {
       return direction_taken(*h.promise().root, h);
     // Whatever is rare is a tail call, and needs no register kept.
     h.promise().root->suspend_unchecked(*this, h);
-    if ((root->is_cancelled() | c.writable) != 0) [[unlikely]]
+    if (root->is_cancelled() || c.writable) [[unlikely]]
       return again_writing();
     c.wait_to_write_begins();
     c.driver->park_writing(c, *this);
@@ -96,16 +96,17 @@ struct receive_operation : connection_operation {
     wait_to_read(h);
   }
   chunk await_resume() const {
-    if (size == 0 && error != 0) [[unlikely]]
-      throw_failed(error, "receive");
-    return {data, size};
+    if (answer < lowest_address) [[unlikely]]
+      return nothing_received();
+    return chunk(reinterpret_cast<std::byte*>(answer));
   }
   bool attempt() noexcept;
+  [[nodiscard]] chunk nothing_received() const;
 
-  // Set when the operation ends; an empty result with an error is the error.
-  int error;
-  std::uint32_t size;
-  std::byte* data;
+  // Set when the operation ends: where the bytes are, in a block of the pool, or an errno, or 0. One word,
+  // because it is part of each connection's frame.
+  static constexpr std::uintptr_t lowest_address = 4096;
+  std::uintptr_t answer;
 };
 
 // Reads into the caller's memory until at least `least` bytes are there.
