@@ -146,6 +146,27 @@ permit_pool::permit accept_thread::wait_for_permit() {
   }
 }
 
+void accept_thread::has_caught_up() noexcept {
+  if (!waits_for_loop_) return;
+  const std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+// A loop that a handler holds up takes nothing up. For a moment its siblings still count it, so that a loop that
+// waits for its CPU keeps its share; then they do not wait for it any more.
+void accept_thread::wait_for_loop() {
+  if (!behind_ || !behind_()) return;
+  // Before the next look: either it sees that nothing waits, or the loop sees that this thread waits.
+  waits_for_loop_ = true;
+  wait_until([this] { return !behind_(); }, 100ms);
+  if (!stopping_ && behind_()) {
+    const held_up told(siblings_);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return stopping_ || !behind_(); });
+  }
+  waits_for_loop_ = false;
+}
+
 // A burst would be one worker's otherwise: that of the thread which has the CPU. The permit of this thread
 // counts already, so no two threads can both believe that the next connection is within their shares.
 void accept_thread::wait_for_share() {
@@ -225,6 +246,7 @@ void accept_thread::run() noexcept {
   while (!stopping_) {
     int error = ENOMEM;
     try {
+      wait_for_loop();
       permit_pool::permit permit = wait_for_permit();
       if (stopping_) break;
       holds_permit_ = static_cast<bool>(permit);

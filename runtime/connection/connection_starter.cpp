@@ -33,6 +33,7 @@ void connection_starter::enter(accepted_socket s) {
     if (!posted_) home_.post([this] { empty_mailbox(); });
     posted_ = true;
     mailbox_.push_back(std::move(s));  // the core looks when the mutex is free
+    waiting_.fetch_add(1);
   } catch (...) {
     // The mailbox is as it was, and the next delivery posts again. `s` is still here, and lost.
     if (per_address_ != nullptr && s.peer.is_ip()) per_address_->release(s.peer);
@@ -71,6 +72,8 @@ void connection_starter::empty_mailbox() noexcept {
     posted_ = false;
   }
   for (auto& s : arrived) start(std::move(s));
+  waiting_.fetch_sub(static_cast<std::uint32_t>(arrived.size()));
+  if (taken_up_) taken_up_();
 }
 
 void connection_starter::start(accepted_socket s) noexcept {

@@ -86,6 +86,8 @@ int pool::run() {
     steer(workers);
   };
   program.watched = [this](const std::vector<bool>& occupied) { return watched(occupied); };
+  if (plan_.settings.processes.accept == accept_kind::reuseport)
+    program.own_listeners = [this](unsigned index) { return own_listeners(index); };
   program.reopen_log = [this] { reopen_log(); };
   program.itself = itself_;
   program.sockets = [this] { return named_sockets(); };
@@ -227,6 +229,13 @@ std::vector<int> pool::watched(const std::vector<bool>& occupied) {
     for (std::size_t i = 0; i < each.group.size(); ++i)
       if (i >= occupied.size() || !occupied[i]) out.push_back(each.group[i].get());
   }
+  return out;
+}
+
+std::vector<int> pool::own_listeners(unsigned index) const {
+  std::vector<int> out;
+  for (const auto& each : sockets_)
+    if (index < each.group.size()) out.push_back(each.group[index].get());
   return out;
 }
 

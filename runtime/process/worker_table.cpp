@@ -21,13 +21,19 @@ bool worker_table::has(unsigned generation, unsigned index) const noexcept {
 
 bool worker_table::is_attended(unsigned generation, unsigned index) const noexcept {
   return std::any_of(begin(), end(), [&](const worker& w) {
-    return w.index == index && w.generation == generation && w.at != worker::stage::leaving &&
+    return w.index == index && w.generation == generation && w.at == worker::stage::serving &&
            !w.is_passed_over();
   });
 }
 
 bool worker_table::any_starting() const noexcept {
   return std::any_of(begin(), end(), [](const worker& w) { return w.at == worker::stage::starting; });
+}
+
+bool worker_table::any_attentive_beside(const worker& which, unsigned generation) const noexcept {
+  return std::any_of(begin(), end(), [&](const worker& w) {
+    return &w != &which && w.generation == generation && w.is_attentive();
+  });
 }
 
 bool worker_table::any_alive() const noexcept {
@@ -50,7 +56,7 @@ worker_table::progress worker_table::progress_of(unsigned generation) const noex
 std::vector<lane*> worker_table::lanes(unsigned generation, unsigned count) noexcept {
   std::vector<lane*> out(count, nullptr);
   for (worker& w : all_)
-    if (w.generation == generation && w.takes && !w.is_passed_over() && w.index < count) out[w.index] = &w;
+    if (w.generation == generation && w.is_attentive() && w.index < count) out[w.index] = &w;
   return out;
 }
 
@@ -92,6 +98,7 @@ void worker_table::disown() noexcept {
   for (worker& w : all_) {
     w.process.disown();
     w.channel.close();
+    w.far_end.close();
     w.unacknowledged.clear();
   }
 }

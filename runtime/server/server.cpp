@@ -40,6 +40,10 @@ std::uint32_t most_connections(const settings& s) {
 // Each core's policy for parked connections draws otherwise than each acceptor's.
 constexpr std::uint64_t parked_seeds = 1 << 20;
 
+// Connections that a loop has not taken up while a thread accepts more for it. One would have the thread wait for
+// the loop after each.
+constexpr std::size_t most_waiting = 2;
+
 // A blocking thread looks at its timers and posts so often.
 constexpr std::chrono::milliseconds slice(20);
 
@@ -115,8 +119,17 @@ server::server(const settings& s, service_form form, inheritance from_master)
     case accept_kind::notify:
     case accept_kind::dispatch: break;
   }
-  for (accept_thread& a : accept_threads_)
+  for (accept_thread& a : accept_threads_) {
     if (siblings_ != nullptr) a.stand_back_for(*siblings_);
+    a.stand_back_while([this] {
+      return std::any_of(starters_.begin(), starters_.end(),
+                         [](const connection_starter& each) { return each.waiting() >= most_waiting; });
+    });
+  }
+  for (connection_starter& r : starters_)
+    r.when_taken_up([this] {
+      for (accept_thread& a : accept_threads_) a.has_caught_up();
+    });
 }
 
 void server::build(const std::vector<int>& cpus, std::size_t loops) {

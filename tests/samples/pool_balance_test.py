@@ -9,10 +9,11 @@ import contextlib
 import itertools
 import os
 import signal
+import tempfile
 import unittest
 
 import sample
-from pool import MODES, Pool, say, state_of
+from pool import MODES, Pool, receive_line, say, state_of
 from sample import at_once, busy_machine, connect, until
 
 ROUNDS = 3
@@ -68,6 +69,68 @@ class Stopped(unittest.TestCase):
                     self.assertGreaterEqual(min(served[each] for each in others), 20, served)
                     again = collections.Counter(int(say(held.enter_context(connect(pool.address)))) for _ in range(60))
                     self.assertGreaterEqual(again[stopped], 20, again)
+
+
+    def test_whichever_worker_is_stopped_8_clients_at_once_are_served_by_the_other_in_every_mode(self):
+        """With mutex one of the two holds the lock, with notify one of them is told."""
+        for mode in MODES:
+            with self.subTest(mode), Pool("--set", f"processes.accept={mode}") as pool:
+                pool.wait_until_serving()
+                for stopped in sorted(pool.workers()):
+                    os.kill(stopped, signal.SIGSTOP)
+                    try:
+                        until(lambda: state_of(stopped) == "T", "the worker is not stopped")
+                        with at_once(pool.address, 8) as crowd:
+                            self.assertEqual({int(say(c)) for c in crowd}, pool.workers() - {stopped})
+                    finally:
+                        os.kill(stopped, signal.SIGCONT)
+                    pool.wait_until_serving()
+
+
+class Held(unittest.TestCase):
+    """A handler blocks the loop of its worker for as long as the test lasts. Bounds are of patience, not of speed."""
+    clients = 60
+    patience = 3  # seconds
+    most = 3  # clients that the worker had taken when it was held
+
+    @contextlib.contextmanager
+    def with_a_held_worker(self, mode, *arguments, processes=2):
+        with tempfile.TemporaryDirectory() as folder, Pool("--set", f"processes.accept={mode}", *arguments, processes=processes,
+                                                           environment={"POOL_HOLD": f"{folder}/hold"}) as pool:
+            pool.wait_until_serving(processes)
+            with connect(pool.address) as holding:
+                held = int(say(holding))
+                holding.sendall(b"hold\n")
+                until(lambda: os.path.exists(f"{folder}/hold"), "the loop is blocked")
+                try:
+                    yield pool, held
+                finally:
+                    os.unlink(f"{folder}/hold")
+                self.assertEqual(int(receive_line(holding)), held)
+            pool.wait_until_serving(processes)  # the one that was held, too
+
+    def test_a_held_worker_keeps_few_clients_of_a_burst_in_every_mode(self):
+        for mode in MODES:
+            with self.subTest(mode), self.with_a_held_worker(mode) as (pool, held), at_once(pool.address, self.clients) as crowd:
+                for c in crowd:
+                    c.sendall(b"bye\n")
+                served = sample.answered(crowd, self.patience, enough=self.clients)
+                sample.figure(f"{mode}: {self.clients - len(served)} of {self.clients} at once are not answered")
+                self.assertGreaterEqual(len(served), self.clients - self.most)
+                self.assertNotIn(held, {int(receive_line(c)) for c in served})
+
+    def test_a_held_worker_keeps_few_of_the_clients_that_come_one_by_one_in_every_mode(self):
+        for mode in MODES:
+            with self.subTest(mode), self.with_a_held_worker(mode) as (pool, held):
+                lost = 0
+                for _ in range(self.clients):
+                    with connect(pool.address) as c:
+                        c.sendall(b"bye\n")
+                        lost += not sample.answered([c], 1, enough=1)
+                        if lost > self.most:
+                            break
+                sample.figure(f"{mode}: {lost} of {self.clients} one by one are not answered")
+                self.assertLessEqual(lost, self.most)
 
 
 class Sticky(unittest.TestCase):

@@ -54,6 +54,11 @@ class connection_starter {
   // False: its address has as many as it may, and it was closed.
   bool deliver(accepted_socket s);
 
+  // Any thread. Connections that were delivered from other threads and whose handlers have not begun.
+  [[nodiscard]] std::uint32_t waiting() const noexcept { return waiting_; }
+  // Before the first connection. `f` is called on the core's thread when fewer wait.
+  void when_taken_up(std::function<void()> f) { taken_up_ = std::move(f); }
+
   // Tells every handler that the server stops, those that arrive later too. Those that came less than
   // `grace` ago and whose first bytes have not come yet get that long.
   void stop(std::chrono::milliseconds grace = {});
@@ -89,6 +94,8 @@ class connection_starter {
   std::atomic<std::uint64_t> refused_{0};
   bool stopping_ = false;
   std::chrono::milliseconds grace_{0};
+  std::function<void()> taken_up_;
+  std::atomic<std::uint32_t> waiting_{0};
   std::mutex mutex_;
   std::vector<accepted_socket> mailbox_;
   bool posted_ = false;  // the core is told of the mailbox
