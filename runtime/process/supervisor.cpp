@@ -145,6 +145,7 @@ void supervisor::wait() {
       has_ended(gone.front(), *how);
     }
   }
+  reap_foreign();
   // A command may have closed or opened listeners.
   if (!commanded_ && listeners == watched())
     dispatcher_.serve(std::span(set).subspan(listeners_at), listeners, workers_.lanes(generation_, wanted_));
@@ -159,6 +160,7 @@ void supervisor::read_signals() {
     } else if (signal->number == SIGIO) {
       dispatcher_.parked().any_stirred();
     } else if (signal->number == SIGCHLD) {
+      child_ended_ = true;
       workers_.look_for_stopped();
       pass_over();
     } else if (const signal_row* const row = row_of_signal(signal->number)) {
@@ -244,7 +246,10 @@ bool supervisor::start(unsigned index, unsigned generation) {
     way.channel = std::move(ends.first);
     way.far_end = std::move(ends.second);
     way.score = score;
-    workers_.add({std::move(way), std::move(process), generation, with.limits.drain_timeout});
+    worker made(std::move(way), std::move(process), generation, with.limits.drain_timeout);
+    if (with.processes.start_timeout.count() > 0)
+      made.kill_at = clock::now() + with.processes.start_timeout;
+    workers_.add(std::move(made));
     return true;
   } catch (const std::exception& e) {
     if (score != nullptr) scoreboard::give_back(*score);
@@ -307,6 +312,7 @@ void supervisor::serving(worker& m) {
   m.has_served = history_.ever_served = true;
   if (m.at != stage::starting) return;
   m.at = stage::serving;
+  m.kill_at = clock::time_point::max();
   m.takes = true;
   m.score->now = worker_score::state::serving;
   if (coming_) return look_at_reload();

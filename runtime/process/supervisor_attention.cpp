@@ -2,6 +2,7 @@
 #include <poll.h>
 
 #include "weir/base/log.hpp"
+#include "weir/process/detail/foreign_children.hpp"
 #include "weir/process/detail/supervisor.hpp"
 
 namespace weir::process {
@@ -55,6 +56,14 @@ void supervisor::look_for_held() {
       log::debug("worker {} (pid {}) is held: others serve what waits for it", m.index, m.process.pid());
   }
   if (any) pass_over();
+}
+
+// All children of a master but its workers and the program that takes over are orphans, or were there before this
+// program was executed.
+void supervisor::reap_foreign() {
+  if (!child_ended_ || !adopts_orphans()) return;
+  child_ended_ = reap_foreign_children(
+      [this](::pid_t pid) { return workers_.has_process(pid) || siblings_.has_process(pid); });
 }
 
 // A worker that is stopped, stuck or held gets no connections in any mode. What it was told of, and what it has

@@ -13,6 +13,10 @@ std::list<worker> worker_table::take_out(std::list<worker>::iterator which) noex
   return out;
 }
 
+bool worker_table::has_process(::pid_t pid) const noexcept {
+  return std::any_of(begin(), end(), [pid](const worker& w) { return w.process.pid() == pid; });
+}
+
 bool worker_table::has(unsigned generation, unsigned index) const noexcept {
   return std::any_of(begin(), end(), [&](const worker& w) {
     return w.index == index && w.generation == generation && w.at != worker::stage::leaving;
@@ -69,22 +73,28 @@ worker_table::clock::time_point worker_table::next_kill() const noexcept {
 void worker_table::kill_overdue(clock::time_point now) {
   for (worker& w : all_) {
     if (w.kill_at > now) continue;
-    w.kill_at = clock::time_point::max();
-    w.process.signal(SIGKILL);
-    log::warning("worker {} of generation {} has not left in time and is killed", w.index, w.generation);
+    const bool killed = w.process.signal(SIGKILL);
+    w.kill_at = killed ? clock::time_point::max() : now + std::chrono::seconds(1);
+    if (!killed) continue;
+    if (w.at == worker::stage::starting)
+      log::error("worker {} (pid {}) has not served within processes.start_timeout and is killed", w.index,
+                 w.process.pid());
+    else
+      log::warning("worker {} of generation {} has not left in time and is killed", w.index, w.generation);
   }
 }
 
 void worker_table::listen_for_beats(std::chrono::milliseconds stuck_timeout) {
   for (worker& w : all_) {
     const auto beats = w.score->beats.load();
-    w.silent_ticks = beats == w.beats ? w.silent_ticks + 1 : 0;
+    // One that starts has a limit of its own.
+    w.silent_ticks = beats == w.beats && w.at != worker::stage::starting ? w.silent_ticks + 1 : 0;
     w.beats = beats;
-    if (w.at == worker::stage::leaving) continue;
+    if (w.at != worker::stage::serving) continue;
     if (w.silent_ticks == ticks_until_stuck / 2)
       log::warning("worker {} (pid {}) is stuck: a loop of it does not turn", w.index, w.process.pid());
     if (w.silent_ticks <= ticks_until_stuck) continue;
-    w.process.signal(SIGKILL);
+    if (!w.process.signal(SIGKILL)) continue;
     log::error("worker {} (pid {}) has been stuck for {} ms and is killed", w.index, w.process.pid(),
                stuck_timeout.count());
   }

@@ -144,6 +144,7 @@ class supervisor {
   void watch_listeners_of_workers(std::vector<::pollfd>& set);
   void ask_where_clients_wait(std::span<const ::pollfd> ready);
   [[nodiscard]] clock::time_point next_look() const noexcept;
+  void reap_foreign();
   void survive(const std::exception& e) noexcept;
   [[nodiscard]] bool is_coming(unsigned generation) const noexcept;
   [[nodiscard]] bool is_alive() const noexcept;
@@ -176,6 +177,7 @@ class supervisor {
   unsigned last_generation_ = 1;
   std::optional<coming_generation> coming_;  // while a reload is pending
   deferred_commands deferred_;               // until it has ended
+  bool child_ended_ = true;                  // perhaps one that is no worker
   bool commanded_ = false;                   // in this turn of the loop
   bool failed_ = false;
   bool cut_ = false;    // connections, while the pool ended

@@ -66,6 +66,8 @@ class worker_table {
   // forgotten whatever fails afterwards.
   [[nodiscard]] std::list<worker> take_out(std::list<worker>::iterator which) noexcept;
 
+  [[nodiscard]] bool has_process(::pid_t pid) const noexcept;
+
   // Whether a worker serves, or is about to, at this index.
   [[nodiscard]] bool has(unsigned generation, unsigned index) const noexcept;
   // It serves there, and is not passed over.
@@ -83,11 +85,11 @@ class worker_table {
   // is passed over.
   [[nodiscard]] std::vector<lane*> lanes(unsigned generation, unsigned count) noexcept;
 
-  // When the next one is to be killed because it has not left in time.
+  // When the next one is to be killed because it has not served, or has not left, in time.
   [[nodiscard]] clock::time_point next_kill() const noexcept;
   void kill_overdue(clock::time_point now);
 
-  // Called at equal intervals: reports, and then kills, each worker whose loops do not turn. Counted in calls
+  // Called at equal intervals: reports, and then kills, each worker that has served and whose loops do not turn. Counted in calls
   // instead of time: a pool that was stopped as a whole is not stuck.
   static constexpr unsigned ticks_until_stuck = worker::ticks_until_stuck;
   void listen_for_beats(std::chrono::milliseconds stuck_timeout);
