@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -152,8 +153,8 @@ void accept_thread::has_caught_up() noexcept {
   changed_.notify_all();
 }
 
-// A loop that a handler holds up takes nothing up. For a moment its siblings still count it, so that a loop that
-// waits for its CPU keeps its share; then they do not wait for it any more.
+// A loop that a handler holds up takes nothing up. For a moment its siblings still count it, so that a loop
+// that waits for its CPU keeps its share; then they do not wait for it any more.
 void accept_thread::wait_for_loop() {
   if (!behind_ || !behind_()) return;
   // Before the next look: either it sees that nothing waits, or the loop sees that this thread waits.
@@ -211,14 +212,27 @@ int accept_thread::wait_for_turn() {
   const int command = siblings_ != nullptr && siblings_->any_passed_over() ? F_SETLK : F_SETLKW;
   if (!set_lock(lock_, place_in_front, F_WRLCK, command)) return errno;
   const int error = set_lock(lock_, turn, F_WRLCK, command) ? 0 : errno;
-  set_lock(lock_, place_in_front, F_UNLCK);
+  unlock(place_in_front);
   return error;
+}
+
+// A lock that stays would keep all other processes from accepting. Closing any descriptor of its file gives
+// up all locks that this process has on it.
+void accept_thread::unlock(::off_t which) {
+  while (!set_lock(lock_, which, F_UNLCK, F_SETLK)) {
+    if (const auto held_back = log_limit_.pass())
+      log::error("the accept lock: {}; it is given up by closing it ({} more since the last line)",
+                 std::generic_category().message(errno), *held_back);
+    if (const unique_fd other(::dup(lock_)); other) return;
+    if (stopping_) return;
+    wait_until([] { return false; }, 10ms);
+  }
 }
 
 int accept_thread::accept_in_turn(permit_pool::permit permit) {
   if (const int error = wait_for_turn(); error == 0) {
     const int result = accept_from_any(std::move(permit));
-    set_lock(lock_, turn, F_UNLCK);
+    unlock(turn);
     return result;
   } else if (error != EAGAIN && error != EACCES) {
     return error;

@@ -53,8 +53,8 @@ void make_blocking(const bound_socket& s) {
     throw_system_error(errno, "listen on " + s.local().to_string());
 }
 
-// The CPUs of a worker as the system allows them now: one that has left the mask of the master (taskset, a cpuset)
-// is replaced by another. A later worker has its own again when it is back.
+// The CPUs of a worker as the system allows them now: one that has left the mask of the master (taskset, a
+// cpuset) is replaced by another. A later worker has its own again when it is back.
 std::vector<int> allowed_instead(std::vector<int> cpus, unsigned index) {
   const cpu_set allowed = allowed_cpus();
   for (std::size_t i = 0; i < cpus.size(); ++i) {

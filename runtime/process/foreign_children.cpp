@@ -22,8 +22,8 @@ bool has_several_threads() {
   return !ec && std::distance(begin(all), end(all)) > 1;
 }
 
-// Signals that a person or a program sends to process 1 are meant for the server. Those of a terminal have come to
-// both.
+// Signals that a person or a program sends to process 1 are meant for the server. Those of a terminal have
+// come to both.
 bool is_passed_on(const ::siginfo_t& signal) noexcept {
   return signal.si_signo != SIGCHLD && signal.si_code != SI_KERNEL;
 }

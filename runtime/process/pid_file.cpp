@@ -33,7 +33,8 @@ struct ::flock whole_file() {
 }
 
 [[noreturn]] void refuse(const std::string& path, ::pid_t holder) {
-  throw_system_error(EEXIST, fmt::format("processes.pid_file {}: it belongs to process {}, which runs", path, holder));
+  throw_system_error(
+      EEXIST, fmt::format("processes.pid_file {}: it belongs to process {}, which runs", path, holder));
 }
 
 }  // namespace
@@ -61,8 +62,8 @@ pid_file::pid_file(std::string path) : path_(std::move(path)) {
   throw_system_error(error, fmt::format("processes.pid_file {}", name));
 }
 
-// Hazard: closing any descriptor of a file gives up all locks that this process has on it. So this is for a file
-// that this process has not locked.
+// Hazard: closing any descriptor of a file gives up all locks that this process has on it. So this is for a
+// file that this process has not locked.
 void pid_file::refuse_if_taken(const std::string& path) {
   if (path.empty()) return;
   const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));

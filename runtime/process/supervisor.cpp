@@ -247,8 +247,7 @@ bool supervisor::start(unsigned index, unsigned generation) {
     way.far_end = std::move(ends.second);
     way.score = score;
     worker made(std::move(way), std::move(process), generation, with.limits.drain_timeout);
-    if (with.processes.start_timeout.count() > 0)
-      made.kill_at = clock::now() + with.processes.start_timeout;
+    if (with.processes.start_timeout.count() > 0) made.kill_at = clock::now() + with.processes.start_timeout;
     workers_.add(std::move(made));
     return true;
   } catch (const std::exception& e) {

@@ -33,8 +33,7 @@ void supervisor::has_spoken(worker& m) {
 }
 
 void supervisor::ask(worker& m) {
-  if (m.was_asked ||
-      m.outgoing.send(m.channel, {message::kind::ask, 0}) == descriptor_channel::sent::gone)
+  if (m.was_asked || m.outgoing.send(m.channel, {message::kind::ask, 0}) == descriptor_channel::sent::gone)
     return;
   m.was_asked = true;
   ++m.answers_owed;
@@ -58,16 +57,16 @@ void supervisor::look_for_held() {
   if (any) pass_over();
 }
 
-// All children of a master but its workers and the program that takes over are orphans, or were there before this
-// program was executed.
+// All children of a master but its workers and the program that takes over are orphans, or were there before
+// this program was executed.
 void supervisor::reap_foreign() {
   if (!child_ended_ || !adopts_orphans()) return;
   child_ended_ = reap_foreign_children(
       [this](::pid_t pid) { return workers_.has_process(pid) || siblings_.has_process(pid); });
 }
 
-// A worker that is stopped, stuck or held gets no connections in any mode. What it was told of, and what it has
-// not received, is for the other workers.
+// A worker that is stopped, stuck or held gets no connections in any mode. What it was told of, and what it
+// has not received, is for the other workers.
 void supervisor::pass_over() {
   for (auto& m : workers_) {
     const bool now = m.is_passed_over();
@@ -82,8 +81,8 @@ void supervisor::pass_over() {
   }
 }
 
-// In mode reuseport only a worker itself looks at its sockets. The master does, too: a client that waits there
-// makes it ask the worker, at most once in `patience`.
+// In mode reuseport only a worker itself looks at its sockets. The master does, too: a client that waits
+// there makes it ask the worker, at most once in `patience`.
 void supervisor::watch_listeners_of_workers(std::vector<::pollfd>& set) {
   looked_at_.clear();
   if (!program_.own_listeners || ending_ != ending::no) return;

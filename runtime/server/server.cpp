@@ -40,8 +40,8 @@ std::uint32_t most_connections(const settings& s) {
 // Each core's policy for parked connections draws otherwise than each acceptor's.
 constexpr std::uint64_t parked_seeds = 1 << 20;
 
-// Connections that a loop has not taken up while a thread accepts more for it. One would have the thread wait for
-// the loop after each.
+// Connections that a loop has not taken up while a thread accepts more for it. One would have the thread wait
+// for the loop after each.
 constexpr std::size_t most_waiting = 2;
 
 // A blocking thread looks at its timers and posts so often.

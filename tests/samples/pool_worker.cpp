@@ -1,8 +1,9 @@
 // For tests of process pools, a line of commands: "who" is answered with the process id, "slow" with it after
 // 300 ms, "park" with it before the connection is parked, "bye" with it before it is closed; "crash" and
-// "hang" do so; "hold" makes the file that POOL_HOLD names, and blocks the loop until it is removed; "orphans" runs
-// a shell that leaves ten processes behind, and is answered with the shell's exit code. With POOL_INIT naming a
-// file, a worker that starts does what is written there: "crash", "refuse", "hang" or "sleep" and milliseconds.
+// "hang" do so; "hold" makes the file that POOL_HOLD names, and blocks the loop until it is removed;
+// "orphans" runs a shell that leaves ten processes behind, and is answered with the shell's exit code. With
+// POOL_INIT naming a file, a worker that starts does what is written there: "crash", "refuse", "hang" or
+// "sleep" and milliseconds.
 #include <sys/wait.h>
 #include <unistd.h>
 

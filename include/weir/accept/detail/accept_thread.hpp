@@ -3,6 +3,7 @@
 // accept: a thread that takes connections from a listener that other processes share.
 
 #include <poll.h>
+#include <sys/types.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -88,6 +89,7 @@ class accept_thread {
   int accept_in_turn(permit_pool::permit permit);
   int accept_from_any(permit_pool::permit permit);
   int wait_for_turn();
+  void unlock(::off_t which);
   int poll_all(int timeout);
   void wait_for_share();
   void wait_for_loop();

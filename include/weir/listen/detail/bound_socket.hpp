@@ -69,12 +69,11 @@ class bound_socket {
 };
 
 // `n` sockets on one TCP address (SO_REUSEPORT), among which the kernel spreads connections; port 0 is
-// chosen by the first. A port on which another server listens is refused, even if that one would share it: two
-// servers would each get some of the clients. With `cpus`, one per socket, a connection goes to the socket of the CPU that received
-// it, and from a CPU that is not among them to socket (CPU mod n).
-// Hazard: closing one socket renumbers the others for the kernel and resets the connections in its queue.
-// Keep the group whole.
-// Errors: std::system_error; unix and inherited sockets cannot form a group of more than one.
+// chosen by the first. A port on which another server listens is refused, even if that one would share it:
+// two servers would each get some of the clients. With `cpus`, one per socket, a connection goes to the
+// socket of the CPU that received it, and from a CPU that is not among them to socket (CPU mod n). Hazard:
+// closing one socket renumbers the others for the kernel and resets the connections in its queue. Keep the
+// group whole. Errors: std::system_error; unix and inherited sockets cannot form a group of more than one.
 [[nodiscard]] std::vector<bound_socket> bind_group(const endpoint& at, std::size_t n,
                                                    const socket_settings& options,
                                                    std::span<const int> cpus = {});

@@ -26,7 +26,7 @@ struct message {
     notice,      // listener `number` has a connection
     placed,  // `number` connections that the worker has sent are the master's or another worker's, or have
              // come back
-    ask,         // whether the loops of the worker turn
+    ask,     // whether the loops of the worker turn
     look_again,  // at the listeners: another worker is passed over, and may have been woken for a connection
     drain,       // no more connections will come
   };

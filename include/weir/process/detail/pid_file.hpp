@@ -8,9 +8,9 @@
 namespace weir::process {
 
 // Problem: scripts and people must find the master, also while a new program takes over from it. The file
-// appears together with its content. It is locked while its master lives, so that a second start with the same
-// configuration takes nothing over; a file that a dead master has left has no lock. Thread: the only one of its
-// process. Fork: a child does not inherit the lock.
+// appears together with its content. It is locked while its master lives, so that a second start with the
+// same configuration takes nothing over; a file that a dead master has left has no lock. Thread: the only one
+// of its process. Fork: a child does not inherit the lock.
 class pid_file {
  public:
   // Writes the file; that of a dead master is replaced. An empty path: no file.

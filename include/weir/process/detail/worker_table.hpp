@@ -30,8 +30,8 @@ struct worker : lane {
   // It could take connections now.
   [[nodiscard]] bool is_attentive() const noexcept { return takes && !is_passed_over(); }
 
-  // An answer that a worker owes for longer makes it held. A turn of a loop is much shorter, and so is the wait
-  // for a CPU on a busy machine.
+  // An answer that a worker owes for longer makes it held. A turn of a loop is much shorter, and so is the
+  // wait for a CPU on a busy machine.
   static constexpr auto patience = std::chrono::milliseconds(100);
 
   static constexpr unsigned ticks_until_stuck = 4;
@@ -42,10 +42,10 @@ struct worker : lane {
   stage at = stage::starting;
   bool has_served = false;
   clock::time_point kill_at = clock::time_point::max();
-  std::uint64_t beats = 0;    // as last seen in its score
-  unsigned silent_ticks = 0;  // of the master, since `beats` has changed
-  bool is_stopped = false;    // by a signal such as SIGSTOP, as last seen
-  bool is_held = false;       // it owes an answer, and another worker can serve what it does not take
+  std::uint64_t beats = 0;      // as last seen in its score
+  unsigned silent_ticks = 0;    // of the master, since `beats` has changed
+  bool is_stopped = false;      // by a signal such as SIGSTOP, as last seen
+  bool is_held = false;         // it owes an answer, and another worker can serve what it does not take
   clock::time_point look_at{};  // when its own sockets are watched again
 };
 
@@ -89,8 +89,8 @@ class worker_table {
   [[nodiscard]] clock::time_point next_kill() const noexcept;
   void kill_overdue(clock::time_point now);
 
-  // Called at equal intervals: reports, and then kills, each worker that has served and whose loops do not turn. Counted in calls
-  // instead of time: a pool that was stopped as a whole is not stuck.
+  // Called at equal intervals: reports, and then kills, each worker that has served and whose loops do not
+  // turn. Counted in calls instead of time: a pool that was stopped as a whole is not stuck.
   static constexpr unsigned ticks_until_stuck = worker::ticks_until_stuck;
   void listen_for_beats(std::chrono::milliseconds stuck_timeout);
 
