@@ -2,6 +2,7 @@
 """Worker processes under one master. Usage: pool_test.py --build BUILD"""
 import collections
 import contextlib
+import itertools
 import os
 import re
 import resource
@@ -426,32 +427,59 @@ class Shortage(unittest.TestCase):
             pool.wait_until_serving()
 
     def test_a_log_file_that_cannot_be_opened_again_ends_no_process(self):
-        with tempfile.TemporaryDirectory() as folder:
-            log = f"{folder}/logs/log"
-            os.mkdir(f"{folder}/logs")
-            process = subprocess.Popen([sample.program("pool_worker"), "--model", "process-pool", "--processes", "2",
-                                        "--listen", "127.0.0.1:0", "--set", f"log.file={log}"],
-                                       stdin=subprocess.DEVNULL, env=sample.clean_environment())
-            try:
-                until(lambda: os.path.exists(log) and "listening" in sample.read(log), "it serves")
-                address = re.search(r"listening on ([\d.:]+);", sample.read(log))[1]
+        """Its directory has gone, it has become a directory, or no descriptor is free."""
+        for why, number in itertools.product(("gone", "directory", "descriptors"), (signal.SIGUSR1, signal.SIGHUP)):
+            with self.subTest(why, number=number), tempfile.TemporaryDirectory() as folder:
+                self.reopen(folder, why, number)
+
+    def reopen(self, folder, why, number):
+        log = f"{folder}/logs/log"
+        os.mkdir(f"{folder}/logs")
+        process = subprocess.Popen([sample.program("pool_worker"), "--model", "process-pool", "--processes", "2",
+                                    "--listen", "127.0.0.1:0", "--set", f"log.file={log}"],
+                                   stdin=subprocess.DEVNULL, env=sample.clean_environment())
+        try:
+            until(lambda: os.path.exists(log) and "listening" in sample.read(log), "it serves")
+            address = re.search(r"listening on ([\d.:]+);", sample.read(log))[1]
+
+            def both():
                 seen = set()
                 until(lambda: seen.add(say_once(address)) or len(seen) == 2, "both serve")
-                os.rename(f"{folder}/logs", f"{folder}/gone")
-                process.send_signal(signal.SIGUSR1)
-                until(lambda: sample.read(f"{folder}/gone/log").count("log to") == 3, "three processes tell of it")
-                os.mkdir(f"{folder}/logs")
-                process.send_signal(signal.SIGUSR1)
-                for pid in {process.pid} | children(process.pid):
-                    until(lambda: descriptors(pid)[2] == log, lambda: f"{pid} writes to {descriptors(pid)[2]}")
-                again = set()
-                until(lambda: again.add(say_once(address)) or len(again) == 2, "both serve")
-                self.assertEqual(again, seen)
-                process.send_signal(signal.SIGQUIT)
-                self.assertEqual(process.wait(sample.BOUND), 0)
-            finally:
-                process.kill()
-                process.wait()
+                return seen
+
+            before = both()
+            everyone = {process.pid} | before
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            if why == "descriptors":
+                old = log
+                for pid in everyone:
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(1000)) - set(descriptors(pid))), limits[1]))
+            else:
+                os.rename(f"{folder}/logs", f"{folder}/old")
+                old = f"{folder}/old/log"
+            if why == "directory":
+                os.makedirs(log)
+            process.send_signal(number)
+            if number == signal.SIGUSR1:
+                until(lambda: sample.read(old).count("log to") == 3, "three processes tell of it")
+            else:  # it is not only the log that it cannot open
+                until(lambda: re.search("serves on|cannot be started", sample.read(old)), "it is told")
+            for pid in everyone:
+                self.assertEqual(descriptors(pid)[2], old)
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            self.assertEqual(both(), before)
+            if why == "directory":
+                os.rmdir(log)
+            os.makedirs(f"{folder}/logs", exist_ok=True)
+            process.send_signal(signal.SIGUSR1)
+            for pid in everyone:
+                until(lambda: descriptors(pid)[2] == log, lambda: f"{pid} writes to {descriptors(pid)[2]}")
+            self.assertEqual(both(), before)
+            process.send_signal(signal.SIGQUIT)
+            self.assertEqual(process.wait(sample.BOUND), 0)
+        finally:
+            process.kill()
+            process.wait()
 
     def test_a_call_that_fails_for_a_moment_ends_neither_channel_nor_pool(self):
         for what in "ppoll:error=ENOMEM:when=3", "recvmsg:error=ENOMEM:when=2", "recvmsg:error=ENOBUFS:when=1", "sendmsg:error=ENOMEM:when=1":
@@ -560,22 +588,34 @@ class ExitCodes(unittest.TestCase):
                 pool.wait_until_serving()
                 self.assertEqual(pool.stop(number), 0)
 
-    def test_orders_to_drain_in_a_row_cut_nothing(self):
-        for first in signal.SIGHUP, signal.SIGWINCH, signal.SIGQUIT:
-            with self.subTest(first), Pool() as pool:
-                pool.wait_until_serving()
-                with connect(pool.address) as client:
-                    worker = int(say(client))
-                    client.sendall(b"who\nwh")
-                    self.assertEqual(int(receive_line(client)), worker)
-                    pool.send(first)
-                    pool.wait_for_line("generation 2 serves" if first == signal.SIGHUP else first.name)
+    def test_orders_to_drain_in_a_row_cut_nothing_in_any_mode(self):
+        """A client has sent half of its request; its worker is told to drain, and then told again."""
+        firsts = {"HUP": "generation 2 serves", "WINCH": "SIGWINCH", "QUIT": "SIGQUIT", "USR2": "serves beside this one",
+                  "recycled": "this worker leaves"}
+        for mode, (first, told) in itertools.product(MODES, firsts.items()):
+            recycling = ("--set", "processes.max_connections_per_worker=5") if first == "recycled" else ()
+            with self.subTest(mode, first=first), Pool("--set", f"processes.accept={mode}", *recycling) as pool, \
+                    contextlib.ExitStack() as held:
+                client = held.enter_context(connect(pool.address))
+                worker = int(say(client))
+                client.sendall(b"who\nwh")
+                self.assertEqual(int(receive_line(client)), worker)
+                if first == "recycled":
+                    until(lambda: pool.who() and len(pool.lines_with(told)) >= 2, "both leave")
+                else:
+                    pool.send(getattr(signal, f"SIG{first}"))
+                    pool.wait_for_line(told)
+                if first == "USR2":
+                    new = int(re.search(r"process (\d+) was started", pool.wait_for_line("was started"))[1])
+                    held.callback(os.kill, new, signal.SIGTERM)
+                before = len(pool.lines_with("SIGQUIT: "))
+                for times in range(1, 3):
                     pool.send(signal.SIGQUIT)
-                    until(lambda: len(pool.lines_with("SIGQUIT")) == (2 if first == signal.SIGQUIT else 1), "it is obeyed")
-                    client.sendall(b"o\n")
-                    self.assertEqual(int(receive_line(client)), worker)
-                    self.assertEqual(client.recv(1), b"")
-                self.assertEqual(pool.wait(), 0)
+                    until(lambda: len(pool.lines_with("SIGQUIT: ")) == before + times, "it is obeyed")
+                client.sendall(b"o\n")
+                self.assertEqual(int(receive_line(client)), worker)
+                self.assertEqual(client.recv(1), b"")
+                self.assertEqual(pool.process.wait(sample.BOUND), 0)
 
     def test_a_worker_that_a_person_tells_to_quit_drains_and_is_replaced(self):
         with Pool() as pool:
