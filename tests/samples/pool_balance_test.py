@@ -14,7 +14,7 @@ import unittest
 
 import sample
 from pool import MODES, Pool, receive_line, say, state_of
-from sample import at_once, busy_machine, connect, until
+from sample import Sample, at_once, busy_machine, connect, until
 
 ROUNDS = 3
 
@@ -131,6 +131,32 @@ class Held(unittest.TestCase):
                             break
                 sample.figure(f"{mode}: {lost} of {self.clients} one by one are not answered")
                 self.assertLessEqual(lost, self.most)
+
+
+class HeldLoop(unittest.TestCase):
+    """Of two loops of one process, one is blocked: the one that accepts, or the other one."""
+    clients = 60
+
+    def test_a_held_loop_keeps_few_clients_whichever_it_is(self):
+        for policy, held in itertools.product(("least-connections", "round-robin", "kernel"), (0, 1)):
+            with self.subTest(policy, held=held), tempfile.TemporaryDirectory() as folder, Sample(
+                    "--cores", "0,1", "--set", "cores.pin=false", "--policy", policy, name="pool_worker",
+                    environment={"POOL_HOLD": f"{folder}/hold"}) as server, contextlib.ExitStack() as clients:
+                pair = [clients.enter_context(connect(server.address)) for _ in range(2)]
+                for c in pair:
+                    say(c)
+                pair[held].sendall(b"hold\n")
+                until(lambda: os.path.exists(f"{folder}/hold"), "the loop is blocked")
+                try:
+                    with at_once(server.address, self.clients) as crowd:
+                        for c in crowd:
+                            c.sendall(b"bye\n")
+                        served = sample.answered(crowd, 3, enough=self.clients)
+                        sample.figure(f"{policy}, client {held}: {self.clients - len(served)} of {self.clients} are not answered")
+                        self.assertGreaterEqual(len(served), self.clients - 3)
+                finally:
+                    os.unlink(f"{folder}/hold")
+                receive_line(pair[held])
 
 
 class Sticky(unittest.TestCase):
