@@ -280,7 +280,7 @@ class WithoutProc(Operated):
             before = pool.workers()
             pool.send(signal.SIGUSR2)
             pool.wait_for_line("no upgrade: /proc/self/exe")
-            self.assertEqual(self.written_pid(), pool.pid)
+            until(lambda: self.written_pid() == pool.pid, "the pid file is its own again")
             self.assertIn(pool.who(), before)
             pool.send(signal.SIGHUP)
             pool.wait_for_line("generation 2 serves")
