@@ -6,11 +6,12 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 
 #include "weir/base/log.hpp"
-#include "weir/process/detail/child_process.hpp"
 
 namespace weir::process {
 namespace {
@@ -26,6 +27,20 @@ bool has_several_threads() {
 // come to both.
 bool is_passed_on(const ::siginfo_t& signal) noexcept {
   return signal.si_signo != SIGCHLD && signal.si_code != SI_KERNEL;
+}
+
+[[noreturn]] void reap_until_end_of(::pid_t server, const ::sigset_t& blocked) noexcept {
+  const auto is_own = [server](::pid_t each) { return each == server; };
+  for (;;) {
+    static_cast<void>(reap_foreign_children(is_own));
+    ::siginfo_t ended{};
+    if (::waitid(P_PID, static_cast<::id_t>(server), &ended, WEXITED | WNOHANG) == 0 &&
+        ended.si_pid == server)
+      ::_exit(ended.si_code == CLD_EXITED ? ended.si_status : 128 + ended.si_status);
+    ::siginfo_t signal{};
+    // The server has not been reaped, so the number is still its own.
+    if (::sigwaitinfo(&blocked, &signal) > 0 && is_passed_on(signal)) ::kill(server, signal.si_signo);
+  }
 }
 
 }  // namespace
@@ -45,31 +60,29 @@ bool reap_foreign_children(const std::function<bool(::pid_t)>& is_own) noexcept 
   }
 }
 
-int serve_below_a_reaper(const std::function<int()>& serve) {
-  if (!adopts_orphans()) return serve();
-  if (has_several_threads()) {
-    log::warning("orphans that come to this process are not reaped: it has threads, which a fork would lose");
-    return serve();
-  }
+void go_below_a_reaper() {
+  if (!adopts_orphans()) return;
+  if (has_several_threads())
+    return log::warning(
+        "orphans that come to this process are not reaped: it has threads, which a fork would lose");
+  std::fflush(nullptr);  // or both would write it
   ::sigset_t all;
   ::sigset_t before;
   ::sigfillset(&all);
-  static_cast<void>(std::signal(SIGCHLD, SIG_DFL));
   ::sigprocmask(SIG_BLOCK, &all, &before);
-  child_process server([&] {
-    ::sigprocmask(SIG_SETMASK, &before, nullptr);
-    return serve();
-  });
-  const ::pid_t pid = server.pid();
-  for (;;) {
-    static_cast<void>(reap_foreign_children([pid](::pid_t each) { return each == pid; }));
-    if (const auto how = server.reap()) {
-      static_cast<void>(reap_foreign_children([](::pid_t) { return false; }));
-      return how->by_signal ? 128 + how->value : how->value;
-    }
-    ::siginfo_t signal{};
-    if (::sigwaitinfo(&all, &signal) > 0 && is_passed_on(signal)) server.signal(signal.si_signo);
+  auto* const on_child = std::signal(SIGCHLD, SIG_DFL);  // where it is ignored the kernel would reap the server
+  const ::pid_t reaper = ::getpid();
+  const ::pid_t server = ::fork();
+  if (server > 0) reap_until_end_of(server, all);
+  if (server < 0)
+    log::warning("orphans that come to this process are not reaped: fork: {}",
+                 std::generic_category().message(errno));
+  if (server == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != reaper) ::raise(SIGKILL);  // it has ended before that call
   }
+  static_cast<void>(std::signal(SIGCHLD, on_child));
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace weir::process

@@ -174,7 +174,8 @@ int run(int argc, char** argv, service_form form, const program& what) {
       return run_process_pool(plan_pool(asked.settings, cores), read_again, std::move(form), argc, argv);
     }
     refuse_upgrade_to(asked.settings);
-    return process::serve_below_a_reaper([&] { return serve(asked.settings, cores, std::move(form)); });
+    process::go_below_a_reaper();
+    return serve(asked.settings, cores, std::move(form));
   } catch (const config_error& e) {
     for (const std::string& message : e.messages()) say(stderr, fmt::format("{}: {}", named.name, message));
     return misused;

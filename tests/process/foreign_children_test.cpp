@@ -39,41 +39,42 @@ TEST_CASE("children that are not one's own are reaped, and one's own are left") 
   CHECK_FALSE(reap_foreign_children([](::pid_t) { return false; }));
 }
 
-TEST_CASE("a process that adopts no orphans serves itself, and one that does serves in a child") {
+TEST_CASE("a process that adopts no orphans goes on as it is") {
   const ::pid_t here = ::getpid();
-  CHECK(serve_below_a_reaper([&] { return ::getpid() == here ? 1 : 2; }) == 1);
+  go_below_a_reaper();
+  CHECK(::getpid() == here);
+}
+
+TEST_CASE("a process that adopts orphans goes on as a child, below one that reaps them") {
   // In a process of its own, which has one thread.
   const ::pid_t reaper = ::fork();
   if (reaper == 0) {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     const ::pid_t self = ::getpid();
-    ::_exit(serve_below_a_reaper([&] {
-      // An orphan is there, and has ended, before this ends.
-      int ends[2];
-      if (::pipe(ends) != 0) return 9;
-      if (::fork() == 0) {
-        if (::fork() == 0) ::_exit(0);
-        ::_exit(0);
-      }
-      ::close(ends[1]);
-      char end = 0;
-      static_cast<void>(!::read(ends[0], &end, 1));  // until both have closed it
-      return ::getpid() != self && ::getppid() == self ? 5 : 6;
-    }));
+    go_below_a_reaper();
+    // An orphan is there, and has ended, before this ends.
+    int ends[2];
+    if (::pipe(ends) != 0) ::_exit(9);
+    if (::fork() == 0) {
+      if (::fork() == 0) ::_exit(0);
+      ::_exit(0);
+    }
+    ::close(ends[1]);
+    char end = 0;
+    static_cast<void>(!::read(ends[0], &end, 1));  // until both have closed it
+    ::_exit(::getpid() != self && ::getppid() == self ? 5 : 6);
   }
   int status = 0;
   CHECK(::waitpid(reaper, &status, 0) == reaper);
   CHECK(WEXITSTATUS(status) == 5);
 }
 
-TEST_CASE("a server below a reaper that dies of a signal gives the code that a shell gives") {
+TEST_CASE("a reaper whose server dies of a signal exits with the code that a shell gives") {
   const ::pid_t reaper = ::fork();
   if (reaper == 0) {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-    ::_exit(serve_below_a_reaper([] {
-      ::raise(SIGKILL);
-      return 0;
-    }));
+    go_below_a_reaper();
+    ::raise(SIGKILL);
   }
   int status = 0;
   CHECK(::waitpid(reaper, &status, 0) == reaper);

@@ -17,11 +17,12 @@ namespace weir::process {
 // has children.
 bool reap_foreign_children(const std::function<bool(::pid_t)>& is_own) noexcept;
 
-// Runs `serve`; its result is the exit code. A process cannot tell an orphan from a child that its own code
-// is about to wait for. So where orphans are adopted, `serve` runs in a child, whose children are its own,
-// and this process, which runs no other code, reaps all that come to it and passes signals on. The kernel
-// kills the child with this process. If this process has several threads, which a fork would lose, `serve`
-// runs here and a warning says that orphans are not reaped. Thread: the main one.
-[[nodiscard]] int serve_below_a_reaper(const std::function<int()>& serve);
+// For a process that runs code of its users. It cannot tell an orphan from a child that such code is about to
+// wait for. So where orphans are adopted this forks: it returns in the child, whose children are its own and
+// which ends as any process does, with everything after this call. The parent never returns. It reaps all
+// that come to it, passes signals on, and exits as the child has exited. The kernel kills the child with it.
+// If there are several threads, which a fork would lose, this returns without a fork, and a warning says that
+// orphans are not reaped. Thread: the main one, before sockets are opened.
+void go_below_a_reaper();
 
 }  // namespace weir::process
