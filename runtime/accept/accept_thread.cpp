@@ -159,7 +159,7 @@ void accept_thread::wait_for_loop() {
   if (!behind_ || !behind_()) return;
   // Before the next look: either it sees that nothing waits, or the loop sees that this thread waits.
   waits_for_loop_ = true;
-  wait_until([this] { return !behind_(); }, 100ms);
+  wait_until([this] { return !behind_(); }, 250ms);
   if (!stopping_ && behind_()) {
     const held_up told(siblings_);
     std::unique_lock lock(mutex_);

@@ -63,7 +63,7 @@ void connection_starter::ask() {
 
 bool connection_starter::is_held() const noexcept {
   const auto at = posted_at_.load();
-  return at != 0 && now_in_ms() - at >= 100;
+  return at != 0 && now_in_ms() - at >= 250;
 }
 
 std::vector<accepted_socket> connection_starter::take_back() {

@@ -58,7 +58,7 @@ class connection_starter {
   [[nodiscard]] std::uint32_t waiting() const noexcept { return waiting_; }
   // Any thread. Has the core look here, as a delivery does.
   void ask();
-  // Any thread. The core has not looked here for 100 ms although something was delivered or asked: a handler
+  // Any thread. The core has not looked here for 250 ms although something was delivered or asked: a handler
   // holds it up, or it waits for its CPU that long.
   [[nodiscard]] bool is_held() const noexcept;
   // Any thread. What waits is the caller's again: for enter() of another starter.

@@ -32,7 +32,7 @@ struct worker : lane {
 
   // An answer that a worker owes for longer makes it held. A turn of a loop is much shorter, and so is the
   // wait for a CPU on a busy machine.
-  static constexpr auto patience = std::chrono::milliseconds(100);
+  static constexpr auto patience = std::chrono::milliseconds(250);
 
   static constexpr unsigned ticks_until_stuck = 4;
 
