@@ -14,7 +14,7 @@ import threading
 import unittest
 
 import sample
-from pool import MODES, Pool, receive_line, say, state_of
+from pool import MODES, Pool, is_stopped, receive_line, say
 from sample import Sample, at_once, busy_machine, connect, until
 
 ROUNDS = 3
@@ -61,7 +61,7 @@ class Stopped(unittest.TestCase):
                         say(held.enter_context(connect(pool.address)))
                     os.kill(stopped, signal.SIGSTOP)
                     try:
-                        until(lambda: state_of(stopped) == "T", "the worker is not stopped")
+                        until(lambda: is_stopped(stopped), "the worker is not stopped")
                         served = collections.Counter(
                             int(say(held.enter_context(connect(pool.address)))) for _ in range(60))
                     finally:
@@ -80,7 +80,7 @@ class Stopped(unittest.TestCase):
                 for stopped in sorted(pool.workers()):
                     os.kill(stopped, signal.SIGSTOP)
                     try:
-                        until(lambda: state_of(stopped) == "T", "the worker is not stopped")
+                        until(lambda: is_stopped(stopped), "the worker is not stopped")
                         with at_once(pool.address, 8) as crowd:
                             self.assertEqual({int(say(c)) for c in crowd}, pool.workers() - {stopped})
                     finally:

@@ -15,7 +15,7 @@ import time
 import unittest
 
 import sample
-from pool import MODES, Pool, children, cpu_seconds, descriptors, is_ended, living, receive_line, say, say_once, state_of
+from pool import MODES, Pool, children, cpu_seconds, descriptors, is_ended, is_stopped, living, receive_line, say, say_once, state_of
 from sample import Sample, connect, until
 
 
@@ -336,7 +336,7 @@ class Shortage(unittest.TestCase):
 
     def stop_process(self, pid):
         os.kill(pid, signal.SIGSTOP)
-        until(lambda: state_of(pid) == "T", f"{pid} has stopped")
+        until(lambda: is_stopped(pid), f"{pid} has stopped")
 
     @contextlib.contextmanager
     def pool_of_one(self):
