@@ -130,6 +130,8 @@ task<> acceptor::accept_all() {
   auto pause = 100ms;
   int failures = 0;
   while (!stopping_) {
+    if (home_is_held_) co_await wait_until_needed();
+    if (stopping_) break;
     const detail::accept_outcome next = co_await detail::accept_operation(listener_, permits_, refuse_);
     const int error = next.error;
     if (error == 0) {
@@ -159,6 +161,16 @@ task<> acceptor::accept_all() {
       listener_.readable = true;
     }
   }
+}
+
+// The listener is another loop's, which has seen the client as well and takes it unless it is held.
+task<> acceptor::wait_until_needed() {
+  for (;;) {
+    co_await detail::client_operation(listener_);
+    if (stopping_ || home_is_held_()) break;
+    co_await sleep_for(100ms);
+  }
+  listener_.readable = true;
 }
 
 }  // namespace weir

@@ -1,5 +1,6 @@
 #include "weir/connection/detail/connection_starter.hpp"
 
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -7,6 +8,15 @@
 #include "weir/core/sleep.hpp"
 
 namespace weir {
+namespace {
+
+std::int64_t now_in_ms() noexcept {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
 
 void connection_starter::when_left(std::function<void()> f) {
   left_ = std::move(f);
@@ -30,14 +40,41 @@ void connection_starter::enter(accepted_socket s) {
   if (core::current() == &home_) return start(std::move(s));
   try {
     const std::lock_guard lock(mutex_);
-    if (!posted_) home_.post([this] { empty_mailbox(); });
-    posted_ = true;
+    have_mailbox_emptied();
     mailbox_.push_back(std::move(s));  // the core looks when the mutex is free
+    waiting_.fetch_add(1);
   } catch (...) {
     // The mailbox is as it was, and the next delivery posts again. `s` is still here, and lost.
     if (per_address_ != nullptr && s.peer.is_ip()) per_address_->release(s.peer);
     throw;
   }
+}
+
+void connection_starter::have_mailbox_emptied() {
+  if (posted_at_ != 0) return;
+  home_.post([this] { empty_mailbox(); });
+  posted_at_ = now_in_ms();
+}
+
+void connection_starter::ask() {
+  const std::lock_guard lock(mutex_);
+  have_mailbox_emptied();
+}
+
+bool connection_starter::is_held() const noexcept {
+  const auto at = posted_at_.load();
+  return at != 0 && now_in_ms() - at >= 250;
+}
+
+std::vector<accepted_socket> connection_starter::take_back() {
+  std::vector<accepted_socket> out;
+  {
+    const std::lock_guard lock(mutex_);
+    out.swap(mailbox_);
+  }
+  waiting_.fetch_sub(static_cast<std::uint32_t>(out.size()));
+  for (auto& s : out) s.permit = here_.return_to_outer(std::move(s.permit));
+  return out;
 }
 
 void connection_starter::give_parked_to(std::function<parking::given(int fd)> f, bool at_once) {
@@ -68,9 +105,11 @@ void connection_starter::empty_mailbox() noexcept {
   {
     const std::lock_guard lock(mutex_);
     arrived.swap(mailbox_);
-    posted_ = false;
+    posted_at_ = 0;
   }
   for (auto& s : arrived) start(std::move(s));
+  waiting_.fetch_sub(static_cast<std::uint32_t>(arrived.size()));
+  if (taken_up_) taken_up_();
 }
 
 void connection_starter::start(accepted_socket s) noexcept {

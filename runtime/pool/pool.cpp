@@ -53,6 +53,19 @@ void make_blocking(const bound_socket& s) {
     throw_system_error(errno, "listen on " + s.local().to_string());
 }
 
+// The CPUs of a worker as the system allows them now: one that has left the mask of the master (taskset, a
+// cpuset) is replaced by another. A later worker has its own again when it is back.
+std::vector<int> allowed_instead(std::vector<int> cpus, unsigned index) {
+  const cpu_set allowed = allowed_cpus();
+  for (std::size_t i = 0; i < cpus.size(); ++i) {
+    if (allowed.contains(cpus[i]) || allowed.empty()) continue;
+    const int other = *(allowed.begin() + static_cast<long>((index + i) % allowed.size()));
+    log::warning("worker {} may not run on CPU {} any more; it runs on CPU {}", index, cpus[i], other);
+    cpus[i] = other;
+  }
+  return cpus;
+}
+
 }  // namespace
 
 pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form,
@@ -68,6 +81,7 @@ pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form f
     throw_system_error(EINVAL, fmt::format("processes.accept = \"{}\": the sockets of the pool that runs are "
                                            "set up for \"{}\", so an upgrade cannot change it",
                                            accept, from_->accept));
+  if (!from_) process::pid_file::refuse_if_taken(plan_.settings.processes.pid_file);
   open_sockets(plan_.settings, slots_);
   if (from_)  // those of addresses that are served no longer
     for (const auto& each : from_->sockets) unique_fd(each.fd).reset();
@@ -86,6 +100,8 @@ int pool::run() {
     steer(workers);
   };
   program.watched = [this](const std::vector<bool>& occupied) { return watched(occupied); };
+  if (plan_.settings.processes.accept == accept_kind::reuseport)
+    program.own_listeners = [this](unsigned index) { return own_listeners(index); };
   program.reopen_log = [this] { reopen_log(); };
   program.itself = itself_;
   program.sockets = [this] { return named_sockets(); };
@@ -164,7 +180,7 @@ void pool::open_sockets(const settings& s, unsigned slots) {
   for (auto& each : sockets_)
     while (grouped && each.group.size() < slots) {
       each.steered = std::chrono::steady_clock::time_point::max();
-      each.group.push_back(std::move(bind_group(each.group.front().local(), 1, s.socket).front()));
+      each.group.push_back(join_group(each.group.front(), s.socket));
     }
 }
 
@@ -230,6 +246,13 @@ std::vector<int> pool::watched(const std::vector<bool>& occupied) {
   return out;
 }
 
+std::vector<int> pool::own_listeners(unsigned index) const {
+  std::vector<int> out;
+  for (const auto& each : sockets_)
+    if (index < each.group.size()) out.push_back(each.group[index].get());
+  return out;
+}
+
 // Closes those that `s` does not name.
 void pool::keep_sockets(const settings& s) {
   std::vector<named_socket> kept;
@@ -273,7 +296,7 @@ int pool::work(process::worker_slot slot) {
   process::drop_privileges(s.privileges);
 
   inheritance from_master;
-  from_master.cpus = cpus_of_worker(mine, slot.index);
+  from_master.cpus = allowed_instead(cpus_of_worker(mine, slot.index), slot.index);
   from_master.accept = s.processes.accept;
   from_master.lock = accept_lock_.get();
   master_mailbox to_master(slot.to_master);

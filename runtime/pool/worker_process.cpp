@@ -203,10 +203,22 @@ class master_link {
                got.content.number});
           break;
         case message::kind::placed: of_.placed(got.content.number); break;
+        case message::kind::ask: answer_when_all_turn(); break;
+        case message::kind::look_again: of_.retry_accepting(); break;
         case message::kind::drain: stop_.drain(); break;
         default: break;
       }
     }
+  }
+
+  // The master asks again only when it has the answer.
+  void answer_when_all_turn() {
+    asked_ = of_.cores().size();
+    for (core& c : of_.cores())
+      c.post([this] {
+        if (asked_.fetch_sub(1) == 1)
+          of_.cores()[0].post([this] { to_master_.send({message::kind::turns, 0}); });
+      });
   }
 
   void wait_for_room() {
@@ -238,6 +250,7 @@ class master_link {
   asio::steady_timer pause_;
   asio::steady_timer room_pause_;
   bool waits_for_room_ = false;
+  std::atomic<std::size_t> asked_{0};  // loops that have not turned since the master asked
 };
 
 }  // namespace

@@ -96,8 +96,12 @@ void supervisor::leave(worker& m, ending how) {
   if (how == ending::stopping) m.process.signal(SIGTERM);
   // Behind the connections that are on their way to it.
   else if (!leaves_already &&
-           m.outgoing.send(m.channel, {message::kind::drain, 0}) == descriptor_channel::sent::gone)
+           m.outgoing.send(m.channel, {message::kind::drain, 0}) == descriptor_channel::sent::gone) {
+    // It would ask this master for the message that cannot be sent. With the channel closed it drains by
+    // itself.
+    m.channel.close();
     m.process.signal(SIGQUIT);
+  }
 }
 
 void supervisor::resize(unsigned workers) {

@@ -15,6 +15,7 @@
 #include "weir/config/detail/command_line.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/model/model.hpp"
+#include "weir/process/detail/foreign_children.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/service_manager.hpp"
 #include "weir/process/detail/signals.hpp"
@@ -173,6 +174,7 @@ int run(int argc, char** argv, service_form form, const program& what) {
       return run_process_pool(plan_pool(asked.settings, cores), read_again, std::move(form), argc, argv);
     }
     refuse_upgrade_to(asked.settings);
+    process::go_below_a_reaper();
     return serve(asked.settings, cores, std::move(form));
   } catch (const config_error& e) {
     for (const std::string& message : e.messages()) say(stderr, fmt::format("{}: {}", named.name, message));

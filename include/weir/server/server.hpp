@@ -121,9 +121,12 @@ class server {
 
  private:
   void build(const std::vector<int>& cpus, std::size_t loops);
-  void add_acceptor(const bound_socket& listener, unsigned at_core);
+  void add_acceptors(const bound_socket& listener, unsigned at_core);
+  acceptor& add_acceptor(const bound_socket& listener, unsigned at_core);
+  void watch_handed_over(unsigned at_core);
+  task<> take_back_from_held(unsigned at_core);
   std::function<void(accepted_socket)> delivery_from(unsigned at_core, std::uint64_t seed);
-  [[nodiscard]] connection_starter& within_share(connection_starter& here) noexcept;
+  [[nodiscard]] connection_starter& within_share(connection_starter& here);
   std::function<connection_starter&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
                                                                          bool for_parked);
   // What happens between run() and its end; but for the tasks, on core 0's thread.
@@ -154,6 +157,7 @@ class server {
   std::deque<acceptor> acceptors_;
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
   std::vector<std::vector<acceptor*>> acceptors_of_;  // by core
+  std::vector<char> watching_;                        // by core, its thread's: it runs take_back_from_held()
   struct service_state {                              // its core's thread; run() before and after
     chain* step = nullptr;                            // that of a start or a stop, while it waits
     bool runs = false;                                // it has started and has not been stopped
