@@ -25,37 +25,31 @@ std::atomic<std::uint64_t> lost{0};
 constinit error_output output;
 
 // A line that cannot be written is dropped and counted, and the next one that can be is preceded by the
-// count.
+// count: in one call, because there may be room for the count alone.
 class dropping_sink final : public spdlog::sinks::base_sink<std::mutex> {
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t lines;
     if (untold_ != 0) {
       const std::string text =
           fmt::format("{} lines were dropped because {}", untold_,
                       why_ == EAGAIN ? "nobody reads standard error" : std::generic_category().message(why_));
-      if (!put({message.logger_name, spdlog::level::warn, text})) return drop();
+      formatter_->format({message.logger_name, spdlog::level::warn, text}, lines);
+    }
+    formatter_->format(message, lines);
+    if (lines.size() > PIPE_BUF) {
+      lines.resize(PIPE_BUF);
+      lines[PIPE_BUF - 1] = '\n';
+    }
+    if (const int error = output.write({lines.data(), lines.size()}); error != 0) {
+      why_ = error;
+      ++untold_;
+      lost.fetch_add(1, std::memory_order_relaxed);
+    } else {
       untold_ = 0;
     }
-    if (!put(message)) drop();
   }
   void flush_() override {}
-
-  bool put(const spdlog::details::log_msg& message) {
-    spdlog::memory_buf_t line;
-    formatter_->format(message, line);
-    if (line.size() > PIPE_BUF) {
-      line.resize(PIPE_BUF);
-      line[PIPE_BUF - 1] = '\n';
-    }
-    const int error = output.write({line.data(), line.size()});
-    if (error != 0) why_ = error;
-    return error == 0;
-  }
-
-  void drop() noexcept {
-    ++untold_;
-    lost.fetch_add(1, std::memory_order_relaxed);
-  }
 
   std::uint64_t untold_ = 0;
   int why_ = 0;  // the errno of the last line that was dropped

@@ -141,7 +141,8 @@ int serve(settings s, const core_choice& cores, service_form form,
 
   end_order obeyed = end_order::none;
   const auto obey = [&](int number) {
-    if (number == SIGHUP) return reload_live(s, read_again);
+    if (number == SIGHUP && obeyed == end_order::none) return reload_live(s, read_again);
+    if (number == SIGHUP) return;  // what ends is not ready again
     if (number == SIGUSR1) return reopen_log(s);
     log::info("{}: stopping, {} connections open", ::sigabbrev_np(number), serving.connections());
     process::tell_service_manager("STOPPING=1");

@@ -16,11 +16,12 @@ weir::task<> copy(weir::connection* from, weir::connection* to) {
     const bool sent = co_await to->send(data);
     if (!sent) break;
   }
-  // An orderly end is passed on as FIN, anything else as RST, so that a broken stream does not look complete.
-  if (from->end() == weir::ending::peer_reset || from->end() == weir::ending::idle)
-    to->abort();
-  else
+  // The end of the peer's stream is passed on as FIN, anything else as RST, so that a broken stream does not
+  // look complete. A stop is no such end: the peer may have more to send.
+  if (from->end() == weir::ending::peer_closed)
     to->shutdown_send();
+  else
+    to->abort();
 }
 
 weir::task<> proxy(weir::connection client) {

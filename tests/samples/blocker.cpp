@@ -1,12 +1,14 @@
 // A server whose handlers block their threads, for the tests of stopping. Lines: "sleep" blocks the handler's
 // thread, "offload" a thread of offload(), "resolve" the thread of Asio's resolver, "loop N" loop N; each for
-// a minute, and each notes "begun" in the file that BLOCKER_NOTES names when it has begun. Other lines are
-// answered by themselves. The end of the service notes "stopped".
+// a minute, and each notes "begun" in the file that BLOCKER_NOTES names when it has begun. "log WORD N"
+// writes N lines with that word to the log. Each line is answered by itself. The end of the service notes
+// "stopped".
 #include <fcntl.h>
 #include <netdb.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <weir/weir.hpp>
@@ -24,6 +26,13 @@ void note(std::string_view text) {
 void block() {
   note("begun\n");
   std::this_thread::sleep_for(1min);
+}
+
+void write_lines(std::istringstream words) {
+  std::string word;
+  int count = 0;
+  words >> word >> count;
+  for (; count > 0; --count) weir::log::warning("{} {}", word, count);
 }
 
 class blocker {
@@ -44,6 +53,7 @@ class blocker {
         weir::core_pool& all = *weir::core::here().pool();
         all[static_cast<std::size_t>(text[5] - '0')].post(block);
       }
+      if (text.starts_with("log ")) write_lines(std::istringstream(text.substr(4)));
       const std::string answer = text + "\n";
       co_await client.send(answer);
     }

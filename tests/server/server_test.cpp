@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <future>
 #include <map>
 #include <memory>
@@ -176,7 +177,7 @@ TEST_CASE("stopping ends the input of handlers that wait, and run returns when t
   CHECK(told == 20);
 }
 
-TEST_CASE("a second stop does not wait for handlers") {
+TEST_CASE("a cut does not wait for handlers, and a second stop is no cut") {
   held h;
   serving s(local(), [&h](connection c) { return held::serve(std::move(c), &h); });
   test::client c(s.at());
@@ -184,11 +185,31 @@ TEST_CASE("a second stop does not wait for handlers") {
   REQUIRE(h.has_begun());
   const test::output log(2);
   s->stop();
-  CHECK(s.runs());
   s->stop();
+  std::promise<void> turned;
+  s->cores()[0].post([&] { turned.set_value(); });
+  turned.get_future().wait();
+  CHECK(s.runs());
+  s->cut();
   CHECK(s.has_ended());
   CHECK_THAT(log.text(), Contains("1 connections were cut"));
   CHECK(s->cut_short());
+}
+
+TEST_CASE("a server in a program of one's own takes none of its signals") {
+  const auto handlers = [] {
+    std::vector<void (*)(int)> out;
+    for (const int each : {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGCHLD}) {
+      struct sigaction now{};
+      ::sigaction(each, nullptr, &now);
+      out.push_back(now.sa_handler);
+    }
+    return out;
+  };
+  const auto before = handlers();
+  serving s(local(), [](connection c) -> task<> { co_await c.send("x"); });
+  CHECK(test::client(s.at()).receive(1) == "x");
+  CHECK(handlers() == before);
 }
 
 TEST_CASE("stopping waits for handlers no longer than the drain timeout") {
@@ -487,8 +508,7 @@ TEST_CASE("a server is destroyed with thousands of handlers that wait in every w
     for (auto& c : clients) REQUIRE(c.receive(1) == "x");
     CHECK(s->connections() == 3000);
     CHECK(alive.use_count() == 3001);
-    s->stop();
-    s->stop();
+    s->cut();
     CHECK(s.has_ended());
   }
   CHECK(alive.use_count() == 1);
