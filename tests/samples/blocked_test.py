@@ -126,11 +126,11 @@ class Stopping(unittest.TestCase):
             server.wait_for_line("their loops do not turn")
 
     def test_one_order_is_enough_once_the_drain_timeout_has_passed(self):
-        for how in "sleep", "offload":
-            servers = self.servers(how, "--set", "limits.drain_timeout=100ms")
-            for server in servers:
-                server.order(TERM)
-            self.ends(servers, 2.1, f"{how}: one order")
+        servers = [server for how in ("sleep", "offload")
+                   for server in self.servers(how, "--set", "limits.drain_timeout=100ms")]
+        for server in servers:
+            server.order(TERM)
+        self.ends(servers, 2.1, "one order")
 
 
 if __name__ == "__main__":

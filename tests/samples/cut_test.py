@@ -7,14 +7,14 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
+import threading
 import unittest
 
 import sample
 from rows import rows
 from sample import Sample, connect, receive_exactly, until
 
-SIZE = 30_000_000  # more than the buffers of the sockets hold
+SIZE = 8_000_000  # more than the buffers of the sockets hold
 
 
 def end_of(client):
@@ -64,7 +64,7 @@ class BrokenAnswers(EveryModel):
                 self.assertLess(count, SIZE - 100_000)
 
     def test_when_the_client_reads_nothing_for_longer_than_the_idle_timeout(self):
-        clients = self.reading(self.serving("--set", "limits.idle_timeout=1s"))
+        clients = self.reading(self.serving("--set", "limits.idle_timeout=500ms"))
         for row, _, client in clients:
             with self.subTest(row=row):
                 until(lambda: not is_established(client), "the server has not cut the connection")
@@ -111,62 +111,96 @@ def port(text):
     return int(text.rpartition(":")[2], 16)
 
 
+class Upstream:
+    """Sends so many bytes to each that connects, as fast as they are taken, and then nothing."""
+
+    def __init__(self, size):
+        self.size = size
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.address = "%s:%d" % self.listener.getsockname()
+        self.taken = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.taken.append(self.listener.accept()[0])
+                threading.Thread(target=self.send, args=[self.taken[-1]], daemon=True).start()
+
+    def send(self, client):
+        with contextlib.suppress(OSError):
+            client.sendall(bytes(self.size))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for each in self.taken:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
 class BrokenProxy(unittest.TestCase):
-    """The same through the proxy sample: the upstream sends 30 MB, and the client pauses in the middle."""
+    """The same through the proxy sample: the upstream sends 50 MB, and the client pauses in the middle."""
+    SIZE = 50_000_000
 
-    def setUp(self):
-        self.held = contextlib.ExitStack()
-        self.addCleanup(self.held.close)
-        self.upstream = self.held.enter_context(Sample(name="equivalence"))
+    def clients(self, size, *arguments, read=1000):
+        """Of a proxy for each row, which have read a little."""
+        held = contextlib.ExitStack()
+        self.addCleanup(held.close)
+        upstream = held.enter_context(Upstream(size))
+        out = []
+        for row in rows(sample.program("proxy")):
+            proxy = held.enter_context(Sample("--upstream", upstream.address, *row.arguments, *arguments, name="proxy"))
+            client = held.enter_context(connect(proxy.address, receive_buffer=65536))
+            receive_exactly(client, read)
+            out.append((row, proxy, client))
+        return out
 
-    def client(self, row, *arguments):
-        proxy = self.held.enter_context(Sample("--upstream", self.upstream.address, *row.arguments, *arguments,
-                                               name="proxy"))
-        client = self.held.enter_context(connect(proxy.address, receive_buffer=65536))
-        client.sendall(b"0001line" + b"large %d\n" % SIZE)
-        receive_exactly(client, 100_000)
-        return proxy, client
-
-    def is_reset(self, client):
-        count, is_reset = end_of(client)
-        self.assertTrue(is_reset, f"FIN after {count} bytes")
+    def are_reset(self, clients):
+        for row, _, client in clients:
+            with self.subTest(row=row):
+                count, is_reset = end_of(client)
+                self.assertTrue(is_reset, f"FIN after {count} bytes")
 
     def test_when_the_client_pauses_past_the_idle_timeout(self):
-        clients = [(row, *self.client(row, "--set", "limits.idle_timeout=1s"))
-                   for row in rows(sample.program("proxy")) if not row.one_at_a_time]
+        clients = self.clients(self.SIZE, "--set", "limits.idle_timeout=500ms")
         for row, _, client in clients:
             with self.subTest(row=row):
                 until(lambda: not is_established(client), "the proxy has not cut the connection")
-                self.is_reset(client)
+        self.are_reset(clients)
 
     def test_when_the_upstream_pauses_and_the_proxy_is_stopped(self):
-        clients = []
-        for row in rows(sample.program("proxy")):
-            proxy = self.held.enter_context(Sample("--upstream", self.upstream.address, *row.arguments, name="proxy"))
-            client = self.held.enter_context(connect(proxy.address))
-            client.sendall(b"0001linelarge 1000\nnap 60000\n")
-            receive_exactly(client, 1000)
-            clients.append((row, proxy, client))
+        clients = self.clients(1000)
         for row, proxy, _ in clients:
             proxy.send(row.drain)
-        for row, proxy, client in clients:
+        self.are_reset(clients)
+        for row, proxy, _ in clients:
             with self.subTest(row=row):
-                self.is_reset(client)
                 self.assertEqual(proxy.wait(), 0, proxy.lines)
 
-    def test_when_the_proxy_is_stopped(self):
-        for orders in (["drain"], ["drain", signal.SIGTERM]):
-            timeout = "200ms" if len(orders) == 1 else "1h"
-            clients = [(row, *self.client(row, "--set", f"limits.drain_timeout={timeout}"))
-                       for row in rows(sample.program("proxy"))]
-            for row, proxy, _ in clients:
-                for order in orders:
-                    proxy.send(row.drain if order == "drain" else order)
-                    time.sleep(0.02)  # two of the same that wait are one
-            for row, proxy, client in clients:
-                with self.subTest(row=row, orders=orders):
-                    self.assertEqual(proxy.wait(), sample.CUT, proxy.lines)
-                    self.is_reset(client)
+    def test_when_the_drain_timeout_passes(self):
+        clients = self.clients(self.SIZE, "--set", "limits.drain_timeout=200ms")
+        for row, proxy, _ in clients:
+            proxy.send(row.drain)
+        self.are_cut(clients)
+
+    def test_when_a_second_signal_comes(self):
+        clients = self.clients(self.SIZE)
+        for row, proxy, _ in clients:
+            proxy.send(row.drain)
+            proxy.wait_for_line("stopping" if row.model != "process-pool" else "SIGQUIT")
+            proxy.send(signal.SIGTERM)
+        self.are_cut(clients)
+
+    def are_cut(self, clients):
+        for row, proxy, _ in clients:
+            with self.subTest(row=row):
+                self.assertEqual(proxy.wait(), sample.CUT, proxy.lines)
+        self.are_reset(clients)
 
 
 class UrgentData(EveryModel):

@@ -177,7 +177,7 @@ class ServiceManager(EveryModel):
                     until(lambda: "begun" in contents(f"{self.folder}/notes"), "the loop does not hang")
                 drained(manager)
                 late = []
-                end = time.monotonic() + 0.5  # ten times the interval
+                end = time.monotonic() + 0.3  # six times the interval
                 while (left := end - time.monotonic()) > 0:
                     manager.settimeout(left)
                     with contextlib.suppress(TimeoutError):
