@@ -16,9 +16,9 @@ weir::task<> copy(weir::connection* from, weir::connection* to) {
     const bool sent = co_await to->send(data);
     if (!sent) break;
   }
-  // The end of the peer's stream is passed on as FIN, anything else as RST, so that a broken stream does not
-  // look complete. A stop is no such end: the peer may have more to send.
-  if (from->end() == weir::ending::peer_closed)
+  // An orderly end is passed on as FIN, anything else as RST, so that a broken stream does not look complete.
+  // A stop ends what clients send, when nothing more has come; what the upstream sends goes on until its end.
+  if (from->end() == weir::ending::peer_closed || from->end() == weir::ending::stopping)
     to->shutdown_send();
   else
     to->abort();

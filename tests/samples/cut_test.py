@@ -145,13 +145,13 @@ class Upstream:
 
 class BrokenProxy(unittest.TestCase):
     """The same through the proxy sample: the upstream sends 50 MB, and the client pauses in the middle."""
-    SIZE = 50_000_000
+    SIZE = 50_000_000  # more than the buffers of the sockets hold
 
     def clients(self, size, *arguments, read=1000):
         """Of a proxy for each row, which have read a little."""
         held = contextlib.ExitStack()
         self.addCleanup(held.close)
-        upstream = held.enter_context(Upstream(size))
+        upstream = self.upstream = held.enter_context(Upstream(size))
         out = []
         for row in rows(sample.program("proxy")):
             proxy = held.enter_context(Sample("--upstream", upstream.address, *row.arguments, *arguments, name="proxy"))
@@ -174,12 +174,25 @@ class BrokenProxy(unittest.TestCase):
         self.are_reset(clients)
 
     def test_when_the_upstream_pauses_and_the_proxy_is_stopped(self):
-        clients = self.clients(1000)
+        clients = self.clients(1000, "--set", "limits.drain_timeout=200ms")
         for row, proxy, _ in clients:
             proxy.send(row.drain)
-        self.are_reset(clients)
+        self.are_cut(clients)
+
+    def test_an_answer_in_progress_is_complete_although_the_proxy_is_stopped(self):
+        size = 1_000_000
+        clients = self.clients(size)
         for row, proxy, _ in clients:
+            proxy.send(row.drain)
+            proxy.wait_for_line("stopping" if row.model != "process-pool" else "SIGQUIT")
+        for row, proxy, client in clients:
             with self.subTest(row=row):
+                receive_exactly(client, size - 1000)
+        for upstream in self.upstream.taken:
+            upstream.shutdown(socket.SHUT_WR)
+        for row, proxy, client in clients:
+            with self.subTest(row=row):
+                self.assertEqual(end_of(client), (0, False))
                 self.assertEqual(proxy.wait(), 0, proxy.lines)
 
     def test_when_the_drain_timeout_passes(self):
