@@ -22,7 +22,7 @@ constexpr std::array numbers{SIGQUIT, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
 // What a server needs to end whose threads are not blocked: 200 ms for what is cancelled and twice as long
 // for services that stop, see server_run.cpp. A sanitizer makes everything slow.
-constexpr auto slowness = build::sanitized ? 10 : 1;
+constexpr auto slowness = build::sanitized ? 5 : 1;
 constexpr auto after_drain = slowness * 900ms;
 constexpr auto after_cut = slowness * 450ms;
 
