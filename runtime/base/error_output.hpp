@@ -20,10 +20,12 @@ class error_output {
   // several processes do not mix. 0, or the errno; EAGAIN if there is no room.
   [[nodiscard]] int write(std::string_view line) noexcept;
 
+  // Opens what write() needs, as it does itself.
+  void look() noexcept;
+
  private:
   enum class kind : unsigned char { unknown, file, socket, stream };
 
-  void look() noexcept;
   [[nodiscard]] bool open_again() noexcept;
   [[nodiscard]] ssize_t attempt(std::string_view line) noexcept;
 

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "error_output.hpp"
+#include "weir/base/detail/standard_descriptors.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/unique_fd.hpp"
 
@@ -123,3 +124,5 @@ std::optional<std::uint64_t> limiter::pass() noexcept {
 }
 
 }  // namespace weir::log
+
+void weir::prepare_log_output() noexcept { log::output.look(); }

@@ -101,6 +101,7 @@ void raise_descriptor_limit(std::uint32_t connections) {
 void prepare_process(const settings& s) {
   log::set_level(s.log.level);
   open_log(s);
+  prepare_log_output();
   // sendfile(2) to a peer that has left raises it, and so does a log line to a pipe without a reader.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   raise_descriptor_limit(s.limits.connections);

@@ -8,4 +8,8 @@ namespace weir {
 // for each of the three that is closed. Thread: before others open descriptors. Errors: std::system_error.
 void open_standard_descriptors();
 
+// The log opens standard error a second time, if it is a pipe or a terminal (runtime/base/error_output.hpp).
+// For a process that is about to become another user, who might not be allowed to.
+void prepare_log_output() noexcept;
+
 }  // namespace weir
