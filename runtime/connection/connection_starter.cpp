@@ -136,7 +136,9 @@ void connection_starter::stop(std::chrono::milliseconds grace) {
   grace_ = grace;
   home_.local<stop_signal>().set();
   home_.driver().refresh_now();
-  for (connection_state* c : table_.all()) c->stop(static_cast<std::uint32_t>(grace.count()));
+  // What waits for the answer of another server is a request in progress.
+  for (connection_state* c : table_.all())
+    if (!c->is_outgoing()) c->stop(static_cast<std::uint32_t>(grace.count()));
   if (grace.count() != 0) home_.spawn(limit_grace());
 }
 

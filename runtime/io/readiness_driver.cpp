@@ -71,7 +71,9 @@ int readiness_driver::try_watch(descriptor& on, descriptor::watch what) noexcept
     }
   epoll_event e{};
   e.events = EPOLLIN | EPOLLRDHUP;
-  if (!on.level) e.events |= EPOLLET;
+  // Urgent data: a read ends before it, so that a short read does not mean that nothing is left. Not with a
+  // level: the kernel reports it until the input behind it is read.
+  if (!on.level) e.events |= EPOLLET | EPOLLPRI;
   if (what == descriptor::watch::both) e.events |= EPOLLOUT;
   e.data.ptr = &on;
   const int how = on.watched == descriptor::watch::none ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
@@ -223,7 +225,7 @@ void readiness_driver::more_than_input(descriptor& d, std::uint32_t events) {
   const bool room = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
   d.readable |= input;
   d.writable |= room;
-  d.reads_until_eagain |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  d.reads_until_eagain |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0;
   operation* const reading = input ? d.reading : nullptr;
   operation* const writing = room ? d.writing : nullptr;
   if (input && reading == nullptr && d.level) forget(d);

@@ -14,13 +14,14 @@
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
 #include "weir/config/detail/names.hpp"
-#include "weir/config/detail/tunable.hpp"
 #include "weir/core/detail/cpu_set.hpp"
 #include "weir/pool/detail/status.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/scoreboard.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
+#include "weir/server/detail/log_file.hpp"
 #include "weir/server/detail/process_pool.hpp"
+#include "weir/server/detail/reload.hpp"
 #include "weir/server/server.hpp"
 #include "worker_process.hpp"
 
@@ -35,11 +36,7 @@ constexpr auto fixed_keys =
                                      "socket.nodelay", "socket.unix_mode"});
 
 void keep_fixed_keys(const settings& present, settings& fresh) {
-  for (const auto key : fixed_keys) {
-    const tunable& what = *find_tunable(key);
-    if (what.print(present) != what.print(fresh))
-      log::warning("{} = {} needs a restart; it stays {}", key, what.print(fresh), what.print(present));
-  }
+  for (const auto key : fixed_keys) tell_of_restart(*find_tunable(key), present, fresh);
   fresh.model = present.model;
   fresh.processes.accept = present.processes.accept;
   fresh.processes.pid_file = present.processes.pid_file;
@@ -130,7 +127,7 @@ int pool::run() {
 }
 
 // A log that cannot be opened is no reason to stop serving: the lines still go to the old file.
-void pool::reopen_log() noexcept { reopen_log_of(plan_.settings); }
+void pool::reopen_log() noexcept { weir::reopen_log(plan_.settings); }
 
 std::vector<endpoint> pool::addresses() const {
   std::vector<endpoint> out;

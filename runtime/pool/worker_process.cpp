@@ -21,6 +21,7 @@
 #include "weir/base/log.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
 #include "weir/server/detail/log_file.hpp"
+#include "weir/server/detail/loop_pulse.hpp"
 
 namespace weir {
 namespace {
@@ -28,23 +29,6 @@ namespace {
 using namespace std::chrono_literals;
 using process::message;
 using received = process::descriptor_channel::received;
-
-// Tells the server to drain or to cut, and never cuts because it is told to drain twice: for a server the
-// second stop() cuts. Thread: core 0's.
-class stopping {
- public:
-  explicit stopping(server& of) : of_(of) {}
-  void drain() noexcept { stop_up_to(1); }
-  void cut() noexcept { stop_up_to(2); }
-
- private:
-  void stop_up_to(int calls) noexcept {
-    for (; calls_ < calls; ++calls_) of_.stop();
-  }
-
-  server& of_;
-  int calls_ = 0;
-};
 
 // Tells the master that every loop of this worker turns, and what the worker has done.
 // Thread: core 0's.
@@ -56,7 +40,11 @@ class heartbeat {
         score_(slot.score),
         to_master_(to_master),
         timer_(of.cores()[0].context()),
-        requests_of_(of.cores().size()) {
+        requests_of_(of.cores().size()),
+        pulse_(
+            of.cores(),
+            [this](core& c) { requests_of_[c.index()].store(c.requests(), std::memory_order_relaxed); },
+            [this] { score_.beats.fetch_add(1, std::memory_order_relaxed); }) {
     const auto stuck = s.processes.stuck_timeout;
     interval_ = stuck.count() == 0 ? 1000ms : std::clamp(stuck / 8, 1ms, 1000ms);
     memory_limit_ = s.processes.memory_limit;
@@ -75,14 +63,7 @@ class heartbeat {
       leaving_ = true;
       to_master_.send({message::kind::leaving, 0});
     }
-    if (turning_.load() == 0) {
-      turning_ = of_.cores().size();
-      for (core& c : of_.cores())
-        c.post([this, &c] {
-          requests_of_[c.index()].store(c.requests(), std::memory_order_relaxed);
-          if (turning_.fetch_sub(1) == 1) score_.beats.fetch_add(1, std::memory_order_relaxed);
-        });
-    }
+    pulse_.begin_round();
     timer_.expires_after(interval_);
     timer_.async_wait([this](error_code ec) {
       if (!ec) beat();
@@ -125,16 +106,15 @@ class heartbeat {
   bool leaving_ = false;
   std::uint64_t most_ = UINT64_MAX;  // connections
   std::uint64_t memory_limit_;
-  std::atomic<std::size_t> turning_{0};                  // loops that have not turned since the last beat
   std::vector<std::atomic<std::uint64_t>> requests_of_;  // each loop
+  loop_pulse pulse_;
 };
 
 // The worker's end of the channel, in core 0's loop. Thread: core 0's.
 class master_link {
  public:
-  master_link(server& of, stopping& stop, const process::worker_slot& slot, master_mailbox& to_master)
+  master_link(server& of, const process::worker_slot& slot, master_mailbox& to_master)
       : of_(of),
-        stop_(stop),
         channel_(slot.to_master),
         score_(slot.score),
         to_master_(to_master),
@@ -205,7 +185,7 @@ class master_link {
         case message::kind::placed: of_.placed(got.content.number); break;
         case message::kind::ask: answer_when_all_turn(); break;
         case message::kind::look_again: of_.retry_accepting(); break;
-        case message::kind::drain: stop_.drain(); break;
+        case message::kind::drain: of_.stop(); break;
         default: break;
       }
     }
@@ -242,7 +222,6 @@ class master_link {
   static constexpr auto shortage_pause = 50ms;
 
   server& of_;
-  stopping& stop_;
   process::descriptor_channel& channel_;
   process::worker_score& score_;
   master_mailbox& to_master_;
@@ -293,31 +272,22 @@ void master_mailbox::flush_at_end() noexcept {
   }
 }
 
-void reopen_log_of(const settings& s) noexcept {
-  try {
-    open_log(s);
-  } catch (const std::exception& e) {
-    log::error("{}", e.what());
-  }
-}
-
 int run_worker(const settings& s, process::worker_slot slot, server& serving, master_mailbox& to_master) {
-  stopping stop(serving);
   asio::signal_set signals(serving.cores()[0].context(), SIGTERM, SIGINT, SIGQUIT);
   signals.add(SIGUSR1);
   std::function<void(error_code, int)> on_signal = [&](error_code ec, int number) {
     if (ec) return;
     if (number == SIGUSR1) {
-      reopen_log_of(s);
+      reopen_log(s);
     } else {
       log::info("worker {}: SIG{}, {} connections open", slot.index, ::sigabbrev_np(number),
                 serving.connections());
       // Connections may be on their way: the master sends no more, and then a drain message. A master that
       // cannot be reached sends neither.
       if (number != SIGQUIT)
-        stop.cut();
+        serving.cut();
       else if (to_master.send({message::kind::leaving, 0}) == master_mailbox::sent::gone)
-        stop.drain();
+        serving.stop();
     }
     signals.async_wait(std::ref(on_signal));
   };
@@ -329,7 +299,7 @@ int run_worker(const settings& s, process::worker_slot slot, server& serving, ma
   const process::obeyed_signals obeyed{SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
 
   heartbeat pulse(serving, s, slot, to_master);
-  master_link link(serving, stop, slot, to_master);
+  master_link link(serving, slot, to_master);
   serving.cores()[0].post([&] {
     pulse.beat();
     link.listen();

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "weir/base/detail/standard_descriptors.hpp"
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
 #include "weir/config/detail/command_line.hpp"
@@ -59,6 +60,7 @@ server::server(const settings& s, service_form form)
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(most_connections(s)),
       per_address_(s.limits.connections_per_ip) {
+  open_standard_descriptors();
   if (row_of(s.model).processes)
     throw config_error(
         {"model: a server is one process, and \"process-pool\" needs a master that forks others; start it "
@@ -189,7 +191,7 @@ acceptor& server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   // already.
   if (siblings_ != nullptr && hand_on_)
     deliver = [this, serve = std::move(deliver)](accepted_socket s) {
-      if (stops_.load() == 0 && siblings_->own_is_above_share()) {
+      if (!stops_.load() && siblings_->own_is_above_share()) {
         handed_on_.fetch_add(1);
         if (hand_on_(s.fd.get())) return;
         handed_on_.fetch_sub(1);

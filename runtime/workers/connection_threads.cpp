@@ -106,6 +106,8 @@ void connection_threads::cancel() noexcept {
 
 void connection_threads::stop() noexcept {
   for (slot& s : slots_) s.thread.home().stop();
+  // All at once: those that are in a call then end side by side, however many they are.
+  for (slot& s : slots_) s.thread.home().interrupt(wake_up);
   for (slot& s : slots_) s.thread.stop(wake_up);
 }
 

@@ -22,13 +22,19 @@ void set_level(level lowest);
 
 // Writes one line: time, level, process id, text. Control characters in `text` are escaped, so that bytes of
 // a peer cannot forge a line. Works until the process has ended: also in destructors of global objects.
+// A line never waits for what reads standard error: one that finds no room, or a full disk, is dropped and
+// counted, and the next one that is written is preceded by a line that says how many. At most 4,096 bytes.
 // Thread: any. Errors: a line that cannot be written is counted.
 void write(level l, std::string_view text);
 [[nodiscard]] std::uint64_t lost_lines() noexcept;
 
+// For a signal handler of a process that ends: writes `line` as it is. It must end with '\n'.
+void write_in_signal_handler(std::string_view line) noexcept;
+
 // Redirects standard error, log lines and all other output, to the end of the file `path`, which is created
 // if it does not exist. A further call opens the path again, so that a file that was renamed gets no more
-// lines; no line is lost in between. Errors: std::system_error; standard error is then unchanged.
+// lines; no line is lost in between. A FIFO needs a reader. Errors: std::system_error; standard error is then
+// unchanged.
 void to_file(const std::string& path);
 
 template <class... Args>
