@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/detail/stall_detector.hpp"
 #include "weir/core/sleep.hpp"

@@ -1,6 +1,7 @@
 #include "faults.hpp"
 
 #include <dlfcn.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -196,11 +197,19 @@ bool trap(const control& c) noexcept {
     std::fprintf(stderr, "faults: %s cannot be obeyed: %s\n", path, std::strerror(errno));
     std::_Exit(70);
   }
+  void* once[1];
+  ::backtrace(once, 1);  // the first call loads a library
   mapped.store(c, std::memory_order_release);
 }
 
 bool allocation_fails() noexcept {
   if (verdict(allocation, nullptr) == 0) return false;
+  if (mapped.load()->traces != 0) {
+    void* stack[40];
+    const int depth = ::backtrace(stack, 40);
+    ::backtrace_symbols_fd(stack, depth, STDERR_FILENO);
+    static_cast<void>(!::write(STDERR_FILENO, "\n", 1));
+  }
   errno = ENOMEM;
   return true;
 }

@@ -57,7 +57,8 @@ inline constexpr unsigned most_rules = 62;
 struct control {
   std::uint64_t version;     // of this layout
   std::uint64_t trapped[8];  // a bit for each system call that can fail; read once, at the start
-  std::uint64_t unused[3];
+  std::uint64_t traces;  // not 0: the stack of each allocation that fails is written to standard error
+  std::uint64_t unused[2];
   rule rules[most_rules];
 
   // That of this process; null if it has none. A unit test's own is made by begin().

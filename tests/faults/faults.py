@@ -34,12 +34,12 @@ def works():
 class Faults:
     """The control of one sample and of what it forks. Only the calls that are named can be made to fail."""
 
-    def __init__(self, calls=()):
+    def __init__(self, calls=(), traces=False):
         self._file = tempfile.NamedTemporaryFile(prefix="weir-faults-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self._file.truncate(HEAD + RULE.size * RULES)
         self._memory = mmap.mmap(self._file.fileno(), HEAD + RULE.size * RULES)
         trapped = sum(1 << number for number in {CALLS[c] for c in calls})
-        self._memory[:HEAD] = struct.pack("Q", LAYOUT) + trapped.to_bytes(64, "little") + bytes(24)
+        self._memory[:HEAD] = struct.pack("Q", LAYOUT) + trapped.to_bytes(64, "little") + struct.pack("Q", traces) + bytes(16)
         self._armed = 0
         self.environment = {"LD_PRELOAD": library(), "FAULTS_CONTROL": self._file.name}
 
