@@ -108,6 +108,7 @@ attempt_result fill_operation::attempt() noexcept {
     if (n <= 0) {
       const bool over = ended(c, n, used == 0 && !in->inside_);
       if (over) return attempt_result::done;
+      if (interrupted(c, n)) continue;
       in->give_back_if_empty();
       return attempt_result::blocked;
     }

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """Servers whose allocations fail: one connection is lost at most, and nothing else. Usage: allocation_test.py --build BUILD
 [--slow]"""
+import concurrent.futures
 import errno
 import os
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "samples"))
 
 import sample
-from clients import PATHS, PATTERN, must_be_served, served
+from clients import PATHS, PATTERN, echo_burst, must_be_served, served
 from faults import ALLOCATION, NEW_THREAD, Faults, works
 from pool import MODES, Pool, descriptors
 from rows import rows
@@ -21,8 +23,7 @@ from sample import Sample, program
 MODELS_OF = {"kv": ("serial", "single-loop", "loop-per-core"),
              "cache": ("serial", "thread-per-connection", "single-loop", "loop-with-workers", "loop-per-core",
                        "thread-per-event")}
-MOST = 400  # allocations of one conversation
-SHORTAGE = 0.3  # seconds without any memory
+MOST, QUICK = 400, 40  # allocations of one conversation
 
 
 def arguments_of(name, root):
@@ -32,14 +33,15 @@ def arguments_of(name, root):
 class Server:
     """A sample under one model, with what it had before anything failed."""
 
-    def __init__(self, name, row, faults, root, more=()):
+    def __init__(self, name, row, faults, root, more=(), processes=1):
         how = Sample if row.model != "process-pool" else Pool
         if how is Pool:
-            self.sample = Pool(*arguments_of(name, root), *more, processes=1, name=name, environment=faults.environment)
+            self.sample = Pool(*arguments_of(name, root), *more, processes=processes, name=name,
+                               environment=faults.environment)
         else:
             self.sample = Sample(*row.arguments, *arguments_of(name, root), *more, name=name,
                                  environment=faults.environment)
-        self.name, self.faults = name, faults
+        self.name, self.faults, self.one_at_a_time = name, faults, row.one_at_a_time
 
     def __enter__(self):
         self.sample.__enter__()
@@ -79,6 +81,9 @@ class Server:
 
 
 class Base(unittest.TestCase):
+    slow = False
+    shortage = 0.15  # seconds
+
     @classmethod
     def setUpClass(cls):
         cls.directory = tempfile.TemporaryDirectory()
@@ -95,7 +100,9 @@ class Base(unittest.TestCase):
         faults, address = server.faults, server.sample.address
         failed = 0
         for path in PATHS[server.name]:
-            for n in range(1, MOST + 1):
+            if path is echo_burst and server.one_at_a_time:
+                continue
+            for n in range(1, (MOST if self.slow else QUICK) + 1):
                 faults.arm(ALLOCATION, first=n, process=target)
                 try:
                     served(path, address)
@@ -113,67 +120,104 @@ class Base(unittest.TestCase):
         return failed
 
     def fail_all(self, server, target=0, call=ALLOCATION, error=errno.ENOMEM):
+        """All of them for a while. A client that waits in the kernel's queue is served when it is over."""
         faults, address = server.faults, server.sample.address
+        failures = []
+
+        def walk(path):
+            try:
+                served(path, address)
+            except BaseException as e:
+                failures.append(e)
+
+        waiting = []
         faults.arm(call, error, count=0, process=target)
-        end = time.monotonic() + SHORTAGE
+        end = time.monotonic() + self.shortage
         while time.monotonic() < end:
             for path in PATHS[server.name]:
-                # A client that waits in the kernel's queue is served when the shortage is over.
-                threading_served(path, address)
+                waiting.append(threading.Thread(target=walk, args=[path], daemon=True))
+                waiting[-1].start()
+                waiting[-1].join(0.03)
         hits = faults.hits()
         faults.disarm()
-        wait_for_clients()
-        server.check(f"after {hits} failures in {SHORTAGE} s")
+        for thread in waiting:
+            thread.join(2 * sample.BOUND)
+            self.assertFalse(thread.is_alive(), "a client is stuck")
+        if failures:
+            raise failures[0]
+        server.check(f"after {hits} failures in {self.shortage} s")
         server.check_fds()
         return hits
 
-
-waiting = []
-
-
-def threading_served(path, address):
-    import threading
-
-    failures = []
-
-    def run():
-        try:
-            served(path, address)
-        except BaseException as e:
-            failures.append(e)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.failures = failures
-    thread.start()
-    thread.join(0.03)
-    waiting.append(thread)
+    def at_once(self, work, cases):
+        """Several servers at a time: most of it is waiting."""
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for case, done in [(case, pool.submit(work, *case)) for case in cases]:
+                with self.subTest(" ".join(map(str, case))):
+                    sample.figure(" ".join(map(str, case)) + ":", done.result())
 
 
-def wait_for_clients():
-    for thread in waiting:
-        thread.join(2 * sample.BOUND)
-        if thread.is_alive():
-            raise AssertionError("a client is stuck")
-    failures = [f for t in waiting for f in t.failures]
-    waiting.clear()
-    if failures:
-        raise failures[0]
+def rows_of(name):
+    return [r for r in rows(program(name)) if r.model in MODELS_OF.get(name, r.model)]
 
 
 class Servers(Base):
     def test_an_allocation_that_fails_costs_one_connection_in_every_model(self):
-        for name in os.environ.get("ONLY", " ".join(PATHS)).split():
-            for row in rows(program(name)):
-                if row.model not in MODELS_OF.get(name, row.model):
-                    continue
-                with self.subTest(f"{name}, {row}"), Faults() as faults, \
-                        Server(name, row, faults, self.root) as server:
-                    target = server.workers[0] if server.workers else 0
-                    start = time.monotonic()
-                    one = self.fail_each(server, target)
-                    every = self.fail_all(server, target)
-                    sample.figure(f"{name}, {row}: {one} failed one by one, {every} in {SHORTAGE} s, "
-                                  f"{time.monotonic() - start:.2f} s in all")
+        def fail(name, row):
+            with Faults() as faults, Server(name, row, faults, self.root) as server:
+                target = server.workers[0] if server.workers else 0
+                one = self.fail_each(server, target)
+                return f"{one} failed one by one, {self.fail_all(server, target)} in {self.shortage} s"
+
+        self.at_once(fail, [(name, row) for name in PATHS for row in rows_of(name)])
+
+    def test_a_thread_that_cannot_be_started_costs_one_connection(self):
+        def fail(name, row):
+            with Faults() as faults, Server(name, row, faults, self.root) as server:
+                return self.fail_all(server, call=NEW_THREAD, error=errno.EAGAIN)
+
+        self.at_once(fail, [("echo", row) for row in rows_of("echo") if row.model.startswith("thread-per-")])
+
+    def test_a_pool_whose_master_or_worker_has_no_memory_goes_on(self):
+        def fail(mode, who):
+            row = next(r for r in rows(program("echo")) if r.model == "process-pool")
+            with Faults() as faults, \
+                    Server("echo", row, faults, self.root, ["--set", f"processes.accept={mode}"]) as server:
+                target = server.sample.pid if who == "master" else server.workers[0]
+                one = self.fail_each(server, target)
+                return f"{one} failed one by one, {self.fail_all(server, target)} in {self.shortage} s"
+
+        self.at_once(fail, [(mode, who) for mode in MODES for who in ("master", "worker")])
+
+
+class ServersForLong(Servers):
+    """Up to 400 allocations, each also as the first thing that fails in a server that has just started."""
+    slow = True
+    shortage = 0.3
+
+    def test_the_first_allocations_of_a_server_may_fail(self):
+        def fail(name, row):
+            for n in range(1, MOST + 1):
+                with Faults() as faults:
+                    how = {"name": name, "environment": faults.environment}
+                    more = arguments_of(name, self.root)
+                    server = Pool(*more, processes=1, **how) if row.model == "process-pool" else \
+                        Sample(*row.arguments, *more, **how)
+                    with server:
+                        workers = sorted(server.workers()) if row.model == "process-pool" else []
+                        faults.arm(ALLOCATION, first=n, process=workers[0] if workers else 0)
+                        for path in PATHS[name]:
+                            if path is not echo_burst or not row.one_at_a_time:
+                                served(path, server.address)
+                        hits = faults.hits()
+                        faults.disarm()
+                        must_be_served(name, server)
+                        if workers:
+                            self.assertEqual(sorted(server.workers()), workers)
+                if hits == 0:
+                    return f"{n - 1} of a fresh server"
+
+        self.at_once(fail, [(name, row) for name in PATHS for row in rows_of(name)])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Clients that check every byte, for servers that are being made to fail. A server may end a connection, or say that it
 has no memory; what it does say must be right."""
+import contextlib
 import random
 import socket
 import time
@@ -84,6 +85,31 @@ def echo_that_leaves_bytes(address):
         client.expect(b"first", "echo")
         client.send(PATTERN[:1000])
         sample.reset(client.socket)
+
+
+def echo_burst(address):
+    """More clients at once than there were: the tables and the threads of the server grow."""
+    echo_burst.most = min(echo_burst.most + 2, 100)
+    dropped = 0
+    with contextlib.ExitStack() as held:
+        clients = []
+        for _ in range(echo_burst.most):
+            try:
+                clients.append(held.enter_context(Client(address)))
+                clients[-1].send(PATTERN[:100])
+            except Dropped:
+                dropped += 1
+        for client in clients:
+            try:
+                client.expect(PATTERN[:100], "echo beside others")
+            except Dropped:
+                dropped += 1
+            client.socket.close()  # a model may serve one at a time
+    if dropped:
+        raise Dropped(f"{dropped} of them")
+
+
+echo_burst.most = 10
 
 
 def http(address):
@@ -172,7 +198,7 @@ def cache(address):
         ask(b"delete %s\r\n" % name, b"DELETED")
 
 
-PATHS = {"echo": [echo, echo_that_leaves_bytes], "http": [http, http_that_uploads_too_much], "kv": [kv], "cache": [cache]}
+PATHS = {"echo": [echo, echo_that_leaves_bytes, echo_burst], "http": [http, http_that_uploads_too_much], "kv": [kv], "cache": [cache]}
 
 
 def served(path, address):

@@ -56,9 +56,16 @@ class Faults:
 
     def disarm(self):
         """All rules; what has been counted stays until the next is armed."""
+        self.pause()
+        self._armed = 0
+
+    def pause(self):
+        """As disarm(), but all_hits() still counts them."""
         for i in range(self._armed):
             self._memory[HEAD + RULE.size * i:HEAD + RULE.size * i + 4] = bytes(4)
-        self._armed = 0
+
+    def all_hits(self):
+        return sum(self.hits(i) for i in range(self._armed))
 
     def calls(self, rule=0):
         return self._counts(rule)[0]
