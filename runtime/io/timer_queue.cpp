@@ -64,8 +64,8 @@ void timer_queue::has_waited(bool expired) noexcept {
   waiting_for_ = UINT64_MAX;
   if (held_) return;
   if (expired) wheel_.advance(current_tick());
-  const auto next = wheel_.next();
-  if (!waiting_ && next) wait_for(*next);
+  // A timer that has fired may have begun a wait while others were still to be dealt out.
+  if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);
 }
 
 void timer_queue::hold() noexcept {

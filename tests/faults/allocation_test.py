@@ -36,15 +36,19 @@ class Server:
     def __init__(self, name, row, faults, root, more=(), processes=1):
         how = Sample if row.model != "process-pool" else Pool
         if how is Pool:
+            more = [*more, "--set", "log.level=debug"]
             self.sample = Pool(*arguments_of(name, root), *more, processes=processes, name=name,
                                environment=faults.environment)
         else:
             self.sample = Sample(*row.arguments, *arguments_of(name, root), *more, name=name,
                                  environment=faults.environment)
+        self.worker_count = processes
         self.name, self.faults, self.one_at_a_time = name, faults, row.one_at_a_time
 
     def __enter__(self):
         self.sample.__enter__()
+        if isinstance(self.sample, Pool):  # a worker that starts may fail, and is replaced
+            sample.until(lambda: len(self.sample.lines_with(" serves")) == self.worker_count, "not every worker serves")
         must_be_served(self.name, self.sample)
         self.workers = sorted(self.sample.workers()) if isinstance(self.sample, Pool) else []
         self.processes = [self.sample.pid, *self.workers]

@@ -63,12 +63,22 @@ std::uint64_t mixed(std::uint64_t x) noexcept {  // splitmix64
   return x ^ (x >> 31);
 }
 
+bool is_stream(long fd) noexcept {
+  int type = 0;
+  socklen_t size = sizeof type;
+  const long arguments[6]{
+      fd, SOL_SOCKET, SO_TYPE, reinterpret_cast<long>(&type), reinterpret_cast<long>(&size), 0};
+  if (faults_call(SYS_getsockopt, arguments) != 0) return false;
+  return type == SOCK_STREAM;
+}
+
 // 0, or what the call is to answer.
 std::int32_t verdict(std::uint32_t call, const long* arguments) noexcept {
   control* const all = mapped.load(std::memory_order_acquire);
   if (all == nullptr) return 0;
   for (rule& r : all->rules) {
     if (r.armed.load(std::memory_order_acquire) == 0 || r.call != call) continue;
+    if (call == SYS_epoll_ctl && !is_stream(arguments[2])) continue;
     if (r.argument >= 0 && static_cast<int>(arguments[r.argument]) != static_cast<int>(r.value)) continue;
     if (r.process != 0) {
       const long none[6]{};
@@ -82,15 +92,6 @@ std::int32_t verdict(std::uint32_t call, const long* arguments) noexcept {
     return r.error;
   }
   return 0;
-}
-
-bool is_stream(long fd) noexcept {
-  int type = 0;
-  socklen_t size = sizeof type;
-  const long arguments[6]{
-      fd, SOL_SOCKET, SO_TYPE, reinterpret_cast<long>(&type), reinterpret_cast<long>(&size), 0};
-  if (faults_call(SYS_getsockopt, arguments) != 0) return false;
-  return type == SOCK_STREAM;
 }
 
 long part_of(long size) noexcept { return size > 1 ? size / 2 : size; }
@@ -133,6 +134,10 @@ void trapped_call(int, siginfo_t* what, void* context) noexcept {
                           registers[REG_R10], registers[REG_R8],  registers[REG_R9]};
   const long number = what->si_syscall;
   const std::int32_t error = verdict(static_cast<std::uint32_t>(number), arguments);
+  if (error == ECONNRESET || error == EPIPE) {  // what follows must find the peer gone, too
+    const long both[6]{arguments[0], SHUT_RDWR};
+    faults_call(SYS_shutdown, both);
+  }
   if (error > 0)
     registers[REG_RAX] = -error;
   else

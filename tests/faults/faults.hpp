@@ -23,6 +23,9 @@
 //   call costs some microseconds more, whether a rule is armed or not. A process that executes another
 //   program ends there.
 //
+// Of epoll_ctl only calls about a stream socket fail: Asio does not look whether its own descriptors were
+// added, and a loop of its could then not be woken.
+//
 // A rule fails calls `first` to `first + count - 1` of those that match since it was armed, or, with
 // per_million, each with that chance, drawn from the seed and the number of the call: with one thread the
 // same seed fails the same calls.
@@ -57,7 +60,7 @@ inline constexpr unsigned most_rules = 62;
 struct control {
   std::uint64_t version;     // of this layout
   std::uint64_t trapped[8];  // a bit for each system call that can fail; read once, at the start
-  std::uint64_t traces;  // not 0: the stack of each allocation that fails is written to standard error
+  std::uint64_t traces;      // not 0: the stack of each allocation that fails is written to standard error
   std::uint64_t unused[2];
   rule rules[most_rules];
 
