@@ -192,6 +192,7 @@ void core::run() {
       return;
     } catch (const std::bad_alloc&) {
       // Of a handler that was given to Asio. What it did is lost; the core is not.
+      if (!endures_.load(std::memory_order_relaxed)) throw;
       static log::limiter limit;
       if (limit.pass()) log::error("core {}: no memory for a handler of Asio", index_);
     }

@@ -89,7 +89,7 @@ def echo_that_leaves_bytes(address):
 
 def echo_burst(address):
     """More clients at once than there were: the tables and the threads of the server grow."""
-    echo_burst.most = min(echo_burst.most + 2, 100)
+    echo_burst.most = min(echo_burst.most + 1, 60)
     dropped = 0
     with contextlib.ExitStack() as held:
         clients = []

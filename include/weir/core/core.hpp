@@ -77,6 +77,10 @@ class core {
   // Errors: std::system_error naming the CPU when it cannot be pinned.
   void run();
 
+  // Any thread. From now on a handler of Asio's that finds no memory is logged, and does not end run(): a
+  // server that starts ends then, one that serves goes on.
+  void endure() noexcept { endures_.store(true, std::memory_order_relaxed); }
+
   // Runs what is ready, without waiting; the number of handlers of the io_context that it was.
   std::size_t poll();
 
@@ -158,6 +162,7 @@ class core {
   std::atomic<std::uint32_t> own_work_{0};  // written by the core's thread alone
   std::function<void()> own_work_ended_;
   std::uint64_t requests_ = 0;
+  std::atomic<bool> endures_{false};
   handler_memory<6> posts_;
 };
 
