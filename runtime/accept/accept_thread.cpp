@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "accept_error.hpp"
+#include "weir/base/error.hpp"
 
 namespace weir {
 namespace {
@@ -277,15 +278,13 @@ void accept_thread::run() noexcept {
       fruitless_.fetch_add(1, std::memory_order_relaxed);
       if (lock_ < 0) poll_all(-1);
     } else if (const remedy what = remedy_for(error); what == remedy::give_up) {
-      log::error("accept on {}: {}; this listener is closed", on_[0].address.to_string(),
-                 std::generic_category().message(error));
+      log::error("accept on {}: {}; this listener is closed", on_[0].address, text_of(error));
       break;
     } else if (error != EINTR && (what == remedy::pause || ++failures >= 16)) {
       pauses_.fetch_add(1, std::memory_order_relaxed);
       if (const auto held_back = log_limit_.pass())
-        log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)",
-                     on_[0].address.to_string(), std::generic_category().message(error), pause.count(),
-                     *held_back);
+        log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)", on_[0].address,
+                     text_of(error), pause.count(), *held_back);
       const held_up told(siblings_);
       wait_until([] { return false; }, pause);
       pause = std::min(pause * 2, 500ms);

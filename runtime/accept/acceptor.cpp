@@ -148,14 +148,13 @@ task<> acceptor::accept_all() {
       co_await room_operation(permits_);
       listener_.readable = true;  // look at once: a client may have waited for this
     } else if (const remedy what = remedy_for(error); what == remedy::give_up) {
-      log::error("accept on {}: {}; this listener is closed", address_.to_string(),
-                 std::generic_category().message(error));
+      log::error("accept on {}: {}; this listener is closed", address_, text_of(error));
       break;
     } else if (error != ECANCELED && (what == remedy::pause || ++failures >= 16)) {
       pauses_.fetch_add(1, std::memory_order_relaxed);
       if (const auto held_back = log_limit_.pass())
-        log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)",
-                     address_.to_string(), std::generic_category().message(error), pause.count(), *held_back);
+        log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)", address_,
+                     text_of(error), pause.count(), *held_back);
       co_await sleep_for(pause);
       pause = std::min(pause * 2, 500ms);
       listener_.readable = true;

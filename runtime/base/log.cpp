@@ -109,6 +109,8 @@ void to_file(const std::string& path) {
   if (!file || ::dup2(file.get(), STDERR_FILENO) < 0) throw_system_error(errno, "log to " + path);
 }
 
+void count_lost_line() noexcept { lost.fetch_add(1, std::memory_order_relaxed); }
+
 std::uint64_t lost_lines() noexcept { return lost.load(std::memory_order_relaxed); }
 
 std::optional<std::uint64_t> limiter::pass() noexcept {

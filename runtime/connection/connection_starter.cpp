@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/sleep.hpp"
 
@@ -40,25 +41,28 @@ void connection_starter::enter(accepted_socket s) {
   if (core::current() == &home_) return start(std::move(s));
   try {
     const std::lock_guard lock(mutex_);
-    have_mailbox_emptied();
-    mailbox_.push_back(std::move(s));  // the core looks when the mutex is free
+    mailbox_.push_back(std::move(s));
     waiting_.fetch_add(1);
+    note_post();
   } catch (...) {
-    // The mailbox is as it was, and the next delivery posts again. `s` is still here, and lost.
+    // The mailbox is as it was. `s` is still here, and lost.
     if (per_address_ != nullptr && s.peer.is_ip()) per_address_->release(s.peer);
     throw;
   }
+  arrivals_.post();
 }
 
-void connection_starter::have_mailbox_emptied() {
-  if (posted_at_ != 0) return;
-  home_.post([this] { empty_mailbox(); });
-  posted_at_ = now_in_ms();
+// Within the mutex, before the core is told.
+void connection_starter::note_post() noexcept {
+  if (posted_at_ == 0) posted_at_ = now_in_ms();
 }
 
 void connection_starter::ask() {
-  const std::lock_guard lock(mutex_);
-  have_mailbox_emptied();
+  {
+    const std::lock_guard lock(mutex_);
+    note_post();
+  }
+  arrivals_.post();
 }
 
 bool connection_starter::is_held() const noexcept {
@@ -93,10 +97,9 @@ void connection_starter::wake(connection_state& parked) noexcept {
                       here_.return_to_outer(parked.take_permit())};
     parked.drop();
     next.enter(std::move(s));
-  } catch (const std::exception& e) {
+  } catch (...) {
     if (parked.now_in() == phase::parked) parked.cut();
-    static log::limiter limit;
-    if (limit.pass()) log::error("connection from {} dropped: {}", parked.peer().to_string(), e.what());
+    has_dropped(parked.peer());
   }
 }
 
@@ -123,12 +126,20 @@ void connection_starter::start(accepted_socket s) noexcept {
     task<> handler = handler_(std::move(client));
     state.serve(std::move(handler), std::move(s.permit));
     if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
-  } catch (const std::exception& e) {
+  } catch (...) {
     if (per_address_ != nullptr && s.permit) per_address_->release(s.peer);  // nobody else will
     if (left_ && s.permit) left_();
-    static log::limiter limit;
-    if (limit.pass()) log::error("connection from {} dropped: {}", s.peer.to_string(), e.what());
+    has_dropped(s.peer);
   }
+}
+
+// In a catch block.
+void connection_starter::has_dropped(const peer_address& peer) noexcept {
+  dropped_.fetch_add(1, std::memory_order_relaxed);
+  static log::limiter limit;
+  if (const auto held_back = limit.pass())
+    log::error("connection from {} dropped: {} ({} more since the last line)", peer,
+               text_of_current_exception(), *held_back);
 }
 
 void connection_starter::stop(std::chrono::milliseconds grace) {

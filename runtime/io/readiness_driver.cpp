@@ -111,7 +111,15 @@ void readiness_driver::schedule(chain& root) noexcept {
   assert_thread("scheduling a chain");
   if (!queue_.push(root) || running_) return;
   running_ = true;
-  asio::post(context_, [this] { on_ready(); });
+  post_turn();
+}
+
+void readiness_driver::post_turn() noexcept {
+  if (std::exchange(posted_, true)) return;
+  asio::post(context_, kept_in(turn_memory_, [this] {
+               posted_ = false;
+               on_ready();
+             }));
 }
 
 void readiness_driver::unschedule(chain& root) noexcept {
@@ -127,12 +135,12 @@ void readiness_driver::deliver(remote_wake* w) noexcept {
       !delivered_.compare_exchange_weak(before, w, std::memory_order_acq_rel, std::memory_order_relaxed));
   // From here on `w` belongs to the home thread. The thread that finds the stack empty wakes the home thread,
   // for all that follow.
-  if (before == nullptr) asio::post(context_, [this] { take_delivered(); });
+  if (before == nullptr) asio::post(context_, kept_in(delivery_memory_, [this] { take_delivered(); }));
 }
 
 void readiness_driver::drop_delivered() noexcept {
   remote_wake* w = delivered_.exchange(nullptr, std::memory_order_acq_rel);
-  while (w != nullptr) static_cast<void>(remote_wake::arrived(std::exchange(w, w->next)));
+  while (w != nullptr) remote_wake::dropped(std::exchange(w, w->next));
 }
 
 void readiness_driver::take_delivered() {
@@ -154,16 +162,17 @@ void readiness_driver::take_delivered() {
   if (queue_.empty())
     running_ = false;
   else
-    asio::post(context_, [this] { on_ready(); });
+    post_turn();
 }
 
 void readiness_driver::wait() {
   if (waiting_) return;
   waiting_ = true;
-  in_asio_->async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code ec) {
-    waiting_ = false;
-    if (!ec) on_ready();
-  });
+  in_asio_->async_wait(asio::posix::stream_descriptor::wait_read,
+                       kept_in(wait_memory_, [this](error_code ec) {
+                         waiting_ = false;
+                         if (!ec) on_ready();
+                       }));
 }
 
 void readiness_driver::on_ready() {
@@ -177,11 +186,10 @@ void readiness_driver::on_ready() {
     if (n < 2 && queue_.empty()) break;
     if (std::exchange(round_ends_, false)) break;
   }
-  if (!queue_.empty()) {
-    asio::post(context_, [this] { on_ready(); });
-  } else {
+  if (!queue_.empty())
+    post_turn();
+  else
     running_ = false;
-  }
   if (in_asio_) wait();
 }
 

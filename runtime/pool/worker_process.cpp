@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "weir/base/detail/handler_memory.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
@@ -65,9 +66,9 @@ class heartbeat {
     }
     pulse_.begin_round();
     timer_.expires_after(interval_);
-    timer_.async_wait([this](error_code ec) {
+    timer_.async_wait(kept_in(memory_, [this](error_code ec) {
       if (!ec) beat();
-    });
+    }));
   }
 
   void tell() noexcept {
@@ -100,6 +101,7 @@ class heartbeat {
   process::worker_siblings siblings_;
   process::worker_score& score_;
   master_mailbox& to_master_;
+  handler_memory<> memory_;
   asio::steady_timer timer_;
   std::chrono::milliseconds interval_;
   bool counts_live_;
@@ -131,9 +133,9 @@ class master_link {
   }
 
   void listen() {
-    in_asio_.async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code ec) {
-      if (!ec) read();
-    });
+    in_asio_.async_wait(asio::posix::stream_descriptor::wait_read, kept_in(memory_, [this](error_code ec) {
+                          if (!ec) read();
+                        }));
   }
 
  private:
@@ -143,9 +145,9 @@ class master_link {
         return;  // the master has gone, or has no descriptor for this channel any more
       case received::kind::failed:
         pause_.expires_after(shortage_pause);
-        return pause_.async_wait([this](error_code ec) {
+        return pause_.async_wait(kept_in(memory_, [this](error_code ec) {
           if (!ec) read();
-        });
+        }));
       default: return listen();
     }
   }
@@ -203,9 +205,9 @@ class master_link {
 
   void wait_for_room() {
     if (std::exchange(waits_for_room_, true)) return;
-    in_asio_.async_wait(asio::posix::stream_descriptor::wait_write, [this](error_code ec) {
-      if (!ec) flush();
-    });
+    in_asio_.async_wait(asio::posix::stream_descriptor::wait_write, kept_in(memory_, [this](error_code ec) {
+                          if (!ec) flush();
+                        }));
   }
 
   void flush() {
@@ -214,9 +216,9 @@ class master_link {
     // The channel is writable and still takes nothing: the kernel is short of something else.
     waits_for_room_ = true;
     room_pause_.expires_after(shortage_pause);
-    room_pause_.async_wait([this](error_code ec) {
+    room_pause_.async_wait(kept_in(memory_, [this](error_code ec) {
       if (!ec) flush();
-    });
+    }));
   }
 
   static constexpr auto shortage_pause = 50ms;
@@ -225,6 +227,7 @@ class master_link {
   process::descriptor_channel& channel_;
   process::worker_score& score_;
   master_mailbox& to_master_;
+  handler_memory<2> memory_;  // one waits to read or for a pause, one for room
   asio::posix::stream_descriptor in_asio_;
   asio::steady_timer pause_;
   asio::steady_timer room_pause_;

@@ -57,7 +57,7 @@ worker_table::progress worker_table::progress_of(unsigned generation) const noex
   return out;
 }
 
-std::vector<lane*> worker_table::lanes(unsigned generation, unsigned count) noexcept {
+std::vector<lane*> worker_table::lanes(unsigned generation, unsigned count) {
   std::vector<lane*> out(count, nullptr);
   for (worker& w : all_)
     if (w.generation == generation && w.is_attentive() && w.index < count) out[w.index] = &w;

@@ -354,6 +354,8 @@ std::uint64_t server::dropped() const noexcept {
   std::uint64_t sum = deliver_ ? deliver_->dropped() : 0;
   for (const auto& a : acceptors_) sum += a.dropped();
   for (const auto& a : accept_threads_) sum += a.dropped();
+  for (const auto& r : starters_) sum += r.dropped();
+  if (threads_) sum += threads_->dropped();
   return sum;
 }
 

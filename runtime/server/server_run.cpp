@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/detail/stall_detector.hpp"
 #include "weir/core/sleep.hpp"
@@ -94,7 +95,9 @@ void server::begin_accepting() {
   for (core& c : *cores_) {
     c.post([this, &c] {
       for (acceptor* a : acceptors_of_[c.index()]) a->start();
-      if (starting_.fetch_sub(1) == 1 && when_serving_) (*cores_)[0].post(when_serving_);
+      if (starting_.fetch_sub(1) != 1) return;
+      for (core& each : *cores_) each.endure();
+      if (when_serving_) (*cores_)[0].post(when_serving_);
     });
   }
 }

@@ -37,21 +37,34 @@ void write_in_signal_handler(std::string_view line) noexcept;
 // unchanged.
 void to_file(const std::string& path);
 
+// Counts a line that could not be made or written.
+void count_lost_line() noexcept;
+
+// Of what these are given, what takes memory is made by a formatter, in here: so they throw nothing. Without
+// memory a line is lost.
 template <class... Args>
-void debug(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(level::debug)) write(level::debug, fmt::format(text, std::forward<Args>(args)...));
+void write_formatted(level l, fmt::format_string<Args...> text, Args&&... args) noexcept {
+  if (enabled(l)) try {
+      write(l, fmt::format(text, std::forward<Args>(args)...));
+    } catch (...) {
+      count_lost_line();
+    }
 }
 template <class... Args>
-void info(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(level::info)) write(level::info, fmt::format(text, std::forward<Args>(args)...));
+void debug(fmt::format_string<Args...> text, Args&&... args) noexcept {
+  write_formatted(level::debug, text, std::forward<Args>(args)...);
 }
 template <class... Args>
-void warning(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(level::warning)) write(level::warning, fmt::format(text, std::forward<Args>(args)...));
+void info(fmt::format_string<Args...> text, Args&&... args) noexcept {
+  write_formatted(level::info, text, std::forward<Args>(args)...);
 }
 template <class... Args>
-void error(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(level::error)) write(level::error, fmt::format(text, std::forward<Args>(args)...));
+void warning(fmt::format_string<Args...> text, Args&&... args) noexcept {
+  write_formatted(level::warning, text, std::forward<Args>(args)...);
+}
+template <class... Args>
+void error(fmt::format_string<Args...> text, Args&&... args) noexcept {
+  write_formatted(level::error, text, std::forward<Args>(args)...);
 }
 
 // Lets one event per interval through and counts the others, so that log lines that a peer can cause at will

@@ -14,6 +14,7 @@
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
 #include "weir/core/core.hpp"
+#include "weir/core/detail/standing_post.hpp"
 
 namespace weir {
 
@@ -79,6 +80,9 @@ class connection_starter {
   // Any thread. Those that were closed at once because their address had as many as it may.
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
 
+  // Any thread. Those whose handler could not be started.
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
+
   // Any thread: connections that are, or are about to be, on this core.
   [[nodiscard]] std::uint32_t load() const noexcept { return here_.in_use(); }
 
@@ -86,8 +90,9 @@ class connection_starter {
 
  private:
   void start(accepted_socket s) noexcept;
-  void have_mailbox_emptied();
+  void note_post() noexcept;
   void wake(connection_state& parked) noexcept;
+  void has_dropped(const peer_address& peer) noexcept;
   void empty_mailbox() noexcept;
   task<> limit_grace();
 
@@ -102,6 +107,7 @@ class connection_starter {
   std::function<void()> left_;
   std::function<connection_starter&(const peer_address&)> place_;
   std::atomic<std::uint64_t> refused_{0};
+  std::atomic<std::uint64_t> dropped_{0};
   bool stopping_ = false;
   std::chrono::milliseconds grace_{0};
   std::function<void()> taken_up_;
@@ -109,6 +115,7 @@ class connection_starter {
   std::mutex mutex_;
   std::vector<accepted_socket> mailbox_;
   std::atomic<std::int64_t> posted_at_{0};  // milliseconds of the steady clock; 0: the core is not told
+  standing_post arrivals_{home_, [this] { empty_mailbox(); }};
 };
 
 }  // namespace weir

@@ -207,6 +207,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
 
   void children_changed(bool) noexcept override;
   void finished() noexcept override;
+  [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override { return &q == driver; }
   void describe(char* text, std::size_t size) const noexcept override;
   void turn() override;
   void log_failure() noexcept;

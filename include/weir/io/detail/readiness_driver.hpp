@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "weir/base/asio.hpp"
+#include "weir/base/detail/handler_memory.hpp"
 #include "weir/base/unique_fd.hpp"
 #include "weir/io/chunk.hpp"
 #include "weir/io/detail/descriptor.hpp"
@@ -124,6 +125,7 @@ class readiness_driver final : public run_queue {
   [[gnu::cold]] void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
   [[nodiscard]] int try_watch(descriptor& on, descriptor::watch what) noexcept;
   void wait();
+  void post_turn() noexcept;
   void on_ready();
   std::size_t poll();
   void begin_batch() noexcept;
@@ -136,6 +138,10 @@ class readiness_driver final : public run_queue {
     chain::proceed(op);
   }
 
+  // Of the handlers that wake this thread and that wait for the set: each is given to Asio once at a time.
+  handler_memory<1> turn_memory_;
+  handler_memory<1> delivery_memory_;
+  handler_memory<1> wait_memory_;
   asio::io_context& context_;
   bounds bounds_;
   chunk_pool& chunks_;
@@ -149,6 +155,7 @@ class readiness_driver final : public run_queue {
   std::atomic<std::uint64_t> batch_{0};
   std::atomic<remote_wake*> delivered_{nullptr};
   bool running_ = false;  // inside on_ready, or it is already posted
+  bool posted_ = false;   // on_ready is
   bool waiting_ = false;
   bool round_ends_ = false;
   bool held_ = false;  // hold_now() sets now_, not the clock

@@ -83,7 +83,7 @@ class worker_table {
 
   // The workers of a generation to which connections may be sent, by index: null where there is none, or it
   // is passed over.
-  [[nodiscard]] std::vector<lane*> lanes(unsigned generation, unsigned count) noexcept;
+  [[nodiscard]] std::vector<lane*> lanes(unsigned generation, unsigned count);
 
   // When the next one is to be killed because it has not served, or has not left, in time.
   [[nodiscard]] clock::time_point next_kill() const noexcept;
