@@ -70,7 +70,8 @@ void go_below_a_reaper() {
   ::sigset_t before;
   ::sigfillset(&all);
   ::sigprocmask(SIG_BLOCK, &all, &before);
-  auto* const on_child = std::signal(SIGCHLD, SIG_DFL);  // where it is ignored the kernel would reap the server
+  auto* const on_child =
+      std::signal(SIGCHLD, SIG_DFL);  // where it is ignored the kernel would reap the server
   const ::pid_t reaper = ::getpid();
   const ::pid_t server = ::fork();
   if (server > 0) reap_until_end_of(server, all);
