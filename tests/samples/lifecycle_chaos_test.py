@@ -61,10 +61,8 @@ class Sequence:
         self.take_configuration(master)
 
     def take_configuration(self, master):
-        since = self.pool.now()
         self.tell(f"HUP with {self.pool.count} workers to master {master}")
-        os.kill(master, signal.SIGHUP)
-        self.pool.wait_for_line(f"serves with {self.pool.count} workers", since, by=master)
+        self.pool.reload(master)
         self.size[master] = self.pool.count
 
     def rotate(self, _):
@@ -98,29 +96,16 @@ class Sequence:
     def upgrade(self, master):
         if len(self.pool.masters) == 2:  # which this step has led to itself
             return
-        since = self.pool.now()
-        self.send(master, signal.SIGUSR2)
-        told = self.pool.wait_for_line("serves beside this one", since, by=master)
-        successor = int(re.search(r"process (\d+) serves", told)[1])
-        self.pool.masters.append(successor)
+        self.tell(f"USR2 to master {master}")
+        successor = self.pool.start_successor(master)
         self.size[successor] = self.pool.count
-        until(lambda: sample.read(self.pool.pid_file).strip() == str(successor), "the new master's pid file", PATIENCE)
         for _ in range(self.rng.randrange(3)):
             self.rng.choice([self.reload, self.rotate, self.more, self.stop, self.crash])(self.rng.choice(self.pool.masters))
-        leaving = self.rng.choice([master, successor])
+        leaving = self.rng.choice(self.pool.masters)
         self.tell(f"QUIT to the {'old' if leaving == master else 'new'} master {leaving}")
-        code = self.pool.end(leaving)
+        code = self.pool.end_of_two(leaving)
         if code != 0:
             raise AssertionError(f"master {leaving} answered QUIT with exit code {code}")
-        staying, = self.pool.masters
-        # It learns this from the end of a channel.
-        told = "the old program has ended" if leaving == master else "has ended with exit code 0"
-        self.pool.wait_for_line(told, since, by=staying)
-        until(lambda: self.written_pid() == str(staying), f"the pid file of master {staying}", PATIENCE)
-
-    def written_pid(self):
-        with contextlib.suppress(FileNotFoundError):
-            return sample.read(self.pool.pid_file).strip()
 
     def stop(self, master):
         """A worker that is stopped, for longer than a client may wait if there is time, while something else happens."""
@@ -189,7 +174,7 @@ class Sequence:
         if len(pool.masters) == 1 and self.rng.random() < 0.5:
             self.send(master, signal.SIGUSR2)
             pool.wait_for_line("has ended with exit code 2", since, by=master)
-            until(lambda: self.written_pid() == str(master), "the pid file is the old one's", PATIENCE)
+            pool.wait_for_pid(master)
         else:
             self.send(master, signal.SIGHUP)
             pool.wait_for_line("serves on", since, by=master)

@@ -3,7 +3,6 @@ import collections
 import contextlib
 import os
 import re
-import resource
 import signal
 import subprocess
 
@@ -43,7 +42,7 @@ class Log:
 class ConfiguredPool:
     """A pool that is configured by a file. `masters` are the processes that may be told something: two after USR2."""
 
-    def __init__(self, name, mode, folder, *arguments, count=2):
+    def __init__(self, name, mode, folder, *arguments, count=2, before=()):
         self.mode, self.folder, self.count = mode, folder, count
         self.config, self.pid_file, self.socket = f"{folder}/pool.toml", f"{folder}/pid", f"{folder}/socket"
         self.log = Log(f"{folder}/log")
@@ -51,14 +50,18 @@ class ConfiguredPool:
         self.configure()
         self.mark = f"LIFECYCLE={folder}"  # in the environment of all its processes
         self.process = subprocess.Popen(
-            [sample.program(name), "--config", self.config, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,  # without a terminal, whose foreground ignores WINCH
-            env=sample.clean_environment(dict([self.mark.split("=", 1)])),
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
+            ["prlimit", "--core=0", *before, sample.program(name), "--config", self.config, *arguments], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,  # without a terminal, whose foreground ignores WINCH
+            env=sample.clean_environment(dict([self.mark.split("=", 1)])))
         self.masters = [self.process.pid]
-        until(lambda: os.path.exists(self.log.path), "a log")
-        self.log.open()
-        self.tcp = re.search(r"listening on ([\d.:]+)", self.wait_for_line("listening on"))[1]
+        try:
+            until(lambda: os.path.exists(self.log.path), "a log")
+            self.log.open()
+            self.tcp = re.search(r"listening on ([\d.:]+)", self.wait_for_line("listening on"))[1]
+        except BaseException:
+            self.kill()
+            raise
         self.addresses = [self.tcp] + [f"unix:{self.socket}"] * (mode != "reuseport")
 
     def configure(self, text="", policy="least-connections"):
@@ -79,6 +82,39 @@ class ConfiguredPool:
 
     def now(self):
         return len(self.log.read())
+
+    def reload(self, master):
+        since = self.now()
+        os.kill(master, signal.SIGHUP)
+        self.wait_for_line(f"serves with {self.count} workers", since, by=master)
+
+    def start_successor(self, master):
+        """An upgrade: the new master, once both serve."""
+        since = self.now()
+        os.kill(master, signal.SIGUSR2)
+        told = self.wait_for_line("serves beside this one", since, by=master)
+        successor = int(re.search(r"process (\d+) serves", told)[1])
+        self.masters.append(successor)
+        self.wait_for_pid(successor)
+        return successor
+
+    def end_of_two(self, leaving):
+        """One of the two masters ends and the other one has noticed. Its exit code."""
+        since = self.now()
+        was_first = leaving == self.masters[0]
+        code = self.end(leaving)
+        staying, = self.masters
+        told = "the old program has ended" if was_first else f"process {leaving}, has ended with exit code 0"
+        self.wait_for_line(told, since, by=staying)
+        self.wait_for_pid(staying)
+        return code
+
+    def wait_for_pid(self, master):
+        """In the pid file, which is not there for a moment while one master follows the other."""
+        def is_written():
+            with contextlib.suppress(FileNotFoundError):
+                return sample.read(self.pid_file).strip() == str(master)
+        until(is_written, f"the pid file of master {master}", PATIENCE)
 
     def workers(self, master=None):
         """Those of one master, or of both, that have not ended."""
