@@ -200,7 +200,7 @@ class Sequence:
 class Chaos(unittest.TestCase):
     """Some seconds of each sample in a mode that is drawn."""
     slow = False
-    seconds = float(os.environ.get("CHAOS_SECONDS", 1.5))
+    seconds = float(os.environ.get("CHAOS_SECONDS", 1.2))
     modes = tuple(filter(None, os.environ.get("CHAOS_MODES", "").split(",")))
     seed = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(1_000_000)))
 
