@@ -4,11 +4,12 @@
 Both servers run on CPU 0 and are loaded in turns from CPU 1. Requests for 1 KB come at a fixed rate over keep-alive
 connections; the time of each runs from when it was due to the end of its answer, without the download and beside it. One
 connection downloads as fast as the server sends, and again when it is done. A round in which another program had one of the
-CPUs is repeated. Figures of both servers come from one round, the most typical one.
+CPUs is repeated. Figures beside the download come from one round, the most typical one; those alone are medians.
 """
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -86,13 +87,14 @@ def main():
     if not is_calm:
         say("the machine is busy: other programs had the CPUs in most rounds, so these are figures of theirs. Try chrt -r 1")
 
-    typical = measure.typical_round(rounds, "nginx")
+    typical = measure.typical_round({name: [figures[2:4] for figures in of] for name, of in rounds.items()}, "nginx")
     keys = [key for key, _ in COLUMNS]
-    rows = [dict(zip(keys, (name, *of[typical]))) for name, of in rounds.items()]
+    alone = {name: [statistics.median(figures[i] for figures in of) for i in range(2)] for name, of in rounds.items()}
+    rows = [dict(zip(keys, (name, *alone[name], *of[typical][2:]))) for name, of in rounds.items()]
     ratios = sorted(own[3] / its[3] for own, its in zip(rounds["weir"], rounds["nginx"]))
     print(f"{version}; {RATE:,} requests/s over {CONNECTIONS} connections, beside a download of {HUGE >> 30} GB")
     print(table(rows, COLUMNS))
-    print(f"p99 beside the download, weir's divided by nginx's: {rows[1]['p99 beside us'] / rows[0]['p99 beside us']:.2f} "
+    print(f"p99 beside the download, weir's divided by nginx's: median {statistics.median(ratios):.2f} "
           f"({ratios[0]:.2f} to {ratios[-1]:.2f} over {len(ratios)} rounds)")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"quick": options.quick, "nginx": version, "kernel": os.uname().release,
