@@ -240,10 +240,11 @@ class Chaos(unittest.TestCase):
         clients = [kind(record, pool.addresses, f"{seed} {i}", *about) for i, kind in enumerate(kinds)]
         try:
             pool.wait_for_workers(pool.count, pool.masters[0])
-            # Its channels to two workers and two sockets that listen: of two addresses, or of a group of two.
-            until(lambda: (at_start := pool.kinds_of_descriptors())["socket"] == 4 and at_start["anon_inode:[pidfd]"] == 2,
+            # It sleeps when it has started both workers.
+            master, = pool.masters
+            until(lambda: pool.kinds_of_descriptors()["anon_inode:[pidfd]"] == 2 and state_of(master) == "S",
                   pool.kinds_of_descriptors, PATIENCE)
-            pool_at_start = pool.kinds_of_descriptors()
+            at_start = pool.kinds_of_descriptors()
             for client in clients:
                 client.start()
             until(lambda: record.answers, "a client is served")
@@ -252,7 +253,7 @@ class Chaos(unittest.TestCase):
                 sequence.step()
                 self.assertEqual([client.broken for client in clients if client.broken], [])
                 self.assertEqual(record.faults(stalls, self.slack()), [])
-            self.end(pool, sequence, record, clients, pool_at_start)
+            self.end(pool, sequence, record, clients, at_start)
             self.assertEqual(record.faults(stalls, self.slack()), [])
             sample.figure(f"{dict(sequence.counts)}; {dict(record.answers)} answers; {record.closed.total()} connections "
                           f"ended between messages, {len(record.failures)} with a killed worker; longest wait "
