@@ -320,6 +320,35 @@ class Chaos(unittest.TestCase):
             print(f"    | {line}", flush=True)
 
 
+class Steering(unittest.TestCase):
+    """Of the sockets of `reuseport`, which two masters have in common."""
+
+    def test_a_new_program_that_ends_leaves_no_connection_on_a_socket_that_the_old_one_closes(self):
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        pool = ConfiguredPool("echo", "reuseport", folder, count=3)
+        self.addCleanup(pool.kill)
+        old, = pool.masters
+        pool.wait_for_workers(3, old)
+        pool.count = 2
+        pool.configure()
+        pool.reload(old)  # the third socket gets nothing new, and is closed in a second
+        new = pool.start_successor(old)
+        pool.count = 3
+        pool.configure()
+        pool.reload(new)  # three sockets get connections
+        self.assertEqual(pool.end_of_two(new), 0)
+        os.kill(old, signal.SIGSTOP)
+        until(lambda: has_stopped(old), "the master has stopped")
+        time.sleep(1)  # so that its next turn closes what it may
+        clients = [sample.connect(pool.tcp) for _ in range(50)]
+        os.kill(old, signal.SIGCONT)
+        for client in clients:
+            with client:
+                self.assertEqual(sample.ask(client), b"ping")
+        self.assertEqual(pool.end(old), 0)
+
+
 class EveryMode(Chaos):
     """Minutes in each mode, half of them with http and half with echo."""
     slow = True
