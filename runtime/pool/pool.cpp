@@ -72,7 +72,8 @@ pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form f
       form_(std::move(form)),
       slots_(plan_.settings.processes.count),
       itself_(std::move(itself)),
-      from_(process::heritage::take()) {
+      from_(process::heritage::take()),
+      shares_(from_.has_value()) {
   const std::string_view accept = name_of(plan_.settings.processes.accept);
   if (from_ && from_->accept != accept)
     throw_system_error(EINVAL, fmt::format("processes.accept = \"{}\": the sockets of the pool that runs are "
@@ -103,15 +104,15 @@ int pool::run() {
   program.itself = itself_;
   program.sockets = [this] { return named_sockets(); };
   program.handing_over = [this] {
-    unlink_files(false);
+    begin_sharing();
     pid_file_->step_aside();
   };
   program.alone = [this] {
-    unlink_files(true);
+    end_sharing();
     pid_file_->step_back();
   };
   program.from = std::move(from_);
-  program.ending = [this] { sockets_.clear(); };
+  program.ending = [this] { close_sockets(); };
   process::supervisor master(plan_.settings, std::move(program));
   // Not before: a signal that comes as soon as the file is there would end this process.
   pid_file_.emplace(plan_.settings.processes.pid_file);
@@ -166,7 +167,7 @@ void pool::open_sockets(const settings& s, unsigned slots) {
     named_socket made{address, inherited(address, s)};
     const auto at = endpoint::parse(address);
     if (!made.group.empty())
-      ;
+      made.shared = made.group.size();
     else if (grouped)
       made.group = bind_group(at, std::max(slots, 1U), s.socket);
     else
@@ -202,6 +203,33 @@ std::vector<process::named_descriptor> pool::named_sockets() const {
   return out;
 }
 
+// Both masters steer the same groups, each for its own slots, so neither closes a socket while the other is
+// there.
+void pool::begin_sharing() {
+  shares_ = true;
+  for (auto& each : sockets_) each.shared = each.group.size();
+  unlink_files(false);
+}
+
+void pool::end_sharing() {
+  shares_ = false;
+  unlink_files(true);
+  steer(slots_);
+}
+
+// Sockets that the other master does not have get no new connections first.
+void pool::close_sockets() {
+  for (auto& each : sockets_) {
+    if (!shares_ || each.shared == 0 || each.shared >= each.group.size()) continue;
+    try {
+      steer_to_first(each.group.front(), each.shared);
+    } catch (const std::system_error& e) {
+      log::error("{}", e.what());
+    }
+  }
+  sockets_.clear();
+}
+
 // Of two masters the one that ends last removes the files of unix sockets.
 void pool::unlink_files(bool yes) {
   for (auto& each : sockets_)
@@ -235,7 +263,7 @@ std::vector<int> pool::watched(const std::vector<bool>& occupied) {
   for (auto& each : sockets_) {
     // A handshake that began before the steering has ended by then. A socket that is closed earlier resets
     // connections.
-    if (!coming_ && each.steered < long_ago)
+    if (!coming_ && !shares_ && each.steered < long_ago)
       while (each.group.size() > slots_) each.group.pop_back();
     for (std::size_t i = 0; i < each.group.size(); ++i)
       if (i >= occupied.size() || !occupied[i]) out.push_back(each.group[i].get());
