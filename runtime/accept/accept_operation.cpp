@@ -28,7 +28,23 @@ constexpr operation_kind kind_of_accept{
         },
 };
 
+constexpr operation_kind kind_of_client{
+    .proceed =
+        [](operation& op) noexcept {
+          static_cast<client_operation&>(op).on->reading = nullptr;
+          return true;
+        },
+    .cancel =
+        [](operation& op, int) noexcept {
+          auto& self = static_cast<client_operation&>(op);
+          if (self.on->reading == &self) self.on->reading = nullptr;
+          return true;
+        },
+};
+
 }  // namespace
+
+client_operation::client_operation(listening_descriptor& l) noexcept : operation(kind_of_client), on(&l) {}
 
 accept_operation::accept_operation(listening_descriptor& l, permit_pool& g, bool refuse_excess) noexcept
     : operation(kind_of_accept), on(&l), permits(&g), refuse(refuse_excess) {}

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +15,7 @@
 #include <utility>
 
 #include "accept_error.hpp"
+#include "weir/base/error.hpp"
 
 namespace weir {
 namespace {
@@ -146,6 +148,27 @@ permit_pool::permit accept_thread::wait_for_permit() {
   }
 }
 
+void accept_thread::has_caught_up() noexcept {
+  if (!waits_for_loop_) return;
+  const std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+// A loop that a handler holds up takes nothing up. For a moment its siblings still count it, so that a loop
+// that waits for its CPU keeps its share; then they do not wait for it any more.
+void accept_thread::wait_for_loop() {
+  if (!behind_ || !behind_()) return;
+  // Before the next look: either it sees that nothing waits, or the loop sees that this thread waits.
+  waits_for_loop_ = true;
+  wait_until([this] { return !behind_(); }, 250ms);
+  if (!stopping_ && behind_()) {
+    const held_up told(siblings_);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return stopping_ || !behind_(); });
+  }
+  waits_for_loop_ = false;
+}
+
 // A burst would be one worker's otherwise: that of the thread which has the CPU. The permit of this thread
 // counts already, so no two threads can both believe that the next connection is within their shares.
 void accept_thread::wait_for_share() {
@@ -190,14 +213,27 @@ int accept_thread::wait_for_turn() {
   const int command = siblings_ != nullptr && siblings_->any_passed_over() ? F_SETLK : F_SETLKW;
   if (!set_lock(lock_, place_in_front, F_WRLCK, command)) return errno;
   const int error = set_lock(lock_, turn, F_WRLCK, command) ? 0 : errno;
-  set_lock(lock_, place_in_front, F_UNLCK);
+  unlock(place_in_front);
   return error;
+}
+
+// A lock that stays would keep all other processes from accepting. Closing any descriptor of its file gives
+// up all locks that this process has on it.
+void accept_thread::unlock(::off_t which) {
+  while (!set_lock(lock_, which, F_UNLCK, F_SETLK)) {
+    if (const auto held_back = log_limit_.pass())
+      log::error("the accept lock: {}; it is given up by closing it ({} more since the last line)",
+                 std::generic_category().message(errno), *held_back);
+    if (const unique_fd other(::dup(lock_)); other) return;
+    if (stopping_) return;
+    wait_until([] { return false; }, 10ms);
+  }
 }
 
 int accept_thread::accept_in_turn(permit_pool::permit permit) {
   if (const int error = wait_for_turn(); error == 0) {
     const int result = accept_from_any(std::move(permit));
-    set_lock(lock_, turn, F_UNLCK);
+    unlock(turn);
     return result;
   } else if (error != EAGAIN && error != EACCES) {
     return error;
@@ -225,6 +261,7 @@ void accept_thread::run() noexcept {
   while (!stopping_) {
     int error = ENOMEM;
     try {
+      wait_for_loop();
       permit_pool::permit permit = wait_for_permit();
       if (stopping_) break;
       holds_permit_ = static_cast<bool>(permit);
@@ -241,15 +278,13 @@ void accept_thread::run() noexcept {
       fruitless_.fetch_add(1, std::memory_order_relaxed);
       if (lock_ < 0) poll_all(-1);
     } else if (const remedy what = remedy_for(error); what == remedy::give_up) {
-      log::error("accept on {}: {}; this listener is closed", on_[0].address.to_string(),
-                 std::generic_category().message(error));
+      log::error("accept on {}: {}; this listener is closed", on_[0].address, text_of(error));
       break;
     } else if (error != EINTR && (what == remedy::pause || ++failures >= 16)) {
       pauses_.fetch_add(1, std::memory_order_relaxed);
       if (const auto held_back = log_limit_.pass())
-        log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)",
-                     on_[0].address.to_string(), std::generic_category().message(error), pause.count(),
-                     *held_back);
+        log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)", on_[0].address,
+                     text_of(error), pause.count(), *held_back);
       const held_up told(siblings_);
       wait_until([] { return false; }, pause);
       pause = std::min(pause * 2, 500ms);

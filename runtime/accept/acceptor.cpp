@@ -130,6 +130,8 @@ task<> acceptor::accept_all() {
   auto pause = 100ms;
   int failures = 0;
   while (!stopping_) {
+    if (home_is_held_) co_await wait_until_needed();
+    if (stopping_) break;
     const detail::accept_outcome next = co_await detail::accept_operation(listener_, permits_, refuse_);
     const int error = next.error;
     if (error == 0) {
@@ -146,19 +148,28 @@ task<> acceptor::accept_all() {
       co_await room_operation(permits_);
       listener_.readable = true;  // look at once: a client may have waited for this
     } else if (const remedy what = remedy_for(error); what == remedy::give_up) {
-      log::error("accept on {}: {}; this listener is closed", address_.to_string(),
-                 std::generic_category().message(error));
+      log::error("accept on {}: {}; this listener is closed", address_, text_of(error));
       break;
     } else if (error != ECANCELED && (what == remedy::pause || ++failures >= 16)) {
       pauses_.fetch_add(1, std::memory_order_relaxed);
       if (const auto held_back = log_limit_.pass())
-        log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)",
-                     address_.to_string(), std::generic_category().message(error), pause.count(), *held_back);
+        log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)", address_,
+                     text_of(error), pause.count(), *held_back);
       co_await sleep_for(pause);
       pause = std::min(pause * 2, 500ms);
       listener_.readable = true;
     }
   }
+}
+
+// The listener is another loop's, which has seen the client as well and takes it unless it is held.
+task<> acceptor::wait_until_needed() {
+  for (;;) {
+    co_await detail::client_operation(listener_);
+    if (stopping_ || home_is_held_()) break;
+    co_await sleep_for(100ms);
+  }
+  listener_.readable = true;
 }
 
 }  // namespace weir

@@ -1,7 +1,8 @@
 #include "weir/accept/detail/delivery.hpp"
 
-#include <exception>
 #include <utility>
+
+#include "weir/base/error.hpp"
 
 namespace weir {
 
@@ -12,22 +13,8 @@ void delivery::operator()(accepted_socket s) noexcept {
   } catch (...) {
     dropped_.fetch_add(1, std::memory_order_relaxed);
     const char* const why = text_of_current_exception();
-    try {
-      if (const auto held_back = log_limit_.pass())
-        log::error("connection from {} dropped: {} ({} more since the last line)", peer.to_string(), why,
-                   *held_back);
-    } catch (...) {  // without memory there is no line; the counter tells
-    }
-  }
-}
-
-const char* text_of_current_exception() noexcept {
-  try {
-    throw;
-  } catch (const std::exception& e) {
-    return e.what();  // lives as long as the exception, which the caller's catch block holds
-  } catch (...) {
-    return "an exception of unknown type";
+    if (const auto held_back = log_limit_.pass())
+      log::error("connection from {} dropped: {} ({} more since the last line)", peer, why, *held_back);
   }
 }
 

@@ -1,5 +1,7 @@
 #include "weir/base/error.hpp"
 
+#include <cstring>
+#include <exception>
 #include <string>
 
 namespace weir {
@@ -27,6 +29,21 @@ const std::error_category& category() noexcept {
 }
 
 std::error_code make_error_code(errc e) noexcept { return {static_cast<int>(e), category()}; }
+
+const char* text_of(int error) noexcept {
+  const char* const known = ::strerrordesc_np(error);
+  return known != nullptr ? known : "unknown error";
+}
+
+const char* text_of_current_exception() noexcept {
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    return e.what();  // lives as long as the exception, which the caller's catch block holds
+  } catch (...) {
+    return "an exception of unknown type";
+  }
+}
 
 void throw_system_error(int error, std::string_view what) {
   throw std::system_error(error, std::generic_category(), std::string(what));

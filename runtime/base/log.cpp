@@ -2,14 +2,18 @@
 
 #include <fcntl.h>
 #include <spdlog/logger.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <memory>
+#include <mutex>
 #include <string>
 
+#include "error_output.hpp"
+#include "weir/base/detail/standard_descriptors.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/unique_fd.hpp"
 
@@ -19,11 +23,44 @@ namespace {
 std::atomic<level> lowest_level{level::info};
 std::atomic<std::uint64_t> lost{0};
 
+constinit error_output output;
+
+// A line that cannot be written is dropped and counted, and the next one that can be is preceded by the
+// count: in one call, because there may be room for the count alone.
+class dropping_sink final : public spdlog::sinks::base_sink<std::mutex> {
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t lines;
+    if (untold_ != 0) {
+      const std::string text =
+          fmt::format("{} lines were dropped because {}", untold_,
+                      why_ == EAGAIN ? "nobody reads standard error" : std::generic_category().message(why_));
+      formatter_->format({message.logger_name, spdlog::level::warn, text}, lines);
+    }
+    formatter_->format(message, lines);
+    if (lines.size() > PIPE_BUF) {
+      lines.resize(PIPE_BUF);
+      lines[PIPE_BUF - 1] = '\n';
+    }
+    if (const int error = output.write({lines.data(), lines.size()}); error != 0) {
+      why_ = error;
+      ++untold_;
+      lost.fetch_add(1, std::memory_order_relaxed);
+    } else {
+      untold_ = 0;
+    }
+  }
+  void flush_() override {}
+
+  std::uint64_t untold_ = 0;
+  int why_ = 0;  // the errno of the last line that was dropped
+};
+
 // Never destroyed: destructors of global objects may log, and exit() leaves other threads running, which log
 // as well.
 spdlog::logger& sink() {
   static spdlog::logger* const instance = [] {
-    auto* const made = new spdlog::logger("weir", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto* const made = new spdlog::logger("weir", std::make_shared<dropping_sink>());
     made->set_pattern("%Y-%m-%d %H:%M:%S.%e %l [%P] %v");
     made->set_level(spdlog::level::trace);
     made->set_error_handler([](const std::string&) { lost.fetch_add(1, std::memory_order_relaxed); });
@@ -63,10 +100,16 @@ bool enabled(level l) noexcept { return l >= lowest_level.load(std::memory_order
 
 void write(level l, std::string_view text) { sink().log(to_spdlog(l), "{}", escaped(text)); }
 
+void write_in_signal_handler(std::string_view line) noexcept { static_cast<void>(output.write(line)); }
+
 void to_file(const std::string& path) {
-  const unique_fd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640));
+  // A FIFO is not waited for: without a reader it cannot be opened.
+  constexpr int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  const unique_fd file(::open(path.c_str(), flags, 0640));
   if (!file || ::dup2(file.get(), STDERR_FILENO) < 0) throw_system_error(errno, "log to " + path);
 }
+
+void count_lost_line() noexcept { lost.fetch_add(1, std::memory_order_relaxed); }
 
 std::uint64_t lost_lines() noexcept { return lost.load(std::memory_order_relaxed); }
 
@@ -83,3 +126,5 @@ std::optional<std::uint64_t> limiter::pass() noexcept {
 }
 
 }  // namespace weir::log
+
+void weir::prepare_log_output() noexcept { log::output.look(); }

@@ -360,8 +360,11 @@ std::vector<tunable> make_tunables() {
           "processes.loops", "loops", 1, 1024, [](auto& s) -> auto& { return s.processes.loops; },
           "loops of one worker process, each on a CPU of its own"),
       duration(
+          "processes.start_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.processes.start_timeout; },
+          "replace a worker that has not begun to serve after so long; 0s: never"),
+      duration(
           "processes.stuck_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.processes.stuck_timeout; },
-          "replace a worker whose loops have not turned for so long; 0s: never"),
+          "replace a worker that has served and whose loops have not turned for so long; 0s: never"),
       count(
           "processes.max_connections_per_worker", "connections", 0, 4'000'000'000,
           [](auto& s) -> auto& { return s.processes.max_connections_per_worker; },

@@ -1,12 +1,23 @@
 #include "weir/connection/detail/connection_starter.hpp"
 
+#include <chrono>
 #include <exception>
 #include <utility>
 
+#include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/sleep.hpp"
 
 namespace weir {
+namespace {
+
+std::int64_t now_in_ms() noexcept {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
 
 void connection_starter::when_left(std::function<void()> f) {
   left_ = std::move(f);
@@ -30,14 +41,44 @@ void connection_starter::enter(accepted_socket s) {
   if (core::current() == &home_) return start(std::move(s));
   try {
     const std::lock_guard lock(mutex_);
-    if (!posted_) home_.post([this] { empty_mailbox(); });
-    posted_ = true;
-    mailbox_.push_back(std::move(s));  // the core looks when the mutex is free
+    mailbox_.push_back(std::move(s));
+    waiting_.fetch_add(1);
+    note_post();
   } catch (...) {
-    // The mailbox is as it was, and the next delivery posts again. `s` is still here, and lost.
+    // The mailbox is as it was. `s` is still here, and lost.
     if (per_address_ != nullptr && s.peer.is_ip()) per_address_->release(s.peer);
     throw;
   }
+  arrivals_.post();
+}
+
+// Within the mutex, before the core is told.
+void connection_starter::note_post() noexcept {
+  if (posted_at_ == 0) posted_at_ = now_in_ms();
+}
+
+void connection_starter::ask() {
+  {
+    const std::lock_guard lock(mutex_);
+    note_post();
+  }
+  arrivals_.post();
+}
+
+bool connection_starter::is_held() const noexcept {
+  const auto at = posted_at_.load();
+  return at != 0 && now_in_ms() - at >= 250;
+}
+
+std::vector<accepted_socket> connection_starter::take_back() {
+  std::vector<accepted_socket> out;
+  {
+    const std::lock_guard lock(mutex_);
+    out.swap(mailbox_);
+  }
+  waiting_.fetch_sub(static_cast<std::uint32_t>(out.size()));
+  for (auto& s : out) s.permit = here_.return_to_outer(std::move(s.permit));
+  return out;
 }
 
 void connection_starter::give_parked_to(std::function<parking::given(int fd)> f, bool at_once) {
@@ -56,10 +97,9 @@ void connection_starter::wake(connection_state& parked) noexcept {
                       here_.return_to_outer(parked.take_permit())};
     parked.drop();
     next.enter(std::move(s));
-  } catch (const std::exception& e) {
+  } catch (...) {
     if (parked.now_in() == phase::parked) parked.cut();
-    static log::limiter limit;
-    if (limit.pass()) log::error("connection from {} dropped: {}", parked.peer().to_string(), e.what());
+    has_dropped(parked.peer());
   }
 }
 
@@ -68,9 +108,11 @@ void connection_starter::empty_mailbox() noexcept {
   {
     const std::lock_guard lock(mutex_);
     arrived.swap(mailbox_);
-    posted_ = false;
+    posted_at_ = 0;
   }
   for (auto& s : arrived) start(std::move(s));
+  waiting_.fetch_sub(static_cast<std::uint32_t>(arrived.size()));
+  if (taken_up_) taken_up_();
 }
 
 void connection_starter::start(accepted_socket s) noexcept {
@@ -84,12 +126,20 @@ void connection_starter::start(accepted_socket s) noexcept {
     task<> handler = handler_(std::move(client));
     state.serve(std::move(handler), std::move(s.permit));
     if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
-  } catch (const std::exception& e) {
+  } catch (...) {
     if (per_address_ != nullptr && s.permit) per_address_->release(s.peer);  // nobody else will
     if (left_ && s.permit) left_();
-    static log::limiter limit;
-    if (limit.pass()) log::error("connection from {} dropped: {}", s.peer.to_string(), e.what());
+    has_dropped(s.peer);
   }
+}
+
+// In a catch block.
+void connection_starter::has_dropped(const peer_address& peer) noexcept {
+  dropped_.fetch_add(1, std::memory_order_relaxed);
+  static log::limiter limit;
+  if (const auto held_back = limit.pass())
+    log::error("connection from {} dropped: {} ({} more since the last line)", peer,
+               text_of_current_exception(), *held_back);
 }
 
 void connection_starter::stop(std::chrono::milliseconds grace) {
@@ -97,7 +147,9 @@ void connection_starter::stop(std::chrono::milliseconds grace) {
   grace_ = grace;
   home_.local<stop_signal>().set();
   home_.driver().refresh_now();
-  for (connection_state* c : table_.all()) c->stop(static_cast<std::uint32_t>(grace.count()));
+  // What waits for the answer of another server is a request in progress.
+  for (connection_state* c : table_.all())
+    if (!c->is_outgoing()) c->stop(static_cast<std::uint32_t>(grace.count()));
   if (grace.count() != 0) home_.spawn(limit_grace());
 }
 

@@ -1,5 +1,4 @@
 // The handler of a connection: how it begins, goes on, is cut, and ends.
-#include <string>
 #include <system_error>
 #include <utility>
 
@@ -75,25 +74,32 @@ void connection_state::finished() noexcept {
   if (&home() == driver && is_home()) return schedule();
   if (&home() == driver) return migration_->leave();
   // The handler ended on another core: what is left is done where it came from.
+  remote_wake* const w = remote_wake::depart(*this);
   move_to(*driver);
-  driver->deliver(remote_wake::make(*this));
+  driver->deliver(w);
 }
 
 void connection_state::log_failure() noexcept {
-  std::string what = "something that is no std::exception";
+  const auto tell = [this](const char* what) {
+    static log::limiter limit(std::chrono::milliseconds(100));
+    const auto held_back = limit.pass();
+    if (!held_back) return;
+    if (*held_back == 0)
+      log::error("connection from {} closed: its handler threw: {}", peer_, what);
+    else
+      log::error("connection from {} closed: its handler threw: {} ({} more like this)", peer_, what,
+                 *held_back);
+  };
   try {
     handler_.promise().take();
   } catch (const std::system_error& e) {
-    if (is_cancelled() && e.code() == std::errc::operation_canceled) return;  // as it was told to
-    what = e.what();
+    if (!is_cancelled() || e.code() != std::errc::operation_canceled)
+      tell(e.what());  // else as it was told to
   } catch (const std::exception& e) {
-    what = e.what();
+    tell(e.what());
   } catch (...) {
+    tell("something that is no std::exception");
   }
-  static log::limiter limit(std::chrono::milliseconds(100));
-  if (const auto held_back = limit.pass())
-    log::error("connection from {} closed: its handler threw: {}{}", peer_.to_string(), what,
-               *held_back == 0 ? "" : fmt::format(" ({} more like this)", *held_back));
 }
 
 }  // namespace weir

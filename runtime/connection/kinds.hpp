@@ -11,6 +11,12 @@ namespace weir::detail {
 // `between_messages`: nothing of a message has come, so that a server that stops may end the input here.
 bool ended(connection_state& c, long n, bool between_messages) noexcept;
 
+// A signal came before bytes did, in a call that does not wait: it is made again. In one that waits, its
+// slice of time is over.
+[[nodiscard]] inline bool interrupted(const connection_state& c, long n) noexcept {
+  return n == -EINTR && c.mode != io::wait_mode::blocking;
+}
+
 // For a write_operation. What was not sent is owed.
 bool cancel_write(operation& op, int error) noexcept;
 

@@ -44,7 +44,7 @@ void connection_state::linger_step() noexcept {
     if (n <= 0) break;
   }
   if (scratch != nullptr) io::chunk_block::release(scratch);
-  if (n > 0)
+  if (n > 0 || n == -EINTR)
     wait_->look_again();
   else if (n == -EAGAIN)
     wait_->park();

@@ -16,7 +16,7 @@ namespace weir::detail {
 [[gnu::noinline]] bool ended(connection_state& c, long n, bool between_messages) noexcept {
   if (n == -EAGAIN || n == -EINTR) {
     if (!c.is_stopping() || !between_messages || c.awaits_first_bytes) {
-      if (c.mode != io::wait_mode::blocking) c.readable = false;
+      if (c.mode != io::wait_mode::blocking && n != -EINTR) c.readable = false;
       return false;
     }
     c.end = ending::stopping;
@@ -54,6 +54,8 @@ template <bool was_parked>
 [[gnu::noinline]] bool receive_failed(receive_operation& op, io::chunk_block* unused, long n) noexcept {
   op.on->chunks().give_back(unused);
   if (ended(*op.on, n, true)) return receive_nothing(op, 0);
+  // Nothing was said about the socket: no event would come.
+  if (interrupted(*op.on, n)) return try_receive<was_parked>(op);
   if (was_parked) op.park_reading();
   return false;
 }
@@ -163,7 +165,10 @@ attempt_result read_operation::attempt() noexcept {
     }
     const std::size_t room = std::min(size - done, most_per_turn);
     const long n = system_call::recv(c.fd, into + done, room);
-    if (n <= 0) return ended(c, n, done == 0) ? attempt_result::done : attempt_result::blocked;
+    if (n <= 0) {
+      if (ended(c, n, done == 0)) return attempt_result::done;
+      return interrupted(c, n) ? attempt_result::again : attempt_result::blocked;
+    }
     done += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();

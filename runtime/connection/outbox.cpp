@@ -31,14 +31,15 @@ outbox::~outbox() {
 
 bool outbox::post(shared_message m) {
   if (gone_) return false;
-  pending_ += m->size();
-  if (pending_ > limit_) {
+  const std::size_t size = m->size();
+  if (pending_ + size > limit_) {
     evicted_ = true;
     drop_all();
     state_->reset();
     return false;
   }
   queue_.push_back(std::move(m));
+  pending_ += size;
   // Parked, it waits for the client; else it leaves at the end of this turn, with what else comes.
   if (state_->writing != &operation_) schedule();
   return true;
@@ -83,7 +84,8 @@ void outbox::flush() noexcept {
     message.msg_iov = parts.data();
     message.msg_iovlen = count;
     const ssize_t n = ::sendmsg(state_->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno != EAGAIN) {
       state_->lost(errno);
       return drop_all();
     }

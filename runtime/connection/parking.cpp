@@ -43,8 +43,10 @@ void connection_state::wait_parked() noexcept {
 void connection_state::wake_parked() noexcept {
   if (give_away()) return;
   char byte;
-  const auto n = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  const bool nothing_yet = n < 0 && (errno == EAGAIN || errno == EINTR);
+  ssize_t n = 0;
+  do n = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  while (n < 0 && errno == EINTR);
+  const bool nothing_yet = n < 0 && errno == EAGAIN;
   if (n > 0) {
     wait_no_more();
     table_->parking_.wake(*this);  // starts a handler, or gives the socket to another core

@@ -81,11 +81,16 @@ bool fill_operation::attempt_first() noexcept {
 
 attempt_result fill_operation::attempt() noexcept {
   connection_state& c = *on;
-  // A failed flush loses the replies; that the peer is gone is found out by reading.
+  // A failed flush loses the replies. That the peer is gone is found out by reading; one that is there would wait
+  // for an answer that never comes.
   if (waits_to_write()) {
-    int ignored = 0;
-    if (const auto flushed = in->replies_->try_flush(ignored); flushed != attempt_result::done)
+    int failure = 0;
+    if (const auto flushed = in->replies_->try_flush(failure); flushed != attempt_result::done)
       return flushed;
+    if (failure == ENOMEM || failure == ENOBUFS) {
+      error = failure;
+      return attempt_result::done;
+    }
   }
   for (std::size_t moved = 0;;) {
     if (c.end != ending::none) [[unlikely]]
@@ -108,6 +113,7 @@ attempt_result fill_operation::attempt() noexcept {
     if (n <= 0) {
       const bool over = ended(c, n, used == 0 && !in->inside_);
       if (over) return attempt_result::done;
+      if (interrupted(c, n)) continue;
       in->give_back_if_empty();
       return attempt_result::blocked;
     }

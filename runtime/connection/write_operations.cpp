@@ -23,6 +23,7 @@ const operation_kind kind_of_gather{proceed_writing<gather_operation>, cancel_wr
 const operation_kind kind_of_send_file{proceed_writing<send_file_operation>, cancel_write};
 
 attempt_result write_operation::give_up(int failure) noexcept {
+  if (interrupted(*on, -failure)) return attempt_result::again;
   if (failure == EAGAIN || failure == EINTR) {
     if (on->mode != io::wait_mode::blocking) on->writable = false;
     return attempt_result::blocked;

@@ -18,6 +18,7 @@ detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept
   if (!c.writable && c.is_open()) return attempt_result::blocked;
   const std::size_t part = std::min(pending(), detail::most_per_turn);
   const long n = system_call::send(c.fd, begin_, part, more_follows ? MSG_MORE : 0);
+  if (detail::interrupted(c, n)) return attempt_result::again;
   if (n == -EAGAIN || n == -EINTR) {
     if (c.mode != io::wait_mode::blocking) c.writable = false;
     return attempt_result::blocked;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <new>
 #include <utility>
 
 #include "weir/base/error.hpp"
@@ -113,9 +114,11 @@ class core::spawned final : public chain {
 
   void finished() noexcept override {
     if (&chain::home() == &home_.driver_) return schedule();
+    remote_wake* const w = remote_wake::depart(*this);
     move_to(home_.driver_);
-    home_.driver_.deliver(remote_wake::make(*this));
+    home_.driver_.deliver(w);
   }
+  [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override { return &q == &home_.driver_; }
   void turn() override {
     if (!frame_.done()) return resume();
     try {
@@ -184,7 +187,15 @@ void core::run() {
   const entered here(*this);
   const running_thread known(thread_mutex_, thread_);
   const auto work = asio::make_work_guard(context_);
-  context_.run();
+  for (;;) try {
+      context_.run();
+      return;
+    } catch (const std::bad_alloc&) {
+      // Of a handler that was given to Asio. What it did is lost; the core is not.
+      if (!endures_.load(std::memory_order_relaxed)) throw;
+      static log::limiter limit;
+      if (limit.pass()) log::error("core {}: no memory for a handler of Asio", index_);
+    }
 }
 
 std::size_t core::poll() {

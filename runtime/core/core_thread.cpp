@@ -11,7 +11,9 @@ namespace weir {
 
 core_thread::core_thread(unsigned index, std::vector<int> cpus, const settings& s, offload_pool& offload,
                          core_role role)
-    : cpus_(std::move(cpus)), core_(index, std::nullopt, s, &offload, nullptr, role) {}
+    : cpus_(std::move(cpus)), core_(index, std::nullopt, s, &offload, nullptr, role) {
+  core_.endure();
+}
 
 void core_thread::start(const std::string& name) {
   if (thread_.joinable()) thread_.join();

@@ -1,9 +1,18 @@
 #include "weir/core/detail/offload_pool.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <system_error>
 
 namespace weir {
+namespace {
+
+constinit thread_local bool runs_job = false;
+
+}  // namespace
+
+bool offload_pool::runs_job_here() noexcept { return runs_job; }
 
 void offload_pool::push(job& j) noexcept {
   j.place_ = job::place::queued;
@@ -75,6 +84,7 @@ std::size_t offload_pool::queued() const {
 }
 
 void offload_pool::work() noexcept {
+  ::pthread_setname_np(::pthread_self(), "weir offload");
   std::unique_lock lock(mutex_);
   for (;;) {
     ++idle_;
@@ -86,7 +96,9 @@ void offload_pool::work() noexcept {
     take_out(next, job::place::started);
     running_.push_back(owner);
     lock.unlock();
+    runs_job = true;
     next.run();  // hands the job back: it may be gone from here on
+    runs_job = false;
     lock.lock();
     running_.erase(std::find(running_.begin(), running_.end(), owner));
     ended_.notify_all();

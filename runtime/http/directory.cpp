@@ -54,11 +54,12 @@ directory::directory(const std::string& root)
   if (!root_) throw_system_error(errno, "open directory " + root);
   // A kernel that is too old, or a sandbox that does not know it.
   if (!open_beneath(root_.get(), ".")) throw_system_error(errno, "openat2 in " + root);
+  spare_ = std::make_shared<spare_descriptors>(root_.get());
 }
 
 task<> directory::send(exchange x) const {
   const request& r = x.request();
-  const kept_file& kept = core::here().local<file_cache>().find(root_.get(), r.path());
+  const kept_file& kept = core::here().local<file_cache>().find(root_.get(), r.path(), *spare_);
   if (kept.status != 200) {
     answer_without_file(x, kept.status);
     co_return;

@@ -32,6 +32,7 @@ unique_fd open_beneath(int root, const std::string& path) noexcept {
 namespace {
 
 constexpr std::uint64_t fresh = 1000;  // milliseconds
+constexpr int out_of_descriptors = 503;
 
 int status_for(int error_number) noexcept {
   switch (error_number) {
@@ -40,7 +41,7 @@ int status_for(int error_number) noexcept {
     case EMFILE:
     case ENFILE:
     case ENOMEM:
-    case EAGAIN: return 503;
+    case EAGAIN: return out_of_descriptors;
     default: return 404;
   }
 }
@@ -112,20 +113,39 @@ void file_cache::make_room(std::uint64_t now) {
   count_ = 0;
 }
 
-const kept_file& file_cache::find(int root, std::string_view path) {
+void file_cache::forget_open() noexcept {
+  for (auto& [root, below] : kept_)
+    count_ -= std::erase_if(below, [](const auto& each) {
+      const kept_file& kept = each.second;
+      return kept.plain->fd || (kept.gzip && kept.gzip->fd);
+    });
+}
+
+const kept_file& file_cache::find(int root, std::string_view path, spare_descriptors& spare) {
   const std::uint64_t now = home_.timers().now();
-  const auto below = kept_.find(root);
-  const bool known = below != kept_.end();
-  if (known)
-    if (const auto found = below->second.find(path); found != below->second.end()) {
-      if (now < found->second.fresh_until) return found->second;
-      below->second.erase(found);
-      --count_;
-    }
+  files& below = kept_[root];
+  const auto known = below.find(path);
+  if (known != below.end() && now < known->second.fresh_until) return known->second;
   kept_file opened = open_file_of(root, path);
+  if (opened.status == out_of_descriptors) {
+    if (known != below.end()) {
+      known->second.fresh_until = now + fresh;
+      return known->second;
+    }
+    // What is closed here, an accept may take first.
+    forget_open();
+    spare.give_up();
+    opened = open_file_of(root, path);
+  } else {
+    spare.restore();
+  }
+  if (known != below.end()) {
+    below.erase(known);
+    --count_;
+  }
   if (opened.status != 200) return missing_ = std::move(opened);
   opened.fresh_until = now + fresh;
-  make_room(now);
+  make_room(now);  // `below` may be gone
   ++count_;
   return kept_[root].insert_or_assign(std::string(path), std::move(opened)).first->second;
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "spare_descriptors.hpp"
 #include "weir/base/unique_fd.hpp"
 #include "weir/core/core.hpp"
 #include "weir/http/fixed_response.hpp"
@@ -44,9 +45,10 @@ class file_cache {
  public:
   explicit file_cache(core& home) noexcept : home_(home) {}
 
-  // The files that `path`, as it was sent, names below `root`, checked at most a second ago.
-  // Lifetime: valid until the next call.
-  const kept_file& find(int root, std::string_view path);
+  // The files that `path`, as it was sent, names below `root`, checked at most a second ago; or longer ago,
+  // if there is no descriptor to check them. For files that were not kept, those that no answer needs are
+  // closed then, and a spare descriptor is used. Lifetime: valid until the next call.
+  const kept_file& find(int root, std::string_view path, spare_descriptors& spare);
 
  private:
   struct hash {
@@ -58,6 +60,7 @@ class file_cache {
   using files = std::unordered_map<std::string, kept_file, hash, std::equal_to<>>;
 
   void make_room(std::uint64_t now);
+  void forget_open() noexcept;
 
   core& home_;
   std::unordered_map<int, files> kept_;  // by root

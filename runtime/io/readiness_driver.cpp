@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <climits>
 #include <ctime>
+#include <utility>
 #include <vector>
 
 #include "weir/base/detail/system_call.hpp"
@@ -103,7 +104,9 @@ int readiness_driver::try_watch(descriptor& on, descriptor::watch what) noexcept
     }
   epoll_event e{};
   e.events = EPOLLIN | EPOLLRDHUP;
-  if (!on.level) e.events |= EPOLLET;
+  // Urgent data: a read ends before it, so that a short read does not mean that nothing is left. Not with a
+  // level: the kernel reports it until the input behind it is read.
+  if (!on.level) e.events |= EPOLLET | EPOLLPRI;
   if (what == descriptor::watch::both) e.events |= EPOLLOUT;
   e.data.ptr = &on;
   const int how = on.watched == descriptor::watch::none ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
@@ -158,12 +161,13 @@ void readiness_driver::deliver(remote_wake* w) noexcept {
 
 void readiness_driver::drop_delivered() noexcept {
   remote_wake* w = delivered_.exchange(nullptr, std::memory_order_acq_rel);
-  while (w != nullptr) static_cast<void>(remote_wake::arrived(std::exchange(w, w->next)));
+  while (w != nullptr) remote_wake::dropped(std::exchange(w, w->next));
 }
 
 void readiness_driver::take_delivered() noexcept {
   if (delivered_.load(std::memory_order_relaxed) == nullptr) [[likely]]
     return;
+  ++progress_;
   remote_wake* newest = delivered_.exchange(nullptr, std::memory_order_acq_rel);
   remote_wake* oldest = nullptr;
   while (newest != nullptr) {
@@ -273,7 +277,7 @@ void readiness_driver::more_than_input(descriptor& d, std::uint32_t events) {
   const bool room = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
   d.readable |= input;
   d.writable |= room;
-  d.reads_until_eagain |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  d.reads_until_eagain |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0;
   operation* const reading = input ? d.reading : nullptr;
   operation* const writing = room ? d.writing : nullptr;
   if (input && reading == nullptr && d.level) forget(d);

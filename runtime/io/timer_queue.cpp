@@ -1,6 +1,8 @@
 #include "weir/io/detail/timer_queue.hpp"
 
 #include <algorithm>
+#include <thread>
+#include <utility>
 
 namespace weir::io {
 namespace {
@@ -24,26 +26,45 @@ std::uint64_t timer_queue::tick_after(saturated_duration wait) const noexcept {
   return ticks(now + bounded);
 }
 
-void timer_queue::arm_at(timer& t, std::uint64_t expiry) {
+void timer_queue::arm_at(timer& t, std::uint64_t expiry) noexcept {
   check_thread("arming a timer");
   wheel_.arm(t, expiry);
   if (held_) return;
   if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);
 }
 
-void timer_queue::wait_for(std::uint64_t tick) {
+// A wait that is under way is ended first, and its handler begins the next one: there is one handler at a
+// time, so it needs no memory but its own.
+void timer_queue::wait_for(std::uint64_t tick) noexcept {
   waiting_for_ = tick;
-  if (!in_asio_) in_asio_.emplace(context_);
-  in_asio_->expires_at(clock::time_point(std::chrono::milliseconds(tick)));
-  in_asio_->async_wait([this](error_code ec) {
-    if (!ec) on_time();
-  });
+  if (waiting_) {
+    if (in_asio_) in_asio_->cancel();
+    return;
+  }
+  waiting_ = true;
+  const auto handler = [self = self_](error_code ec) {
+    if (*self != nullptr) (*self)->has_waited(!ec);
+  };
+  try {
+    if (!in_asio_) in_asio_.emplace(context_);
+    in_asio_->expires_at(clock::time_point(std::chrono::milliseconds(tick)));
+    in_asio_->async_wait(kept_in(memory_, handler));
+  } catch (...) {
+    // Asio has no memory or no descriptor for its timers. It is tried again at the loop's next turns, until
+    // there is, with a pause that keeps these from spinning.
+    asio::post(context_, kept_in(memory_, [handler] {
+                 std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                 handler({});
+               }));
+  }
 }
 
-void timer_queue::on_time() {
+void timer_queue::has_waited(bool expired) noexcept {
+  waiting_ = false;
   waiting_for_ = UINT64_MAX;
   if (held_) return;
-  wheel_.advance(current_tick());
+  if (expired) wheel_.advance(current_tick());
+  // A timer that has fired may have begun a wait while others were still to be dealt out.
   if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);
 }
 

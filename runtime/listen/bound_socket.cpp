@@ -136,32 +136,34 @@ void steer_by_cpu(int fd, std::span<const int> cpus, const endpoint& at) {
 }  // namespace
 
 bound_socket bound_socket::bind(const endpoint& at, const socket_settings& options) {
-  return bind(at, options, false);
+  return bind(at, options, sharing::none);
 }
 
-bound_socket bound_socket::bind(const endpoint& at, const socket_settings& options, bool shares_port) {
+bound_socket bound_socket::bind(const endpoint& at, const socket_settings& options, sharing how) {
   if (at.what() == endpoint::kind::inherited) return adopt(at.descriptor(), at, options);
   if (at.what() == endpoint::kind::named) return adopt(descriptor_named(at), at, options);
   if (at.is_unix()) return bind_unix(at, options);
   try {
-    return bind_tcp(at, options, shares_port);
+    return bind_tcp(at, options, how);
   } catch (const std::system_error& e) {
     // How a host without IPv6 answers, by kernel configuration or by sysctl.
     const bool no_ipv6 =
         e.code() == std::errc::address_family_not_supported || e.code() == std::errc::address_not_available;
     if (at.what() != endpoint::kind::tcp_dual || !no_ipv6) throw;
   }
-  return bind_tcp(endpoint::parse("0.0.0.0:0").with_port(at.port()), options, shares_port);
+  return bind_tcp(endpoint::parse("0.0.0.0:0").with_port(at.port()), options, how);
 }
 
-bound_socket bound_socket::bind_tcp(const endpoint& at, const socket_settings& options, bool shares_port) {
+bound_socket bound_socket::bind_tcp(const endpoint& at, const socket_settings& options, sharing how) {
   const bool v4 = at.what() == endpoint::kind::tcp4;
   auto fd = open_socket(v4 ? AF_INET : AF_INET6, at);
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1, at);
-  if (shares_port) set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1, at);
+  if (how == sharing::member) set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1, at);
   if (options.nodelay) set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1, at);
   if (!v4) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, at.what() == endpoint::kind::tcp6 ? 1 : 0, at);
   bind_address(fd.get(), at);
+  // Not before: the kernel would let it share the port of another server of the same user, in silence.
+  if (how == sharing::first) set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1, at);
   start_listening(fd.get(), at, options);
   const auto local = name_of_socket(fd.get(), at);
   return bound_socket(std::move(fd), local);
@@ -260,10 +262,14 @@ std::vector<bound_socket> bind_group(const endpoint& at, std::size_t n, const so
   std::vector<bound_socket> group;
   group.reserve(n);
   // "*" without IPv6 and port 0 are decided by the first.
-  for (std::size_t i = 0; i < n; ++i)
-    group.push_back(bound_socket::bind(i == 0 ? at : group.front().local(), options, true));
+  group.push_back(bound_socket::bind(at, options, bound_socket::sharing::first));
+  while (group.size() < n) group.push_back(join_group(group.front(), options));
   if (!cpus.empty() && n > 1) steer_by_cpu(group.front().get(), cpus, at);
   return group;
+}
+
+bound_socket join_group(const bound_socket& member, const socket_settings& options) {
+  return bound_socket::bind(member.local(), options, bound_socket::sharing::member);
 }
 
 void steer_to_first(const bound_socket& member, std::size_t n) {

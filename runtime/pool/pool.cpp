@@ -14,13 +14,14 @@
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
 #include "weir/config/detail/names.hpp"
-#include "weir/config/detail/tunable.hpp"
 #include "weir/core/detail/cpu_set.hpp"
 #include "weir/pool/detail/status.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/scoreboard.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
+#include "weir/server/detail/log_file.hpp"
 #include "weir/server/detail/process_pool.hpp"
+#include "weir/server/detail/reload.hpp"
 #include "weir/server/server.hpp"
 #include "worker_process.hpp"
 
@@ -35,11 +36,7 @@ constexpr auto fixed_keys =
                                      "socket.nodelay", "socket.unix_mode"});
 
 void keep_fixed_keys(const settings& present, settings& fresh) {
-  for (const auto key : fixed_keys) {
-    const tunable& what = *find_tunable(key);
-    if (what.print(present) != what.print(fresh))
-      log::warning("{} = {} needs a restart; it stays {}", key, what.print(fresh), what.print(present));
-  }
+  for (const auto key : fixed_keys) tell_of_restart(*find_tunable(key), present, fresh);
   fresh.model = present.model;
   fresh.processes.accept = present.processes.accept;
   fresh.processes.pid_file = present.processes.pid_file;
@@ -53,6 +50,19 @@ void make_blocking(const bound_socket& s) {
     throw_system_error(errno, "listen on " + s.local().to_string());
 }
 
+// The CPUs of a worker as the system allows them now: one that has left the mask of the master (taskset, a
+// cpuset) is replaced by another. A later worker has its own again when it is back.
+std::vector<int> allowed_instead(std::vector<int> cpus, unsigned index) {
+  const cpu_set allowed = allowed_cpus();
+  for (std::size_t i = 0; i < cpus.size(); ++i) {
+    if (allowed.contains(cpus[i]) || allowed.empty()) continue;
+    const int other = *(allowed.begin() + static_cast<long>((index + i) % allowed.size()));
+    log::warning("worker {} may not run on CPU {} any more; it runs on CPU {}", index, cpus[i], other);
+    cpus[i] = other;
+  }
+  return cpus;
+}
+
 }  // namespace
 
 pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form,
@@ -62,12 +72,14 @@ pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form f
       form_(std::move(form)),
       slots_(plan_.settings.processes.count),
       itself_(std::move(itself)),
-      from_(process::heritage::take()) {
+      from_(process::heritage::take()),
+      shares_(from_.has_value()) {
   const std::string_view accept = name_of(plan_.settings.processes.accept);
   if (from_ && from_->accept != accept)
     throw_system_error(EINVAL, fmt::format("processes.accept = \"{}\": the sockets of the pool that runs are "
                                            "set up for \"{}\", so an upgrade cannot change it",
                                            accept, from_->accept));
+  if (!from_) process::pid_file::refuse_if_taken(plan_.settings.processes.pid_file);
   open_sockets(plan_.settings, slots_);
   if (from_)  // those of addresses that are served no longer
     for (const auto& each : from_->sockets) unique_fd(each.fd).reset();
@@ -86,19 +98,21 @@ int pool::run() {
     steer(workers);
   };
   program.watched = [this](const std::vector<bool>& occupied) { return watched(occupied); };
+  if (plan_.settings.processes.accept == accept_kind::reuseport)
+    program.own_listeners = [this](unsigned index) { return own_listeners(index); };
   program.reopen_log = [this] { reopen_log(); };
   program.itself = itself_;
   program.sockets = [this] { return named_sockets(); };
   program.handing_over = [this] {
-    unlink_files(false);
+    begin_sharing();
     pid_file_->step_aside();
   };
   program.alone = [this] {
-    unlink_files(true);
+    end_sharing();
     pid_file_->step_back();
   };
   program.from = std::move(from_);
-  program.ending = [this] { sockets_.clear(); };
+  program.ending = [this] { close_sockets(); };
   process::supervisor master(plan_.settings, std::move(program));
   // Not before: a signal that comes as soon as the file is there would end this process.
   pid_file_.emplace(plan_.settings.processes.pid_file);
@@ -114,7 +128,7 @@ int pool::run() {
 }
 
 // A log that cannot be opened is no reason to stop serving: the lines still go to the old file.
-void pool::reopen_log() noexcept { reopen_log_of(plan_.settings); }
+void pool::reopen_log() noexcept { weir::reopen_log(plan_.settings); }
 
 std::vector<endpoint> pool::addresses() const {
   std::vector<endpoint> out;
@@ -153,7 +167,7 @@ void pool::open_sockets(const settings& s, unsigned slots) {
     named_socket made{address, inherited(address, s)};
     const auto at = endpoint::parse(address);
     if (!made.group.empty())
-      ;
+      made.shared = made.group.size();
     else if (grouped)
       made.group = bind_group(at, std::max(slots, 1U), s.socket);
     else
@@ -164,7 +178,7 @@ void pool::open_sockets(const settings& s, unsigned slots) {
   for (auto& each : sockets_)
     while (grouped && each.group.size() < slots) {
       each.steered = std::chrono::steady_clock::time_point::max();
-      each.group.push_back(std::move(bind_group(each.group.front().local(), 1, s.socket).front()));
+      each.group.push_back(join_group(each.group.front(), s.socket));
     }
 }
 
@@ -187,6 +201,33 @@ std::vector<process::named_descriptor> pool::named_sockets() const {
   for (const auto& each : sockets_)
     for (const auto& socket : each.group) out.push_back({socket.get(), each.address});
   return out;
+}
+
+// Both masters steer the same groups, each for its own slots, so neither closes a socket while the other is
+// there.
+void pool::begin_sharing() {
+  shares_ = true;
+  for (auto& each : sockets_) each.shared = each.group.size();
+  unlink_files(false);
+}
+
+void pool::end_sharing() {
+  shares_ = false;
+  unlink_files(true);
+  steer(slots_);
+}
+
+// Sockets that the other master does not have get no new connections first.
+void pool::close_sockets() {
+  for (auto& each : sockets_) {
+    if (!shares_ || each.shared == 0 || each.shared >= each.group.size()) continue;
+    try {
+      steer_to_first(each.group.front(), each.shared);
+    } catch (const std::system_error& e) {
+      log::error("{}", e.what());
+    }
+  }
+  sockets_.clear();
 }
 
 // Of two masters the one that ends last removes the files of unix sockets.
@@ -222,11 +263,18 @@ std::vector<int> pool::watched(const std::vector<bool>& occupied) {
   for (auto& each : sockets_) {
     // A handshake that began before the steering has ended by then. A socket that is closed earlier resets
     // connections.
-    if (!coming_ && each.steered < long_ago)
+    if (!coming_ && !shares_ && each.steered < long_ago)
       while (each.group.size() > slots_) each.group.pop_back();
     for (std::size_t i = 0; i < each.group.size(); ++i)
       if (i >= occupied.size() || !occupied[i]) out.push_back(each.group[i].get());
   }
+  return out;
+}
+
+std::vector<int> pool::own_listeners(unsigned index) const {
+  std::vector<int> out;
+  for (const auto& each : sockets_)
+    if (index < each.group.size()) out.push_back(each.group[index].get());
   return out;
 }
 
@@ -273,7 +321,7 @@ int pool::work(process::worker_slot slot) {
   process::drop_privileges(s.privileges);
 
   inheritance from_master;
-  from_master.cpus = cpus_of_worker(mine, slot.index);
+  from_master.cpus = allowed_instead(cpus_of_worker(mine, slot.index), slot.index);
   from_master.accept = s.processes.accept;
   from_master.lock = accept_lock_.get();
   master_mailbox to_master(slot.to_master);

@@ -40,16 +40,21 @@ class pool {
     std::vector<bound_socket> group;
     // When new connections were steered away from the sockets without a slot. max(): they are not.
     std::chrono::steady_clock::time_point steered = std::chrono::steady_clock::time_point::max();
+    std::size_t shared = 0;  // of the group: those that the other master has too
   };
 
   void open_sockets(const settings& s, unsigned slots);
   [[nodiscard]] std::vector<bound_socket> inherited(const std::string& address, const settings& s);
   [[nodiscard]] std::vector<process::named_descriptor> named_sockets() const;
+  void begin_sharing();
+  void end_sharing();
+  void close_sockets();
   void unlink_files(bool yes);
   void keep_sockets(const settings& s);
   void steer(unsigned slots);
   [[nodiscard]] std::vector<std::size_t> sockets_of(const settings& s) const;
   [[nodiscard]] std::vector<int> watched(const std::vector<bool>& occupied);
+  [[nodiscard]] std::vector<int> own_listeners(unsigned index) const;
   std::optional<settings> reload();
   void reloaded(bool taken);
   void reopen_log() noexcept;
@@ -65,6 +70,7 @@ class pool {
   unique_fd accept_lock_;  // with accept_kind::mutex
   process::invocation itself_;
   std::optional<process::heritage> from_;
+  bool shares_;  // the sockets, with another master
   std::optional<process::pid_file> pid_file_;
 };
 

@@ -17,10 +17,12 @@
 #include <utility>
 #include <vector>
 
+#include "weir/base/detail/handler_memory.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
 #include "weir/server/detail/log_file.hpp"
+#include "weir/server/detail/loop_pulse.hpp"
 
 namespace weir {
 namespace {
@@ -28,23 +30,6 @@ namespace {
 using namespace std::chrono_literals;
 using process::message;
 using received = process::descriptor_channel::received;
-
-// Tells the server to drain or to cut, and never cuts because it is told to drain twice: for a server the
-// second stop() cuts. Thread: core 0's.
-class stopping {
- public:
-  explicit stopping(server& of) : of_(of) {}
-  void drain() noexcept { stop_up_to(1); }
-  void cut() noexcept { stop_up_to(2); }
-
- private:
-  void stop_up_to(int calls) noexcept {
-    for (; calls_ < calls; ++calls_) of_.stop();
-  }
-
-  server& of_;
-  int calls_ = 0;
-};
 
 // Tells the master that every loop of this worker turns, and what the worker has done.
 // Thread: core 0's.
@@ -56,7 +41,11 @@ class heartbeat {
         score_(slot.score),
         to_master_(to_master),
         timer_(of.cores()[0].context()),
-        requests_of_(of.cores().size()) {
+        requests_of_(of.cores().size()),
+        pulse_(
+            of.cores(),
+            [this](core& c) { requests_of_[c.index()].store(c.requests(), std::memory_order_relaxed); },
+            [this] { score_.beats.fetch_add(1, std::memory_order_relaxed); }) {
     const auto stuck = s.processes.stuck_timeout;
     interval_ = stuck.count() == 0 ? 1000ms : std::clamp(stuck / 8, 1ms, 1000ms);
     memory_limit_ = s.processes.memory_limit;
@@ -75,18 +64,11 @@ class heartbeat {
       leaving_ = true;
       to_master_.send({message::kind::leaving, 0});
     }
-    if (turning_.load() == 0) {
-      turning_ = of_.cores().size();
-      for (core& c : of_.cores())
-        c.post([this, &c] {
-          requests_of_[c.index()].store(c.requests(), std::memory_order_relaxed);
-          if (turning_.fetch_sub(1) == 1) score_.beats.fetch_add(1, std::memory_order_relaxed);
-        });
-    }
+    pulse_.begin_round();
     timer_.expires_after(interval_);
-    timer_.async_wait([this](error_code ec) {
+    timer_.async_wait(kept_in(memory_, [this](error_code ec) {
       if (!ec) beat();
-    });
+    }));
   }
 
   void tell() noexcept {
@@ -119,22 +101,22 @@ class heartbeat {
   process::worker_siblings siblings_;
   process::worker_score& score_;
   master_mailbox& to_master_;
+  handler_memory<> memory_;
   asio::steady_timer timer_;
   std::chrono::milliseconds interval_;
   bool counts_live_;
   bool leaving_ = false;
   std::uint64_t most_ = UINT64_MAX;  // connections
   std::uint64_t memory_limit_;
-  std::atomic<std::size_t> turning_{0};                  // loops that have not turned since the last beat
   std::vector<std::atomic<std::uint64_t>> requests_of_;  // each loop
+  loop_pulse pulse_;
 };
 
 // The worker's end of the channel, in core 0's loop. Thread: core 0's.
 class master_link {
  public:
-  master_link(server& of, stopping& stop, const process::worker_slot& slot, master_mailbox& to_master)
+  master_link(server& of, const process::worker_slot& slot, master_mailbox& to_master)
       : of_(of),
-        stop_(stop),
         channel_(slot.to_master),
         score_(slot.score),
         to_master_(to_master),
@@ -151,9 +133,9 @@ class master_link {
   }
 
   void listen() {
-    in_asio_.async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code ec) {
-      if (!ec) read();
-    });
+    in_asio_.async_wait(asio::posix::stream_descriptor::wait_read, kept_in(memory_, [this](error_code ec) {
+                          if (!ec) read();
+                        }));
   }
 
  private:
@@ -163,9 +145,9 @@ class master_link {
         return;  // the master has gone, or has no descriptor for this channel any more
       case received::kind::failed:
         pause_.expires_after(shortage_pause);
-        return pause_.async_wait([this](error_code ec) {
+        return pause_.async_wait(kept_in(memory_, [this](error_code ec) {
           if (!ec) read();
-        });
+        }));
       default: return listen();
     }
   }
@@ -203,17 +185,29 @@ class master_link {
                got.content.number});
           break;
         case message::kind::placed: of_.placed(got.content.number); break;
-        case message::kind::drain: stop_.drain(); break;
+        case message::kind::ask: answer_when_all_turn(); break;
+        case message::kind::look_again: of_.retry_accepting(); break;
+        case message::kind::drain: of_.stop(); break;
         default: break;
       }
     }
   }
 
+  // The master asks again only when it has the answer.
+  void answer_when_all_turn() {
+    asked_ = of_.cores().size();
+    for (core& c : of_.cores())
+      c.post([this] {
+        if (asked_.fetch_sub(1) == 1)
+          of_.cores()[0].post([this] { to_master_.send({message::kind::turns, 0}); });
+      });
+  }
+
   void wait_for_room() {
     if (std::exchange(waits_for_room_, true)) return;
-    in_asio_.async_wait(asio::posix::stream_descriptor::wait_write, [this](error_code ec) {
-      if (!ec) flush();
-    });
+    in_asio_.async_wait(asio::posix::stream_descriptor::wait_write, kept_in(memory_, [this](error_code ec) {
+                          if (!ec) flush();
+                        }));
   }
 
   void flush() {
@@ -222,22 +216,23 @@ class master_link {
     // The channel is writable and still takes nothing: the kernel is short of something else.
     waits_for_room_ = true;
     room_pause_.expires_after(shortage_pause);
-    room_pause_.async_wait([this](error_code ec) {
+    room_pause_.async_wait(kept_in(memory_, [this](error_code ec) {
       if (!ec) flush();
-    });
+    }));
   }
 
   static constexpr auto shortage_pause = 50ms;
 
   server& of_;
-  stopping& stop_;
   process::descriptor_channel& channel_;
   process::worker_score& score_;
   master_mailbox& to_master_;
+  handler_memory<2> memory_;  // one waits to read or for a pause, one for room
   asio::posix::stream_descriptor in_asio_;
   asio::steady_timer pause_;
   asio::steady_timer room_pause_;
   bool waits_for_room_ = false;
+  std::atomic<std::size_t> asked_{0};  // loops that have not turned since the master asked
 };
 
 }  // namespace
@@ -280,31 +275,22 @@ void master_mailbox::flush_at_end() noexcept {
   }
 }
 
-void reopen_log_of(const settings& s) noexcept {
-  try {
-    open_log(s);
-  } catch (const std::exception& e) {
-    log::error("{}", e.what());
-  }
-}
-
 int run_worker(const settings& s, process::worker_slot slot, server& serving, master_mailbox& to_master) {
-  stopping stop(serving);
   asio::signal_set signals(serving.cores()[0].context(), SIGTERM, SIGINT, SIGQUIT);
   signals.add(SIGUSR1);
   std::function<void(error_code, int)> on_signal = [&](error_code ec, int number) {
     if (ec) return;
     if (number == SIGUSR1) {
-      reopen_log_of(s);
+      reopen_log(s);
     } else {
       log::info("worker {}: SIG{}, {} connections open", slot.index, ::sigabbrev_np(number),
                 serving.connections());
       // Connections may be on their way: the master sends no more, and then a drain message. A master that
       // cannot be reached sends neither.
       if (number != SIGQUIT)
-        stop.cut();
+        serving.cut();
       else if (to_master.send({message::kind::leaving, 0}) == master_mailbox::sent::gone)
-        stop.drain();
+        serving.stop();
     }
     signals.async_wait(std::ref(on_signal));
   };
@@ -316,7 +302,7 @@ int run_worker(const settings& s, process::worker_slot slot, server& serving, ma
   const process::obeyed_signals obeyed{SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
 
   heartbeat pulse(serving, s, slot, to_master);
-  master_link link(serving, stop, slot, to_master);
+  master_link link(serving, slot, to_master);
   serving.cores()[0].post([&] {
     pulse.beat();
     link.listen();

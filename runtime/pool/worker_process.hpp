@@ -51,10 +51,6 @@ class master_mailbox {
   std::atomic<std::uint32_t> received_{0};
 };
 
-// Opens log.file anew. A file that cannot be opened is logged where the lines go now, and nothing else
-// happens.
-void reopen_log_of(const settings& s) noexcept;
-
 // Serves until the master, or a signal, says otherwise; the exit code.
 [[nodiscard]] int run_worker(const settings& s, process::worker_slot slot, server& serving,
                              master_mailbox& to_master);

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <system_error>
 
 #include "wait.hpp"
 #include "weir/base/error.hpp"
@@ -67,7 +68,14 @@ child_process::~child_process() {
 }
 
 bool child_process::signal(int number) noexcept {
-  return fd_ && ::syscall(SYS_pidfd_send_signal, fd_.get(), number, nullptr, 0) == 0;
+  if (!fd_) return false;
+  if (::syscall(SYS_pidfd_send_signal, fd_.get(), number, nullptr, 0) == 0) return true;
+  // A sandbox may know only the older call. The child has not been reaped, so the number is still its own.
+  if (errno != ESRCH && ::kill(pid_, number) == 0) return true;
+  if (errno != ESRCH)
+    log::error("process {} cannot be sent SIG{}: {}", pid_, ::sigabbrev_np(number),
+               std::generic_category().message(errno));
+  return false;
 }
 
 std::optional<exit_reason> child_process::reap() noexcept { return reap_process(fd_); }

@@ -125,9 +125,12 @@ void dispatcher::serve(std::span<const ::pollfd> ready, std::span<const int> lis
 
 void dispatcher::notify(std::size_t listener, std::span<lane* const> lanes) {
   const auto tell = [&](lane& each) {
-    if (each.outgoing.send(each.channel, {message::kind::notice, static_cast<std::uint32_t>(listener)}) !=
+    if (each.outgoing.send(each.channel, {message::kind::notice, static_cast<std::uint32_t>(listener)}) ==
         descriptor_channel::sent::gone)
-      noticed_[listener].push_back(&each);
+      return;
+    noticed_[listener].push_back(&each);
+    ++each.answers_owed;
+    each.owes_answer();
   };
   if (policy_ != policy_kind::compete) {
     if (lane* const chosen = choose(lanes, {}); chosen != nullptr) tell(*chosen);
@@ -174,6 +177,7 @@ bool dispatcher::give(lane& to, unique_fd& connection) {
   if (to.channel.send({message::kind::connection, last_number_}, connection.get()) ==
       descriptor_channel::sent::yes) {
     pending.back().connection = std::move(connection);
+    to.owes_answer();
     return true;
   }
   to.score->coming.fetch_sub(1);
@@ -210,7 +214,8 @@ void dispatcher::pause(lane& by) {
                  by.index, *held_back);
 }
 
-void dispatcher::answered(const lane& by, std::uint32_t listener) noexcept {
+void dispatcher::answered(lane& by, std::uint32_t listener) noexcept {
+  if (by.answers_owed != 0) --by.answers_owed;
   if (listener < noticed_.size()) std::erase(noticed_[listener], &by);
 }
 
@@ -222,6 +227,28 @@ void dispatcher::lost(lane& whose) {
   drains(whose);
   for (auto& each : whose.unacknowledged) waiting_.push_back(std::move(each.connection));
   whose.unacknowledged.clear();
+}
+
+void dispatcher::recall(lane& from) {
+  using kind = descriptor_channel::received::kind;
+  std::vector<message> others;
+  for (;;) {
+    auto got = from.far_end.receive();
+    if (got.what == kind::rejected) continue;
+    if (got.what != kind::taken && got.what != kind::without_descriptor) break;
+    if (got.content.what != message::kind::connection) {
+      others.push_back(got.content);
+      continue;
+    }
+    from.score->coming.fetch_sub(1);
+    auto& pending = from.unacknowledged;
+    const auto it = std::find_if(pending.begin(), pending.end(),
+                                 [&](const auto& each) { return each.number == got.content.number; });
+    if (it == pending.end()) continue;
+    waiting_.push_back(std::move(it->connection));
+    pending.erase(it);
+  }
+  for (const message& each : others) from.outgoing.send(from.channel, each);
 }
 
 void dispatcher::place(unique_fd connection) {

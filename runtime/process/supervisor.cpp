@@ -111,6 +111,8 @@ void supervisor::wait() {
     set.push_back({m.process.get(), POLLIN, 0});
     set.push_back({m.channel.get(), static_cast<short>(m.outgoing.empty() ? POLLIN : POLLIN | POLLOUT), 0});
   }
+  const auto looks_at = set.size();
+  watch_listeners_of_workers(set);
   const auto listeners_at = set.size();
   const auto listeners = watched();
   dispatcher_.add_to(set, listeners, workers_.lanes(generation_, wanted_));
@@ -124,13 +126,14 @@ void supervisor::wait() {
     return;
   }
 
+  ask_where_clients_wait(std::span(set).subspan(looks_at, looked_at_.size()));
   // Another master that has ended before a signal came is gone when the signal is obeyed. Signals before
   // workers: one that a terminal's Ctrl-C has ended is then expected to have ended.
   look_after_siblings();
   commanded_ = false;
   read_signals();
   std::size_t i = workers_at;
-  for (auto m = workers_.begin(); m != workers_.end() && i < listeners_at; i += 2) {
+  for (auto m = workers_.begin(); m != workers_.end() && i < looks_at; i += 2) {
     const auto each = m++;
     // Room that came is used up at once by what fails for another reason than a full channel.
     if ((set[i + 1].revents & POLLOUT) != 0 && !each->outgoing.flush(each->channel)) pause_for_shortage();
@@ -142,6 +145,7 @@ void supervisor::wait() {
       has_ended(gone.front(), *how);
     }
   }
+  reap_foreign();
   // A command may have closed or opened listeners.
   if (!commanded_ && listeners == watched())
     dispatcher_.serve(std::span(set).subspan(listeners_at), listeners, workers_.lanes(generation_, wanted_));
@@ -156,6 +160,7 @@ void supervisor::read_signals() {
     } else if (signal->number == SIGIO) {
       dispatcher_.parked().any_stirred();
     } else if (signal->number == SIGCHLD) {
+      child_ended_ = true;
       workers_.look_for_stopped();
       pass_over();
     } else if (const signal_row* const row = row_of_signal(signal->number)) {
@@ -198,7 +203,7 @@ std::vector<int> supervisor::watched() const {
 supervisor::clock::time_point supervisor::next_event() const noexcept {
   auto at = settings_.processes.stuck_timeout.count() > 0 && !workers_.empty() ? next_tick_
                                                                                : clock::time_point::max();
-  at = std::min({at, dispatcher_.next_event(), watchdog_.next(), workers_.next_kill()});
+  at = std::min({at, dispatcher_.next_event(), watchdog_.next(), workers_.next_kill(), next_look()});
   if (clock::now() < give_until_) at = std::min(at, give_until_);
   if (ending_ == ending::no)
     for (unsigned i = 0; i < wanted_; ++i)
@@ -239,8 +244,11 @@ bool supervisor::start(unsigned index, unsigned generation) {
     lane way;
     way.index = index;
     way.channel = std::move(ends.first);
+    way.far_end = std::move(ends.second);
     way.score = score;
-    workers_.add({std::move(way), std::move(process), generation, with.limits.drain_timeout});
+    worker made(std::move(way), std::move(process), generation, with.limits.drain_timeout);
+    if (with.processes.start_timeout.count() > 0) made.kill_at = clock::now() + with.processes.start_timeout;
+    workers_.add(std::move(made));
     return true;
   } catch (const std::exception& e) {
     if (score != nullptr) scoreboard::give_back(*score);
@@ -290,8 +298,12 @@ void supervisor::take_messages(worker& m) {
       case message::kind::refused: dispatcher_.refused(m, got.content.number); break;
       case message::kind::unable: dispatcher_.unable(m, got.content.number); break;
       case message::kind::answered: dispatcher_.answered(m, got.content.number); break;
+      case message::kind::turns:
+        if (std::exchange(m.was_asked, false)) --m.answers_owed;
+        break;
       default: break;
     }
+    has_spoken(m);
   }
 }
 
@@ -299,6 +311,7 @@ void supervisor::serving(worker& m) {
   m.has_served = history_.ever_served = true;
   if (m.at != stage::starting) return;
   m.at = stage::serving;
+  m.kill_at = clock::time_point::max();
   m.takes = true;
   m.score->now = worker_score::state::serving;
   if (coming_) return look_at_reload();
@@ -372,35 +385,6 @@ void supervisor::has_ended(worker& m, const exit_reason& how) {
   board_.pool().restarts.fetch_add(1);
   log::warning("{}; it is replaced {}", told,
                decision.delay == 0ms ? "at once" : fmt::format("in {} ms", decision.delay.count()));
-}
-
-void supervisor::tick() {
-  const auto now = clock::now();
-  workers_.kill_overdue(now);
-  if (settings_.processes.stuck_timeout.count() > 0 && now >= next_tick_) {
-    next_tick_ = now + settings_.processes.stuck_timeout / worker_table::ticks_until_stuck;
-    workers_.listen_for_beats(settings_.processes.stuck_timeout);
-    pass_over();
-  }
-  board_.pool().parked = static_cast<std::uint32_t>(dispatcher_.parked().size());
-  watchdog_.tell_if_due(is_alive());
-  fill();
-}
-
-// A worker that is stopped or stuck gets no connections in any mode, and what it was told of is another
-// worker's.
-void supervisor::pass_over() {
-  for (auto& m : workers_) {
-    const bool now = m.is_passed_over();
-    if (m.score->passed_over.exchange(now ? 1 : 0) == (now ? 1U : 0U)) continue;
-    if (now) dispatcher_.drains(m);
-    board_.wake_standing_back();
-  }
-}
-
-// A pool is alive if it serves, not if its master turns.
-bool supervisor::is_alive() const noexcept {
-  return wanted_ == 0 || ending_ != ending::no || workers_.any_alive();
 }
 
 }  // namespace weir::process

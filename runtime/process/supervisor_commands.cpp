@@ -19,7 +19,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto stop_grace = 2s;  // a worker that has not left by then is killed
+constexpr auto stop_grace = 2s;     // a worker that has not left by then is killed
+constexpr auto last_grace = 200ms;  // the same, after a second order to stop
 
 // A terminal sends SIGWINCH to its foreground processes when its window changes: not meant as a command.
 bool in_foreground_of_terminal() {
@@ -70,8 +71,12 @@ void supervisor::end(ending how) {
     if (!siblings_.any() || how == ending::stopping) dispatcher_.parked().clear();
     give_until_ = clock::now() + settings_.limits.drain_timeout + stop_grace;
   }
+  const bool again = ending_ == ending::stopping && how == ending::stopping;
   ending_ = std::max(ending_, how);
-  for (auto& m : workers_) leave(m, ending_);
+  for (auto& m : workers_) {
+    leave(m, ending_);
+    if (again) m.kill_at = std::min(m.kill_at, clock::now() + last_grace);
+  }
   for (auto& connection : dispatcher_.take_waiting()) park_or_cut(std::move(connection));
 }
 
@@ -96,8 +101,12 @@ void supervisor::leave(worker& m, ending how) {
   if (how == ending::stopping) m.process.signal(SIGTERM);
   // Behind the connections that are on their way to it.
   else if (!leaves_already &&
-           m.outgoing.send(m.channel, {message::kind::drain, 0}) == descriptor_channel::sent::gone)
+           m.outgoing.send(m.channel, {message::kind::drain, 0}) == descriptor_channel::sent::gone) {
+    // It would ask this master for the message that cannot be sent. With the channel closed it drains by
+    // itself.
+    m.channel.close();
     m.process.signal(SIGQUIT);
+  }
 }
 
 void supervisor::resize(unsigned workers) {

@@ -82,8 +82,7 @@ void keep_on_exec(int fd) {
 
 invocation invocation::of_this_process(int argc, const char* const* argv) {
   std::array<char, PATH_MAX> path{};
-  if (::readlink("/proc/self/exe", path.data(), path.size() - 1) < 0)
-    throw_system_error(errno, "/proc/self/exe");
+  if (::readlink("/proc/self/exe", path.data(), path.size() - 1) < 0) path[0] = '\0';
   return {path.data(), {argv, argv + argc}};
 }
 
@@ -121,6 +120,8 @@ std::optional<exit_reason> successor::reap() noexcept { return reap_process(proc
 
 void siblings::start(const invocation& what, const std::vector<named_descriptor>& sockets,
                      std::string_view accept) {
+  if (what.file.empty())
+    throw_system_error(ENOENT, "/proc/self/exe did not tell the file of this program when it was started");
   after_.emplace(what, sockets, accept);
   log::info("upgrade: process {} was started from {}", after_->pid(), what.file);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <exception>
 #include <system_error>
 
 #include "weir/base/error.hpp"
@@ -21,6 +22,14 @@ void open_log(const settings& s) {
   // Otherwise a process that has become another user could not open it again.
   if (::geteuid() == 0 && user != 0 && ::fchown(STDERR_FILENO, user, group) != 0)
     throw_system_error(errno, "chown " + s.log.file);
+}
+
+void reopen_log(const settings& s) noexcept {
+  try {
+    open_log(s);
+  } catch (const std::exception& e) {
+    log::error("{}", e.what());
+  }
 }
 
 std::string why_not_writable(const std::string& path) {

@@ -4,23 +4,29 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <exception>
 #include <functional>
 #include <string>
 
+#include "last_resort.hpp"
+#include "server_signals.hpp"
+#include "weir/base/detail/standard_descriptors.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/config/detail/command_line.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/model/model.hpp"
+#include "weir/process/detail/foreign_children.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/service_manager.hpp"
-#include "weir/process/detail/signals.hpp"
 #include "weir/server/detail/log_file.hpp"
+#include "weir/server/detail/loop_pulse.hpp"
 #include "weir/server/detail/plan.hpp"
 #include "weir/server/detail/process_pool.hpp"
+#include "weir/server/detail/reload.hpp"
 
 namespace weir {
 namespace {
@@ -35,8 +41,8 @@ void say(std::FILE* to, std::string_view text) {
   if (text.empty() || text.back() != '\n') std::fputc('\n', to);
 }
 
-// What only the folders behind config can judge. Errors: config_error.
-core_choice validate(const command_line& asked, state_kind keeps) {
+// What only the folders behind config can judge, but for the choice of cores.
+std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
   std::vector<std::string> wrong;
   if (const auto refused = check(asked.settings, keeps))
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(refused->key), refused->text));
@@ -64,6 +70,12 @@ core_choice validate(const command_line& asked, state_kind keeps) {
     check_file("processes.pid_file", asked.settings.processes.pid_file);
   if (auto problem = process::check_privileges(asked.settings.privileges); !problem.empty())
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(problem.substr(0, problem.find(':'))), problem));
+  return wrong;
+}
+
+// Errors: config_error.
+core_choice validate(const command_line& asked, state_kind keeps) {
+  std::vector<std::string> wrong = mistakes(asked, keeps);
   core_choice cores;
   try {
     cores = choose_cores(asked.settings, asked.origin_of("cores.use"));
@@ -90,15 +102,19 @@ void raise_descriptor_limit(std::uint32_t connections) {
 void prepare_process(const settings& s) {
   log::set_level(s.log.level);
   open_log(s);
+  prepare_log_output();
   // sendfile(2) to a peer that has left raises it, and so does a log line to a pipe without a reader.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   raise_descriptor_limit(s.limits.connections);
 }
 
-// Tells the service manager, if it wants to know, that loop 0 turns.
+// Tells the service manager, if it wants to know, that every loop has turned since it was told last.
 class watchdog_timer {
  public:
-  explicit watchdog_timer(asio::io_context& loop) : timer_(loop) { wait(); }
+  explicit watchdog_timer(core_pool& loops)
+      : pulse_(loops, {}, [this] { turned_ = true; }), timer_(loops[0].context()) {
+    wait();
+  }
 
  private:
   void wait() {
@@ -106,35 +122,44 @@ class watchdog_timer {
     timer_.expires_at(watchdog_.next());
     timer_.async_wait([this](error_code ec) {
       if (ec) return;
-      watchdog_.tell_if_due(true);
+      watchdog_.tell_if_due(turned_.exchange(false));
+      pulse_.begin_round();
       wait();
     });
   }
 
   process::watchdog watchdog_;
+  std::atomic<bool> turned_{true};
+  loop_pulse pulse_;
   asio::steady_timer timer_;
 };
 
-int serve(const settings& s, const core_choice& cores, service_form form) {
+int serve(settings s, const core_choice& cores, service_form form,
+          const std::function<settings()>& read_again) {
+  const last_resort ends(cut);
+  const server_signals signals(s.limits.drain_timeout);
   server serving(s, std::move(form));
   process::drop_privileges(s.privileges);
 
-  asio::signal_set signals(serving.cores()[0].context(), SIGINT, SIGTERM);
-  std::function<void(error_code, int)> on_signal = [&](error_code ec, int number) {
-    if (ec) return;
+  end_order obeyed = end_order::none;
+  const auto obey = [&](int number) {
+    if (number == SIGHUP && obeyed == end_order::none) return reload_live(s, read_again);
+    if (number == SIGHUP) return;  // what ends is not ready again
+    if (number == SIGUSR1) return reopen_log(s);
     log::info("{}: stopping, {} connections open", ::sigabbrev_np(number), serving.connections());
     process::tell_service_manager("STOPPING=1");
-    serving.stop();
-    signals.async_wait(std::ref(on_signal));
+    while (obeyed < server_signals::ordered()) {
+      obeyed = static_cast<end_order>(static_cast<int>(obeyed) + 1);
+      obeyed == end_order::drain ? serving.stop() : serving.cut();
+    }
   };
-  signals.async_wait(std::ref(on_signal));
-  const process::obeyed_signals obeyed{SIGINT, SIGTERM};
+  const server_signals::reader reading(signals, serving.cores()[0].context(), obey);
 
   std::string where;
   for (const endpoint& at : serving.addresses()) where += (where.empty() ? "" : ", ") + at.to_string();
   log::info("listening on {}; {}, {}", where, name_of(s.model), describe_threads(s, cores));
-  process::tell_service_manager("READY=1");
-  watchdog_timer alive(serving.cores()[0].context());
+  serving.when_serving([] { process::tell_service_manager("READY=1"); });
+  watchdog_timer alive(serving.cores());
   serving.run();
   log::info("stopped after {} connections", serving.accepted());
   return serving.cut_short() ? cut : ok;
@@ -148,6 +173,7 @@ int run(int argc, char** argv, service_form form, const program& what) {
     if (const char* const slash = std::strrchr(argv[0], '/'); slash != nullptr || *argv[0] != '\0')
       named.name = slash != nullptr ? slash + 1 : argv[0];
   try {
+    open_standard_descriptors();
     const command_line asked = parse_command_line(argc, argv, ::environ, named);
     switch (asked.action) {
       case action::help: return say(stdout, help_text(named)), ok;
@@ -173,7 +199,15 @@ int run(int argc, char** argv, service_form form, const program& what) {
       return run_process_pool(plan_pool(asked.settings, cores), read_again, std::move(form), argc, argv);
     }
     refuse_upgrade_to(asked.settings);
-    return serve(asked.settings, cores, std::move(form));
+    process::go_below_a_reaper();
+    // The thread that reads again is pinned, so the choice of cores would be another one.
+    const auto read_again = [&, keeps = form.keeps] {
+      const command_line again = parse_command_line(argc, argv, ::environ, named);
+      if (std::vector<std::string> wrong = mistakes(again, keeps); !wrong.empty())
+        throw config_error(std::move(wrong));
+      return again.settings;
+    };
+    return serve(asked.settings, cores, std::move(form), read_again);
   } catch (const config_error& e) {
     for (const std::string& message : e.messages()) say(stderr, fmt::format("{}: {}", named.name, message));
     return misused;

@@ -10,10 +10,12 @@
 #include <system_error>
 #include <utility>
 
+#include "weir/base/detail/standard_descriptors.hpp"
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
 #include "weir/config/detail/command_line.hpp"
 #include "weir/connection/detail/connection_state.hpp"
+#include "weir/core/sleep.hpp"
 #include "weir/distribute/detail/policy.hpp"
 #include "weir/model/model.hpp"
 #include "weir/server/detail/plan.hpp"
@@ -40,6 +42,10 @@ std::uint32_t most_connections(const settings& s) {
 // Each core's policy for parked connections draws otherwise than each acceptor's.
 constexpr std::uint64_t parked_seeds = 1 << 20;
 
+// Connections that a loop has not taken up while a thread accepts more for it. One would have the thread wait
+// for the loop after each.
+constexpr std::size_t most_waiting = 2;
+
 // A blocking thread looks at its timers and posts so often.
 constexpr std::chrono::milliseconds slice(20);
 
@@ -54,6 +60,7 @@ server::server(const settings& s, service_form form)
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(most_connections(s)),
       per_address_(s.limits.connections_per_ip) {
+  open_standard_descriptors();
   if (row_of(s.model).processes)
     throw config_error(
         {"model: a server is one process, and \"process-pool\" needs a master that forks others; start it "
@@ -77,7 +84,7 @@ server::server(const settings& s, service_form form)
 
   build(cpus, loops);
   for (std::size_t i = 0; i < listeners_.size(); ++i)
-    add_acceptor(listeners_[i], static_cast<unsigned>(i % cores_->size()));
+    add_acceptors(listeners_[i], static_cast<unsigned>(i % cores_->size()));
 }
 
 server::server(const settings& s, service_form form, inheritance from_master)
@@ -110,13 +117,22 @@ server::server(const settings& s, service_form form, inheritance from_master)
     case accept_kind::reuseport:
       hand_on_ = std::move(from_master.hand_on);
       for (std::size_t i = 0; i < listeners_.size(); ++i)
-        add_acceptor(listeners_[i], static_cast<unsigned>(i % cores_->size()));
+        add_acceptors(listeners_[i], static_cast<unsigned>(i % cores_->size()));
       break;
     case accept_kind::notify:
     case accept_kind::dispatch: break;
   }
-  for (accept_thread& a : accept_threads_)
+  for (accept_thread& a : accept_threads_) {
     if (siblings_ != nullptr) a.stand_back_for(*siblings_);
+    a.stand_back_while([this] {
+      return std::any_of(starters_.begin(), starters_.end(),
+                         [](const connection_starter& each) { return each.waiting() >= most_waiting; });
+    });
+  }
+  for (connection_starter& r : starters_)
+    r.when_taken_up([this] {
+      for (accept_thread& a : accept_threads_) a.has_caught_up();
+    });
 }
 
 void server::build(const std::vector<int>& cpus, std::size_t loops) {
@@ -143,6 +159,7 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
                                                     cores_->offload_threads());
   if (row.one_at_a_time) starters_[0].block(slice);
   acceptors_of_.resize(cores_->size());
+  watching_.resize(cores_->size());
   const bool stays = starters_.size() == 1 || settings_.distribute.policy == policy_kind::kernel;
   for (unsigned i = 0; !stays && i < starters_.size(); ++i)
     starters_[i].place_parked_by(placement_from(i, seed_ + parked_seeds + i, true));
@@ -153,7 +170,19 @@ server::~server() {
   permits_.forget_waiting();
 }
 
-void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
+// The next loop takes the clients of a listener while its own loop is held.
+void server::add_acceptors(const bound_socket& listener, unsigned at_core) {
+  add_acceptor(listener, at_core);
+  if (starters_.size() == 1 || row_of(settings_.model).io_blocks) return;
+  const auto next = static_cast<unsigned>((at_core + 1) % starters_.size());
+  add_acceptor(listener, next).stand_in_while([&home = starters_[at_core]] {
+    const bool held = home.is_held();
+    home.ask();
+    return held;
+  });
+}
+
+acceptor& server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   // With one connection at a time there is no second client to refuse: the next one waits.
   const auto& row = row_of(settings_.model);
   const excess_kind excess = row.one_at_a_time ? excess_kind::wait : settings_.limits.excess;
@@ -162,7 +191,7 @@ void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   // already.
   if (siblings_ != nullptr && hand_on_)
     deliver = [this, serve = std::move(deliver)](accepted_socket s) {
-      if (stops_.load() == 0 && siblings_->own_is_above_share()) {
+      if (!stops_.load() && siblings_->own_is_above_share()) {
         handed_on_.fetch_add(1);
         if (hand_on_(s.fd.get())) return;
         handed_on_.fetch_sub(1);
@@ -175,15 +204,18 @@ void server::add_acceptor(const bound_socket& listener, unsigned at_core) {
   // One blocking call can wait for one listener only.
   if (row.io_blocks && listeners_.size() == 1) made.block(slice);
   acceptors_of_[at_core].push_back(&made);
+  return made;
 }
 
 // With a socket for each loop the kernel chooses by a hash, which knows no counts: what a loop has above its
 // share goes to the loop with the fewest.
-connection_starter& server::within_share(connection_starter& here) noexcept {
+connection_starter& server::within_share(connection_starter& here) {
   connection_starter* least = &here;
   for (connection_starter& each : starters_)
-    if (each.load() < least->load()) least = &each;
-  return here.load() + 1 > most_beside(least->load()) ? *least : here;
+    if (each.load() < least->load() && !each.is_held()) least = &each;
+  if (here.load() + 1 <= most_beside(least->load())) return here;
+  watch_handed_over(here.home().index());
+  return *least;
 }
 
 // Where a connection that was accepted on core `at_core` goes.
@@ -205,14 +237,49 @@ std::function<void(accepted_socket)> server::delivery_from(unsigned at_core, std
 std::function<connection_starter&(const peer_address&)> server::placement_from(unsigned at_core,
                                                                                std::uint64_t seed,
                                                                                bool for_parked) {
-  return
-      [this, at_core, for_parked, decide = distributor(settings_.distribute.policy, starters_.size(), seed),
-       loads = std::vector<std::uint32_t>(starters_.size())](
-          const peer_address& peer) mutable -> connection_starter& {
-        for (std::size_t i = 0; i < loads.size(); ++i) loads[i] = starters_[i].load();
-        if (for_parked) --loads[at_core];
-        return starters_[decide.choose(loads, {.hash = peer.hash(), .has_address = peer.is_ip()})];
-      };
+  // What the kernel has given to a loop that is held goes to another one.
+  const auto policy = settings_.distribute.policy == policy_kind::kernel ? policy_kind::least_connections
+                                                                         : settings_.distribute.policy;
+  return [this, at_core, for_parked, decide = distributor(policy, starters_.size(), seed),
+          loads = std::vector<std::uint32_t>(starters_.size())](
+             const peer_address& peer) mutable -> connection_starter& {
+    for (std::size_t i = 0; i < loads.size(); ++i) loads[i] = starters_[i].load();
+    if (for_parked) --loads[at_core];
+    const bool sticky =
+        decide.policy() == policy_kind::ip_hash;  // its client waits for the loop that knows it
+    for (std::size_t i = 0; i < loads.size() && !sticky; ++i)
+      if (starters_[i].is_held()) loads[i] = unavailable;
+    const auto chosen = decide.choose(loads, {.hash = peer.hash(), .has_address = peer.is_ip()});
+    if (chosen != at_core && !sticky) watch_handed_over(at_core);
+    return starters_[chosen];
+  };
+}
+
+// An accept thread needs no watch: it hands over two connections at most.
+void server::watch_handed_over(unsigned at_core) {
+  if (core& here = (*cores_)[at_core];
+      core::current() == &here && !std::exchange(watching_[at_core], char{1}))
+    here.spawn(take_back_from_held(at_core));
+}
+
+// While connections wait for other loops: those that wait for one that is held go to loops that turn.
+task<> server::take_back_from_held(unsigned at_core) {
+  const std::shared_ptr<char> watch(&watching_[at_core], [](char* yes) { *yes = 0; });
+  const auto place = placement_from(at_core, seed_ + parked_seeds * 2 + at_core, false);
+  for (bool any_waits = true; any_waits && stops_.load() == 0;) {
+    co_await sleep_for(std::chrono::milliseconds(100));
+    any_waits = false;
+    for (connection_starter& each : starters_) {
+      if (each.is_held())
+        for (accepted_socket& s : each.take_back()) {
+          try {
+            place(s.peer).enter(std::move(s));
+          } catch (const std::bad_alloc&) {  // this one is lost
+          }
+        }
+      any_waits |= each.waiting() != 0;
+    }
+  }
 }
 
 void server::adopt(unique_fd connection) {
@@ -287,6 +354,8 @@ std::uint64_t server::dropped() const noexcept {
   std::uint64_t sum = deliver_ ? deliver_->dropped() : 0;
   for (const auto& a : acceptors_) sum += a.dropped();
   for (const auto& a : accept_threads_) sum += a.dropped();
+  for (const auto& r : starters_) sum += r.dropped();
+  if (threads_) sum += threads_->dropped();
   return sum;
 }
 

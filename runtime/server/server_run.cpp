@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/detail/stall_detector.hpp"
 #include "weir/core/sleep.hpp"
@@ -46,8 +47,8 @@ task<> server::start_service(core& c) {
   service_state& state = services_[c.index()];
   state.step = co_await detail::this_chain();
   try {
-    if (form_.start && stops_.load() == 0) {
-      co_await form_.start(c);
+    if (!stops_.load()) {
+      if (form_.start) co_await form_.start(c);
       state.runs = true;
     }
   } catch (...) {
@@ -59,7 +60,7 @@ task<> server::start_service(core& c) {
 
 // In a catch block, on any thread. What a stop has cancelled is no failure.
 void server::start_has_failed() {
-  if (stops_.load() != 0)
+  if (stops_.load())
     return log::info("a service was stopped while it started: {}", text_of_current_exception());
   fail();
   (*cores_)[0].post([this] { begin_stop(); });
@@ -82,7 +83,7 @@ void server::services_have_started() {
 }
 
 void server::begin_accepting() {
-  if (stops_.load() != 0) return;  // begin_stop() is on its way
+  if (stops_.load()) return;  // begin_stop() is on its way
   try {
     for (accept_thread& a : accept_threads_) a.start();
   } catch (...) {
@@ -94,16 +95,20 @@ void server::begin_accepting() {
   for (core& c : *cores_) {
     c.post([this, &c] {
       for (acceptor* a : acceptors_of_[c.index()]) a->start();
-      if (starting_.fetch_sub(1) == 1 && when_serving_) (*cores_)[0].post(when_serving_);
+      if (starting_.fetch_sub(1) != 1) return;
+      for (core& each : *cores_) each.endure();
+      if (when_serving_) (*cores_)[0].post(when_serving_);
     });
   }
 }
 
 void server::stop() noexcept {
-  if (stops_.fetch_add(1) == 0)
-    (*cores_)[0].post([this] { begin_stop(); });
-  else
-    (*cores_)[0].post([this] { cut(); });
+  if (!stops_.exchange(true)) (*cores_)[0].post([this] { begin_stop(); });
+}
+
+void server::cut() noexcept {
+  stop();
+  (*cores_)[0].post([this] { cut_handlers(); });
 }
 
 void server::begin_stop() {
@@ -185,16 +190,18 @@ task<> server::limit_drain() {
   for (connection_starter& r : starters_) r.home().post([&r] { r.cancel(); });
   if (threads_) threads_->cancel();
   co_await sleep_for(grace);  // for handlers that end by the cancellation
-  cut();
+  cut_handlers();
 }
 
 // The handlers that are left are not waited for. Services that stop already have had their time.
-void server::cut() {
+void server::cut_handlers() {
   if (!is_cut_.exchange(true)) {
     if (permits_.in_use() != 0) cut_short_ = true;
     if (have_started_ && !services_stop_) return stop_services();
   }
-  if (services_stop_) cancel_steps();
+  if (!services_stop_) return;
+  cancel_steps();
+  (*cores_)[0].spawn(limit_services(grace));
 }
 
 // The first core's comes last: an object that serves all cores is stopped there.
@@ -205,13 +212,24 @@ void server::stop_services() {
                                 drain_until_ - std::chrono::steady_clock::now(), grace);
   stopping_ = cores_->size() - 1;
   if (stopping_ == 0) return stop_first_service();
+  (*cores_)[0].spawn(limit_services(time_to_stop_));
   for (std::size_t i = 1; i < cores_->size(); ++i) {
     core& c = (*cores_)[i];
     c.post([this, &c] { c.spawn(stop_service(c)); });
   }
 }
 
-void server::stop_first_service() { (*cores_)[0].spawn(stop_service((*cores_)[0])); }
+// A loop that a handler holds up does not stop its service, and is not waited for.
+task<> server::limit_services(std::chrono::steady_clock::duration time) {
+  co_await sleep_for(time + 20ms);
+  if (first_service_stops_) co_return;
+  log::warning("the services of {} loops are not stopped: their loops do not turn", stopping_.load());
+  stop_first_service();
+}
+
+void server::stop_first_service() {
+  if (!std::exchange(first_service_stops_, true)) (*cores_)[0].spawn(stop_service((*cores_)[0]));
+}
 
 task<> server::stop_service(core& c) {
   service_state& state = services_[c.index()];

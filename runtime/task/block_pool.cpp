@@ -1,5 +1,7 @@
 #include "weir/task/detail/block_pool.hpp"
 
+#include <pthread.h>
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -65,6 +67,7 @@ pool* acquire() {
   const std::lock_guard lock(r.mutex);
   if (r.idle.empty()) {
     r.idle.reserve(r.all.size() + 1);  // so that giving back cannot throw
+    r.all.reserve(r.all.size() + 1);
     return r.all.emplace_back(new pool);
   }
   auto* const p = r.idle.back();
@@ -73,26 +76,34 @@ pool* acquire() {
 }
 
 constinit thread_local pool* mine = nullptr;
-constinit thread_local bool ended = false;
 
-struct lease {
-  lease() : held(acquire()) {}
-  lease(const lease&) = delete;
-  lease& operator=(const lease&) = delete;
-  ~lease() {
-    mine = nullptr;
-    ended = true;
-    auto& r = registry::instance();
-    const std::lock_guard lock(r.mutex);
-    r.idle.push_back(held);
-  }
-  pool* held;
-};
+// Called at the end of a thread, after its thread-local destructors; again if another such call takes a pool.
+void give_back(void* held) {
+  mine = nullptr;
+  auto& r = registry::instance();
+  const std::lock_guard lock(r.mutex);
+  r.idle.push_back(static_cast<pool*>(held));
+}
+
+// A thread-local object with a destructor would do as well, but glibc ends the program if it has no memory to
+// register one.
+::pthread_key_t end_of_thread() {
+  static const ::pthread_key_t key = [] {
+    ::pthread_key_t made;
+    if (::pthread_key_create(&made, give_back) != 0) throw std::bad_alloc();
+    return made;
+  }();
+  return key;
+}
 
 [[gnu::noinline]] pool* adopt() {
-  if (ended) return mine = acquire();  // a thread-local destructor that runs after the lease's
-  thread_local const lease held;
-  return mine = held.held;
+  const ::pthread_key_t key = end_of_thread();
+  pool* const taken = acquire();
+  if (::pthread_setspecific(key, taken) != 0) {
+    give_back(taken);
+    throw std::bad_alloc();
+  }
+  return mine = taken;
 }
 
 void pool::collect_remote() noexcept {

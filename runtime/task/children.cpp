@@ -42,7 +42,7 @@ void child::finished() noexcept {
 }
 
 void child::home_again() noexcept {
-  remote_wake* const w = remote_wake::make(*this);
+  remote_wake* const w = remote_wake::depart(*this);
   move_to(*origin_);
   origin_->deliver(w);
 }

@@ -8,6 +8,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/task/detail/block_pool.hpp"
+#include "weir/task/detail/chain.hpp"
 
 namespace weir {
 namespace {
@@ -22,11 +23,39 @@ remote_wake* remote_wake::make(chain& root, remote_wake** kept_in) {
 }
 
 chain* remote_wake::arrived(remote_wake* w) noexcept {
-  if (w->receive != nullptr) return w->receive(w);
+  if (w->how != nullptr) return w->how->arrive(w);
   chain* const root = w->root;
   if (root != nullptr && w->kept_in != nullptr) *w->kept_in = nullptr;
   free(w);
   return root;
+}
+
+void remote_wake::dropped(remote_wake* w) noexcept {
+  if (w->how != nullptr) return w->how->drop(w);
+  static_cast<void>(arrived(w));
+}
+
+remote_wake* remote_wake::depart(chain& root) {
+  // The queue to which the chain has been moved is the one at which it arrives.
+  static constexpr kind way{[](remote_wake* w) noexcept {
+                              chain* const arrived = w->root;
+                              run_queue& here = arrived->home();
+                              if (arrived->is_native_to(here))
+                                free(w);
+                              else
+                                w->next = std::exchange(here.spare_, w);
+                              return arrived;
+                            },
+                            &free};
+  run_queue& here = root.home();
+  const bool native = root.is_native_to(here) || here.spare_ == nullptr;
+  remote_wake* const w = native ? make(root) : std::exchange(here.spare_, here.spare_->next);
+  *w = {nullptr, &root, nullptr, &way};
+  return w;
+}
+
+run_queue::~run_queue() {
+  while (spare_ != nullptr) remote_wake::free(std::exchange(spare_, spare_->next));
 }
 
 void remote_wake::free(remote_wake* w) noexcept { block_pool::deallocate(w, sizeof *w); }

@@ -42,7 +42,7 @@ class delivery {
   delivery(const delivery&) = delete;
   delivery& operator=(const delivery&) = delete;
   ~delivery() {
-    if (wake_ != nullptr) remote_wake::arrived(wake_);
+    if (wake_ != nullptr) remote_wake::dropped(wake_);
   }
   [[nodiscard]] chain* arrived() noexcept { return remote_wake::arrived(std::exchange(wake_, nullptr)); }
 

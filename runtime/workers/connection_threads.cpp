@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "weir/base/log.hpp"
-
 namespace weir {
 namespace {
 
@@ -14,7 +12,9 @@ constexpr std::chrono::milliseconds slice(
 }  // namespace
 
 connection_threads::slot::slot(unsigned index, connection_threads& of)
-    : thread(index, of.cpus_, of.settings_, of.offload_, {.io_blocks = true}) {
+    : thread(index, of.cpus_, of.settings_, of.offload_, {.io_blocks = true}),
+      tell(thread.home(), [this] { at->stop(); }),
+      cancel(thread.home(), [this] { at->cancel(); }) {
   at.emplace(thread.home(), of.settings_, of.handler_, of.all_, of.per_address_);
   at->block(slice);
   at->when_left([this, &of] { of.left(*this); });
@@ -58,16 +58,16 @@ connection_threads::slot& connection_threads::free_slot() {
   return s;
 }
 
-void connection_threads::deliver(accepted_socket s) noexcept {
-  slot* at = nullptr;
+void connection_threads::deliver(accepted_socket s) {
+  slot& at = free_slot();
+  bool serves = false;
   try {
-    at = &free_slot();
-    if (!at->at->deliver(std::move(s))) left(*at);
-  } catch (const std::exception& e) {
-    static log::limiter limit;
-    if (limit.pass()) log::error("connection from {} dropped: {}", s.peer.to_string(), e.what());
-    if (at != nullptr) left(*at);
+    serves = at.at->deliver(std::move(s));
+  } catch (...) {
+    left(at);
+    throw;
   }
+  if (!serves) left(at);
 }
 
 void connection_threads::left(slot& s) {
@@ -88,24 +88,22 @@ void connection_threads::own_work_ended(slot& s) {
   s.thread.rest();
 }
 
-void connection_threads::each(void (*f)(connection_starter&)) noexcept {
+void connection_threads::each(standing_post slot::* told) noexcept {
   const std::lock_guard lock(mutex_);
   for (slot& s : slots_) {
-    s.thread.home().post([&at = *s.at, f] { f(at); });
+    (s.*told).post();
     s.thread.home().interrupt(wake_up);
   }
 }
 
-void connection_threads::tell() noexcept {
-  each([](connection_starter& r) { r.stop(); });
-}
+void connection_threads::tell() noexcept { each(&slot::tell); }
 
-void connection_threads::cancel() noexcept {
-  each([](connection_starter& r) { r.cancel(); });
-}
+void connection_threads::cancel() noexcept { each(&slot::cancel); }
 
 void connection_threads::stop() noexcept {
   for (slot& s : slots_) s.thread.home().stop();
+  // All at once: those that are in a call then end side by side, however many they are.
+  for (slot& s : slots_) s.thread.home().interrupt(wake_up);
   for (slot& s : slots_) s.thread.stop(wake_up);
 }
 
@@ -113,6 +111,13 @@ std::uint64_t connection_threads::refused() const noexcept {
   const std::lock_guard lock(mutex_);
   std::uint64_t sum = 0;
   for (const slot& s : slots_) sum += s.at->refused();
+  return sum;
+}
+
+std::uint64_t connection_threads::dropped() const noexcept {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t sum = 0;
+  for (const slot& s : slots_) sum += s.at->dropped();
   return sum;
 }
 

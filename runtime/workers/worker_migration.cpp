@@ -38,7 +38,7 @@ void worker_migration::notify() noexcept {
     work_.withdraw(of_);
     waits_for_place_ = false;
   } else if (!claim()) {
-    if (worker* const w = at_.load()) w->home().post([w] { w->take_pending_events(); });
+    if (worker* const w = at_.load()) w->events_.post();
     return;
   }
   if (of_.is_cancelled()) of_.note_cut();
@@ -103,7 +103,7 @@ void worker_migration::wait_at_worker(operation& op, bool for_reading) noexcept 
   const auto watched = for_reading ? io::descriptor::watch::reads : io::descriptor::watch::both;
   if (of_.watched < watched) of_.driver->watch(of_, watched);
   if (holder_.load() == holder::worker_notified)
-    here.home().post([&here] { here.take_pending_events(); });
+    here.events_.post();
   else
     here.look_later();
 }
@@ -114,7 +114,7 @@ void worker_migration::wait_at_core(operation& op, bool for_reading) noexcept {
   registration_.fd = of_.fd;
   if (from != nullptr) depart();
   (for_reading ? of_.reading : of_.writing) = &op;
-  if (from != nullptr && work_.core_does_io()) return core_driver.deliver(remote_wake::make(of_));
+  if (from != nullptr && work_.core_does_io()) return core_driver.deliver(&way_home_);
   const int error = core_driver.arm_once(registration_, for_reading);
   if (from == nullptr) {
     if (error != 0) return of_.wait_failed(op, error);
@@ -156,12 +156,37 @@ void worker_migration::depart() noexcept {
 
 void worker_migration::leave() noexcept {
   depart();
-  of_.driver->deliver(remote_wake::make(of_));
+  of_.driver->deliver(&way_home_);
 }
 
 void worker_migration::end() noexcept {
   home().driver().forget(registration_);
   registration_.fd = -1;
+}
+
+void waiting_connections::push(connection_state& c) noexcept {
+  auto& last = static_cast<worker_migration&>(*c.away());
+  last.next_waiting_ = nullptr;
+  *last_ = &last;
+  last_ = &last.next_waiting_;
+  ++size_;
+}
+
+connection_state& waiting_connections::pop() noexcept {
+  connection_state& first = first_->of_;
+  remove(first);
+  return first;
+}
+
+void waiting_connections::remove(connection_state& c) noexcept {
+  for (worker_migration** at = &first_; *at != nullptr; at = &(*at)->next_waiting_) {
+    if (*at != c.away()) continue;
+    worker_migration* const found = *at;
+    *at = found->next_waiting_;
+    if (last_ == &found->next_waiting_) last_ = at;
+    --size_;
+    return;
+  }
 }
 
 worker::worker(core& c) : core_(c), connected_(c.local<connection_table>()) {

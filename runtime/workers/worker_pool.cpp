@@ -19,7 +19,23 @@ worker_pool::worker_pool(const settings& s, bool fixed, std::vector<int> cpus, c
       fixed_(fixed),
       cpus_(std::move(cpus)),
       loops_(loops),
-      most_(fixed ? s.workers.count : s.workers.most) {}
+      most_(fixed ? s.workers.count : s.workers.most),
+      room_(loops[0], [this] { grant_places(); }) {}
+
+worker_pool::slot::slot(unsigned index, worker_pool& of)
+    : thread(index, of.cpus_, of.settings_, of.loops_.offload_threads(),
+             {.handlers_migrate = true, .opens_late = true}),
+      at(thread.home()),
+      come(thread.home(),
+           [this, &of] {
+             {
+               const std::lock_guard arrived(of.mutex_);
+               --of.coming_;
+             }
+             of.work(*this);
+           }),
+      go_on(thread.home(), [this, &of] { of.work(*this); }),
+      tell_stop(thread.home(), [&signal = thread.home().local<stop_signal>()] { signal.set(); }) {}
 
 void worker_pool::start() {
   const std::lock_guard lock(mutex_);
@@ -28,8 +44,9 @@ void worker_pool::start() {
 }
 
 worker_pool::slot* worker_pool::new_slot() {
-  slot& d =
-      slots_.emplace_back(static_cast<unsigned>(slots_.size()), cpus_, settings_, loops_.offload_threads());
+  idle_.reserve(slots_.size() + 1);  // so that its thread can go there, and rest
+  resting_.reserve(slots_.size() + 1);
+  slot& d = slots_.emplace_back(static_cast<unsigned>(slots_.size()), *this);
   d.thread.home().when_own_work_ends([this, &d] { own_work_ended(d); });
   try {
     d.thread.start("weir worker " + std::to_string(d.thread.home().index()));
@@ -37,7 +54,7 @@ worker_pool::slot* worker_pool::new_slot() {
     slots_.pop_back();
     throw;
   }
-  if (stopping_) d.thread.home().post([&c = d.thread.home()] { c.local<stop_signal>().set(); });
+  if (stopping_) d.tell_stop.post();
   return &d;
 }
 
@@ -67,24 +84,18 @@ worker_pool::slot* worker_pool::free_slot() {
 
 void worker_pool::push(connection_state& c) noexcept {
   const std::lock_guard lock(mutex_);
-  ready_.push_back(&c);
+  ready_.push(c);
   if (stopped_ || ready_.size() <= coming_) return;  // stopped: its frame is destroyed with its core
   slot* const d = free_slot();
   if (d == nullptr) return;
   ++coming_;
-  d->thread.home().post([this, d] {
-    {
-      const std::lock_guard arrived(mutex_);
-      --coming_;
-    }
-    work(*d);
-  });
+  d->come.post();
 }
 
 bool worker_pool::reserve(connection_state& c) noexcept {
   const std::lock_guard lock(mutex_);
   if (has_room() && not_read_.empty()) return ++reserved_, true;
-  not_read_.push_back(&c);
+  not_read_.push(c);
   return false;
 }
 
@@ -96,13 +107,13 @@ void worker_pool::give_back() noexcept {
 
 void worker_pool::withdraw(connection_state& c) noexcept {
   const std::lock_guard lock(mutex_);
-  std::erase(not_read_, &c);
+  not_read_.remove(c);
 }
 
 // Called with the lock. Connections are named only on loop 0, which holds them: until then one may be
 // withdrawn.
 void worker_pool::tell_of_room() noexcept {
-  if (!not_read_.empty() && has_room()) loops_[0].post([this] { grant_places(); });
+  if (!not_read_.empty() && has_room()) room_.post();
 }
 
 // On loop 0.
@@ -112,8 +123,7 @@ void worker_pool::grant_places() noexcept {
     {
       const std::lock_guard lock(mutex_);
       if (not_read_.empty() || !has_room()) return;
-      next = not_read_.front();
-      not_read_.pop_front();
+      next = &not_read_.pop();
       ++reserved_;
     }
     next->go_on_in_reserved_place();
@@ -133,13 +143,12 @@ void worker_pool::work(slot& d) {
         if (enough) d.thread.rest();
         return;
       }
-      next = ready_.front();
-      ready_.pop_front();
+      next = &ready_.pop();
       tell_of_room();
     }
     d.at.take_in(*next);
   }
-  d.thread.home().post([this, &d] { work(d); });
+  d.go_on.post();
 }
 
 void worker_pool::own_work_ended(slot& d) {
@@ -155,7 +164,7 @@ void worker_pool::own_work_ended(slot& d) {
 void worker_pool::tell() noexcept {
   const std::lock_guard lock(mutex_);
   stopping_ = true;
-  for (slot& d : slots_) d.thread.home().post([&c = d.thread.home()] { c.local<stop_signal>().set(); });
+  for (slot& d : slots_) d.tell_stop.post();
 }
 
 void worker_pool::stop() noexcept {

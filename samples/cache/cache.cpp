@@ -80,10 +80,13 @@ weir::task<> reap(cache::service* shared) {
   const std::size_t allowed = resident_bytes() + shared->settings.store.memory / 4 * 5;
   for (;;) {
     co_await weir::sleep_for(1s);
-    shared->items.reap(shared->clock.now());
-    if (resident_bytes() <= allowed) continue;
-    const auto trim = [] { ::malloc_trim(0); };  // some 20 ms for 64 MB
-    co_await weir::offload(trim);
+    try {
+      shared->items.reap(shared->clock.now());
+      if (resident_bytes() <= allowed) continue;
+      const auto trim = [] { ::malloc_trim(0); };  // some 20 ms for 64 MB
+      co_await weir::offload(trim);
+    } catch (const std::exception&) {  // no memory, or no thread: the next round may have it
+    }
   }
 }
 

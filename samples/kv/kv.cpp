@@ -3,6 +3,7 @@
 //   kv                          on 127.0.0.1:6380, with one loop
 //   redis-cli -p 6380 set greeting hello ex 60
 #include <chrono>
+#include <new>
 
 #include <weir/weir.hpp>
 
@@ -61,8 +62,13 @@ weir::task<> serve(weir::connection client, kv::engine* keys, weir::log::limiter
 // Removes expired keys that no client asks for.
 weir::task<> expire(kv::engine* keys) {
   for (;;) {
-    keys->set_time(now());
-    if (keys->expire())
+    bool more = false;
+    try {
+      keys->set_time(now());
+      more = keys->expire();
+    } catch (const std::bad_alloc&) {  // the next round may have memory
+    }
+    if (more)
       co_await weir::yield();
     else
       co_await weir::sleep_for(100ms);

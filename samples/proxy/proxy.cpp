@@ -17,10 +17,11 @@ weir::task<> copy(weir::connection* from, weir::connection* to) {
     if (!sent) break;
   }
   // An orderly end is passed on as FIN, anything else as RST, so that a broken stream does not look complete.
-  if (from->end() == weir::ending::peer_reset || from->end() == weir::ending::idle)
-    to->abort();
-  else
+  // A stop ends what clients send, when nothing more has come; what the upstream sends goes on until its end.
+  if (from->end() == weir::ending::peer_closed || from->end() == weir::ending::stopping)
     to->shutdown_send();
+  else
+    to->abort();
 }
 
 weir::task<> proxy(weir::connection client) {

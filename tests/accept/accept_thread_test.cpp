@@ -1,14 +1,21 @@
 #include "weir/accept/detail/accept_thread.hpp"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstddef>
+#include <iterator>
 #include <mutex>
 #include <new>
 #include <system_error>
@@ -21,6 +28,7 @@
 #include "weir/listen/detail/bound_socket.hpp"
 
 using namespace weir;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -105,6 +113,27 @@ class lock_holder {
  private:
   ::pid_t process_ = 0;
 };
+
+// Starts `a` in a thread whose calls of fcntl(2) with F_SETLK fail, and so do those of the thread that it
+// starts.
+void start_without_unlocking(accept_thread& a) {
+  bool filtered = false;
+  std::thread([&] {
+    sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETLK, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOLCK),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog filter{std::size(program), program};
+    filtered = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+               ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+    a.start();
+  }).join();
+  REQUIRE(filtered);
+}
 
 }  // namespace
 
@@ -302,6 +331,59 @@ TEST_CASE("with a lock, one accept thread takes from all of its listeners") {
   }));
   a.stop();
   CHECK(a.accepted() == 20);
+}
+
+TEST_CASE("a lock that the kernel does not unlock is given up all the same, and the log says so") {
+  const unique_fd lock(::memfd_create("lock", MFD_CLOEXEC));
+  const auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  const test::output error(2);
+  permit_pool permits(1);  // after one connection it waits for a permit, and needs no lock
+  std::atomic<int> arrived = 0;
+  std::vector<accepted_socket> kept;
+  accept_thread a({{listener.get(), listener.local()}}, lock.get(), permits, [&](accepted_socket s) {
+    kept.push_back(std::move(s));
+    ++arrived;
+  });
+  start_without_unlocking(a);
+  const test::client one(listener.local());
+  CHECK(test::eventually([&] { return arrived == 1; }));
+  const lock_holder next(lock.get());  // waits until it has both locks
+  a.stop();
+  CHECK_THAT(error.text(), Contains("the accept lock: No locks available"));
+}
+
+TEST_CASE("a thread accepts no more than its loop takes up, and its siblings do not wait for it") {
+  const auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  permit_pool permits(100);
+  siblings others;
+  others.own = &permits;
+  others.least = 50;
+  std::mutex mutex;
+  std::vector<accepted_socket> waiting;
+  ::fcntl(listener.get(), F_SETFL, 0);
+  accept_thread a({listener.get(), listener.local()}, permits, [&](accepted_socket s) {
+    const std::lock_guard guard(mutex);
+    waiting.push_back(std::move(s));
+  });
+  const auto count = [&] {
+    const std::lock_guard guard(mutex);
+    return waiting.size();
+  };
+  a.stand_back_for(others);
+  a.stand_back_while([&] { return count() >= 2; });
+  a.start();
+  std::vector<test::client> clients;
+  for (int i = 0; i < 10; ++i) clients.emplace_back(listener.local());
+  CHECK(test::eventually([&] { return others.held == 1; }));
+  CHECK(count() == 2);
+  {
+    const std::lock_guard guard(mutex);
+    waiting.clear();
+  }
+  a.has_caught_up();
+  CHECK(test::eventually([&] { return a.accepted() == 4; }));
+  CHECK(test::eventually([&] { return others.held == 1; }));
+  a.stop();
 }
 
 TEST_CASE("the lock of a process that is killed goes to the next one") {

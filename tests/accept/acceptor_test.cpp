@@ -54,6 +54,31 @@ TEST_CASE("an acceptor accepts nothing before it is started, and then all that w
                             [](const accepted_socket& s) { return s.fd && s.permit && s.peer.is_ip(); }));
 }
 
+TEST_CASE("a stand-in leaves clients to the listener's own loop, and takes them while that one is held") {
+  fixture f(100);
+  bool held = false;
+  int asked = 0;
+  f.a.stand_in_while([&] {
+    ++asked;
+    return held;
+  });
+  f.a.start();
+  f.l.run(test::rounds(32));
+  CHECK(asked == 0);  // there is no client
+  const test::client one(f.listener.local());
+  const test::client two(f.listener.local());
+  f.l.run(test::until([&] { return asked == 2; }));
+  CHECK(f.arrived.empty());
+  held = true;
+  f.run_until_accepted(2);
+  held = false;
+  const test::client three(f.listener.local());
+  bool stopped = false;
+  f.a.stop([&] { stopped = true; });
+  f.l.run(test::until([&] { return stopped; }));
+  CHECK(f.arrived.size() == 2);
+}
+
 TEST_CASE("an acceptor pauses when no permit is free, and takes the next client as soon as one is") {
   fixture f(2);
   f.a.start();

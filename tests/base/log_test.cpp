@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include "weir/base/unique_fd.hpp"
@@ -44,6 +45,59 @@ TEST_CASE("a line carries its level and text, and control characters are escaped
 TEST_CASE("lines below the level are dropped") {
   const auto text = captured([] { log::debug("not shown"); });
   CHECK(text.empty());
+}
+
+TEST_CASE("where nobody reads, lines are dropped, and counted in the next one that is written") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const unique_fd out(ends[0]);
+  unique_fd in(ends[1]);
+  const auto read_all = [&] {
+    std::string text;
+    std::array<char, 4096> part;
+    ::fcntl(out.get(), F_SETFL, O_NONBLOCK);
+    for (ssize_t n = 0; (n = ::read(out.get(), part.data(), part.size())) > 0;)
+      text.append(part.data(), static_cast<std::size_t>(n));
+    return text;
+  };
+  const unique_fd saved(::dup(2));
+  ::dup2(in.get(), 2);
+  const int flags = ::fcntl(2, F_GETFL);
+  const std::uint64_t lost = log::lost_lines();
+  constexpr std::uint64_t lines = 2000;
+  for (std::uint64_t i = 0; i < lines; ++i) log::info("line {} {}", i, std::string(100, 'x'));
+  const std::uint64_t dropped = log::lost_lines() - lost;
+  std::string text = read_all();
+  log::info("the last one");
+  text += read_all();
+  const bool shared_flags_are_as_before = ::fcntl(2, F_GETFL) == flags;
+  ::dup2(saved.get(), 2);
+  CHECK(shared_flags_are_as_before);
+  CHECK(dropped > 0);
+  CHECK(static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n')) == lines - dropped + 2);
+  CHECK(text.find(fmt::format("{} lines were dropped because nobody reads standard error\n", dropped)) !=
+        std::string::npos);
+  CHECK(text.find("the last one\n") != std::string::npos);
+}
+
+TEST_CASE("a full disk drops lines and says so") {
+  const unique_fd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  const std::uint64_t lost = log::lost_lines();
+  const auto text = captured([&] {
+    const unique_fd saved(::dup(2));
+    ::dup2(full.get(), 2);
+    log::info("nobody sees it");
+    ::dup2(saved.get(), 2);
+    log::info("this is seen");
+  });
+  CHECK(log::lost_lines() - lost == 1);
+  CHECK(text.find("1 lines were dropped because No space left on device") != std::string::npos);
+}
+
+TEST_CASE("a line is no longer than what the kernel writes to a pipe at once") {
+  const auto text = captured([] { log::info("{}", std::string(10000, 'x')); });
+  CHECK(text.size() == 4096);
+  CHECK(text.back() == '\n');
 }
 
 TEST_CASE("a limiter passes the first event, holds back the rest and counts them") {

@@ -9,8 +9,6 @@ import argparse
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,10 +17,14 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import measure
-from measure import Failure, Program, Server
+from measure import Failure
+from web import Nginx, nginx_version, table, weir
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECTIONS = 64
+COLUMNS = [("case", "{}"), ("nginx req/s", "{:,.0f}"), ("weir req/s", "{:,.0f}"), ("ratio req/s", "{:.2f}"),
+           ("nginx CPU us", "{:.2f}"), ("weir CPU us", "{:.2f}"), ("ratio CPU", "{:.2f}"),
+           ("nginx instr", "{:,.0f}"), ("weir instr", "{:,.0f}")]
 CASES = [  # name, path, requests per send
     ("fixed answer", "/plain", 1),
     ("fixed answer, 16 pipelined", "/plain", 16),
@@ -33,30 +35,6 @@ CASES = [  # name, path, requests per send
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
-
-
-class Nginx(Server):
-    """Its configuration is written for each start; its worker's time counts, not the master's alone."""
-
-    def __init__(self, work, root, one_process=False, **more):
-        self.work, self.root, self.one_process = Path(work), root, one_process
-        super().__init__(Program("nginx", [shutil.which("nginx") or "/usr/sbin/nginx", "-c", self.work / "nginx.conf"]),
-                         **more)
-
-    def prepare(self):
-        text = Path(__file__).with_name("peers").joinpath("nginx.conf").read_text()
-        mode = "master_process off;" if self.one_process else ""
-        (self.work / "nginx.conf").write_text(text.format(port=self.port, root=self.root, work=self.work, mode=mode))
-
-    def cpu_seconds(self):
-        return sum(int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
-                   for pid in measure.processes(self.pid)) / 1e9
-
-
-def weir(build, root=None, **more):
-    files = ["--root", root] if root else []
-    return Server(Program("weir", [Path(build) / "samples/http", "--listen", "127.0.0.1:{port}", "--cores",
-                                   str(measure.SERVER_CPU), *files]), **more)
 
 
 class Bench:
@@ -117,18 +95,6 @@ def rows_of(times, instructions):
     return rows
 
 
-def table(rows):
-    columns = [("case", "{}"), ("nginx req/s", "{:,.0f}"), ("weir req/s", "{:,.0f}"), ("ratio req/s", "{:.2f}"),
-               ("nginx CPU us", "{:.2f}"), ("weir CPU us", "{:.2f}"), ("ratio CPU", "{:.2f}"),
-               ("nginx instr", "{:,.0f}"), ("weir instr", "{:,.0f}")]
-    columns = [c for c in columns if c[0] in rows[0]]
-    lines = [[c for c, _ in columns]] + [[form.format(row[c]) if c in row else "-" for c, form in columns] for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    lines.insert(1, ["-" * w for w in widths])
-    return "\n".join("| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
-                                       for i, (cell, w) in enumerate(zip(line, widths))) + " |" for line in lines)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="tree of the binaries")
@@ -139,12 +105,10 @@ def main():
 
     if not (options.build / "tests/bench/http_load").exists():
         raise Failure(f"the load is not built in {options.build}: cmake --preset bench && cmake --build --preset bench")
-    if not shutil.which("nginx") and not Path("/usr/sbin/nginx").exists():
-        raise Failure("nginx is not installed")
+    version = nginx_version()
     busy = os.getloadavg()[0]
     if busy > 0.5:
         say(f"the machine is busy (load {busy:.1f}): trust CPU times and ratios, not requests/s")
-    version = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr.strip()
 
     with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as root:
         for folder in (work, root):
@@ -165,7 +129,7 @@ def main():
         rows = rows_of(bench.times(), counted)
 
     print(f"{version}; {CONNECTIONS} connections; ratios above 1 are in favour of weir")
-    print(table(rows))
+    print(table(rows, COLUMNS))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"quick": options.quick, "nginx": version, "kernel": os.uname().release,
                                        "load_before": busy, "cases": rows}, indent=2) + "\n")

@@ -78,6 +78,17 @@ class Wrong(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(json.loads(done.stdout)["answer_bytes"], len(GOOD))
 
+    def test_requests_come_at_their_times_beside_a_download(self):
+        with Scripted(GOOD) as server:
+            done = load(server.port, "--connections", 3, "--requests", 100, "--rate", 1000, "--beside", "/huge")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            told = json.loads(done.stdout)
+            self.assertIn(told["requests"], range(100, 103))  # those that are late leave together, one per connection
+            self.assertGreater(told["seconds"], 0.098)
+            self.assertGreater(told["downloaded_bytes"], 0)
+            self.assertLessEqual(told["p50_us"], told["p99_us"])
+            self.assertLessEqual(told["p99_us"], told["max_us"])
+
     def test_what_it_counts_is_what_the_server_counts(self):
         server = subprocess.Popen([sys.argv[2], "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
         try:

@@ -85,6 +85,25 @@ TEST_CASE("a socket from another thread counts at once and is served on the core
   CHECK(std::ranges::count(seen.on, std::this_thread::get_id()) == 50);
 }
 
+TEST_CASE("what waits for a core that does not turn can be taken back, and counts no more") {
+  fixture f(echo);
+  accepted_socket socket = f.accepted();
+  std::jthread([&] { f.here.deliver(std::move(socket)); }).join();
+  CHECK(f.here.waiting() == 1);
+  CHECK(test::eventually([&] { return f.here.is_held(); }));
+  auto back = f.here.take_back();
+  REQUIRE(back.size() == 1);
+  CHECK((back[0].fd && back[0].permit));
+  CHECK(f.here.waiting() == 0);
+  CHECK(f.here.load() == 0);
+  CHECK(f.all.in_use() == 1);
+  CHECK(f.here.is_held());  // until it turns
+  f.l.run(test::until([&] { return !f.here.is_held(); }));
+  f.here.ask();
+  CHECK(test::eventually([&] { return f.here.is_held(); }));
+  f.l.run(test::until([&] { return !f.here.is_held(); }));
+}
+
 TEST_CASE("a handler that throws before it is a coroutine drops its connection only, and is logged") {
   int calls = 0;
   fixture f([&calls](connection c) {

@@ -1,5 +1,7 @@
 #include "weir/http/directory.hpp"
 
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <catch2/catch.hpp>
 
@@ -67,6 +69,24 @@ std::string header_of(const std::string& answer, const std::string& name) {
   const std::size_t from = at + name.size() + 4;
   return answer.substr(from, answer.find("\r\n", from) - from);
 }
+
+// Until its end this process has no descriptor left.
+class no_descriptors {
+ public:
+  no_descriptors() {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const ::rlimit few{256, before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+    for (int fd = 0; (fd = ::fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0;) taken_.emplace_back(fd);
+  }
+  no_descriptors(const no_descriptors&) = delete;
+  no_descriptors& operator=(const no_descriptors&) = delete;
+  ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  ::rlimit before_{};
+  std::vector<weir::unique_fd> taken_;
+};
 
 }  // namespace
 
@@ -155,6 +175,32 @@ TEST_CASE("a file that changes is seen after a second") {
   fs::remove(f.root() / "small.txt");
   f.t.wait(std::chrono::seconds(1));
   CHECK(statuses(f.get("/small.txt")) == std::vector<int>{404});
+}
+
+TEST_CASE("files are served, one at a time, when connections have taken every descriptor") {
+  files f;
+  const no_descriptors shortage;
+  for (int i = 0; i < 3; ++i) {
+    CHECK(f.get("/large.bin").ends_with(fmt::format("\r\n\r\n{:L>100000}", "")));
+    CHECK(f.get("/small.txt").ends_with("\r\n\r\nsmall"));
+    CHECK(f.get("/with.css").ends_with(std::string(1000, 'c')));
+    CHECK(statuses(f.get("/nothing")) == std::vector<int>{404});
+    f.t.wait(2s);
+  }
+}
+
+TEST_CASE("a file that cannot be checked for want of a descriptor is served as it was, and checked later") {
+  files f;
+  CHECK(f.get("/large.bin").ends_with("L"));
+  f.write("root/new", std::string(20000, 'N'));
+  fs::rename(f.root() / "new", f.root() / "large.bin");
+  {
+    const no_descriptors shortage;
+    f.t.wait(2s);
+    CHECK(f.get("/large.bin").ends_with(fmt::format("\r\n\r\n{:L>100000}", "")));
+  }
+  f.t.wait(2s);
+  CHECK(f.get("/large.bin").ends_with(fmt::format("\r\n\r\n{:N>20000}", "")));
 }
 
 TEST_CASE("no more files are kept than there may be") {

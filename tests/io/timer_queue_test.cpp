@@ -118,3 +118,28 @@ TEST_CASE("a timer that fires may arm itself again") {
   while (t.fired < 5 && clock_type::now() < end) context.run_one_until(end);
   CHECK(t.fired == 5);
 }
+
+TEST_CASE("a timer that fires and arms a late one does not hold up those that are due before it") {
+  asio::io_context context;
+  timer_queue timers(context);
+  std::vector<noted*> order;
+  noted second(&order);
+  noted late(&order);
+  struct arming : timer {
+    timer_queue* queue = nullptr;
+    noted* other = nullptr;
+  } first;
+  first.queue = &timers;
+  first.other = &late;
+  first.fire = [](timer& at) noexcept {
+    auto& self = static_cast<arming&>(at);
+    self.queue->arm(*self.other, 1h);
+  };
+  // Both lie in one slot of the second level, which is dealt out when the first fires.
+  const std::uint64_t begins = (timers.now() / 64 + 2) * 64;
+  timers.arm_at(second, begins + 20);
+  timers.arm_at(first, begins);
+  run_until(context, order, 1);
+  CHECK(order.front() == &second);
+  timers.disarm(late);
+}

@@ -342,6 +342,16 @@ TEST_CASE("a group shares the port that its first socket got") {
   for (const auto& each : group) CHECK(each.local() == group.front().local());
 }
 
+TEST_CASE("a group takes no port on which another server listens, and grows by sockets of its own") {
+  auto group = bind_group(endpoint::parse("127.0.0.1:0"), 2, {});
+  const auto at = group.front().local();
+  CHECK_THROWS_WITH(bind_group(at, 2, {}), Contains("bind " + at.to_string() + ": Address already in use"));
+  group.push_back(join_group(group.front(), {}));
+  CHECK(group.back().local() == at);
+  group.clear();
+  CHECK_NOTHROW(bind_group(at, 2, {}));
+}
+
 TEST_CASE("the kernel spreads connections over a group") {
   const auto group = bind_group(endpoint::parse("127.0.0.1:0"), 2, {});
   std::vector<unique_fd> clients(64);

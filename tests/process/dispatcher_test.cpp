@@ -1,5 +1,6 @@
 #include "weir/process/detail/dispatcher.hpp"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 
 #include <catch2/catch.hpp>
@@ -36,6 +37,7 @@ struct fixture {
       made.channel = std::move(ends.first);
       made.score = board.take();
       made.takes = true;
+      made.far_end = descriptor_channel(unique_fd(::fcntl(ends.second.get(), F_DUPFD_CLOEXEC, 0)));
       of_workers.push_back(std::move(ends.second));
       places.push_back(&made);
     }
@@ -113,6 +115,37 @@ TEST_CASE("what a dead worker has not acknowledged goes to another") {
   CHECK(f.received(1) == 9);
 }
 
+TEST_CASE("what a worker has not received is taken back, and what it has received stays with it") {
+  fixture f(accept_kind::dispatch);
+  f.connect(10);
+  f.turn();
+  CHECK(f.lanes[0].silent_since != lane::clock::time_point::max());
+  const auto first = f.of_workers[0].receive();
+  REQUIRE(first.what == descriptor_channel::received::kind::taken);
+  f.lanes[0].score->coming.fetch_sub(1);  // as the worker does
+  f.lanes[0].outgoing.send(f.lanes[0].channel, {message::kind::placed, 3});
+
+  f.places[0] = nullptr;  // it is passed over
+  f.d->recall(f.lanes[0]);
+  CHECK(f.lanes[0].unacknowledged.size() == 1);
+  CHECK(f.lanes[0].score->coming == 0);
+  f.turn();
+  CHECK(f.received(1) == 9);
+  const auto rest = f.of_workers[0].receive();
+  CHECK(rest.content.what == message::kind::placed);
+  CHECK(rest.content.number == 3);
+  CHECK(f.received(0) == 0);
+
+  dispatcher::acknowledged(f.lanes[0], first.content.number);
+  f.lanes[0].has_spoken();
+  CHECK(f.lanes[0].silent_since == lane::clock::time_point::max());
+}
+
+TEST_CASE("a client of ip-hash waits for the worker that knows it") {
+  CHECK_FALSE(fixture(accept_kind::dispatch, 2, policy_kind::ip_hash).d->may_choose_another());
+  CHECK(fixture(accept_kind::dispatch).d->may_choose_another());
+}
+
 TEST_CASE("what a worker above its share hands on goes to the worker with the fewest, in flight or not") {
   fixture f(accept_kind::reuseport, 2, policy_kind::round_robin);
   f.lanes[0].score->connections = 4;
@@ -156,7 +189,7 @@ TEST_CASE("a listener that a worker was told of is left alone until the worker h
   CHECK(f.turn() == 1);
   CHECK(f.received(0) + f.received(1) == 1);
   CHECK(f.turn() == 0);
-  for (const auto& each : f.lanes) f.d->answered(each, 0);
+  for (auto& each : f.lanes) f.d->answered(each, 0);
   CHECK(f.turn() == 1);
   CHECK(f.received(0) + f.received(1) == 1);
   for (auto& each : f.lanes) f.d->lost(each);  // and when it cannot answer any more

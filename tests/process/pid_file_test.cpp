@@ -1,9 +1,12 @@
 #include "weir/process/detail/pid_file.hpp"
 
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -34,6 +37,38 @@ TEST_CASE("a pid file names this process while it lives, in the place of an old 
     CHECK(pid_file::read(here.file) == ::getpid());
   }
   CHECK_FALSE(fs::exists(here.file));
+}
+
+TEST_CASE("the pid file of a process that lives is refused, and that of a dead one is replaced") {
+  const folder here;
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const ::pid_t other = ::fork();
+  if (other == 0) {
+    const pid_file file(here.file);
+    // Its own children have no lock that would outlive it.
+    if (::fork() == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      for (;;) ::pause();
+    }
+    static_cast<void>(!::write(ends[1], "y", 1));
+    ::pause();
+  }
+  char ready = 0;
+  REQUIRE(::read(ends[0], &ready, 1) == 1);
+  const std::string told = "it belongs to process " + std::to_string(other) + ", which runs";
+  CHECK_THROWS_WITH(pid_file(here.file), Contains(told));
+  CHECK_THROWS_WITH(pid_file::refuse_if_taken(here.file), Contains(told));
+  CHECK(pid_file::read(here.file) == other);
+  ::kill(other, SIGKILL);
+  ::waitpid(other, nullptr, 0);
+  {
+    const pid_file file(here.file);
+    CHECK(pid_file::read(here.file) == ::getpid());
+  }
+  CHECK_FALSE(fs::exists(here.file));
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 TEST_CASE("a pid file makes room for that of a new program, and takes its place again") {

@@ -91,6 +91,32 @@ TEST_CASE("a worker that has not left in time is killed, once") {
   CHECK_THAT(error.text(), Contains("worker 0 of generation 1 has not left in time"));
 }
 
+TEST_CASE("a worker that starts has a limit of its own, and the log names it") {
+  fixture f;
+  const test::output error(2);
+  const auto now = worker_table::clock::now();
+  worker& starting = f.add(0, 1, stage::starting);
+  starting.kill_at = now;
+  for (unsigned i = 0; i < 3 * worker::ticks_until_stuck; ++i) f.table.listen_for_beats(400ms);
+  CHECK_FALSE(starting.is_passed_over());
+  CHECK_FALSE(starting.process.reap());
+  f.table.kill_overdue(now);
+  REQUIRE(test::wait_readable(starting.process.get()));
+  CHECK(starting.process.reap()->value == SIGKILL);
+  CHECK_THAT(error.text(), Contains("has not served within processes.start_timeout"));
+}
+
+TEST_CASE("a held worker is passed over, and is no reason to pass over another") {
+  fixture f;
+  worker& held = f.add(0, 1);
+  worker& other = f.add(1, 1);
+  CHECK(f.table.any_attentive_beside(held, 1));
+  held.is_held = true;
+  CHECK(f.table.lanes(1, 2) == std::vector<lane*>{nullptr, &other});
+  CHECK_FALSE(f.table.is_attended(1, 0));
+  CHECK_FALSE(f.table.any_attentive_beside(other, 1));
+}
+
 TEST_CASE(
     "a worker whose beats stand still is reported, not counted as alive, and killed; one that leaves is "
     "not") {

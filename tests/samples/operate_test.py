@@ -198,6 +198,94 @@ class Upgrading(Operated):
                     self.assertFalse(is_gone(new.pid))
 
 
+class StartedTwice(Operated):
+    def refused(self, told, *arguments, name="pool_worker"):
+        ended = sample.run(*arguments, name=name)
+        self.assertEqual(ended.returncode, 1, ended.stderr)
+        self.assertIn(told, ended.stderr)
+
+    def test_a_second_pool_takes_neither_port_nor_pid_file_in_any_mode(self):
+        for mode in MODES:
+            with self.subTest(mode), self.pool("--set", f"processes.accept={mode}") as pool:
+                pool.wait_until_serving()
+                before = pool.workers()
+                again = "--model", "process-pool", "--processes", 2, "--set", f"processes.accept={mode}", "--listen"
+                self.refused(f"bind {pool.address}: Address already in use", *again, pool.address)
+                for address in pool.address, "127.0.0.1:0":
+                    self.refused(f"it belongs to process {pool.pid}, which runs", *again, address, "--set",
+                                 f"processes.pid_file={self.pid_file}")
+                self.assertEqual(self.written_pid(), pool.pid)
+                self.assertEqual({pool.who() for _ in range(20)}, before)
+            self.assertFalse(os.path.exists(self.pid_file))
+
+    def test_a_second_server_whose_loops_share_the_port_is_refused(self):
+        with Sample("--policy", "kernel", "--cores", "0,1", "--set", "cores.pin=false") as server:
+            self.refused(f"bind {server.address}: Address already in use", "--policy", "kernel", "--listen", server.address,
+                         name="echo")
+
+    def test_the_pid_file_of_a_killed_master_is_replaced(self):
+        with self.pool() as pool:
+            pool.wait_until_serving()
+            pool.expected = -signal.SIGKILL
+            pool.send(signal.SIGKILL)
+            pool.process.wait()
+        with self.pool() as pool:
+            self.assertEqual(self.written_pid(), pool.pid)
+
+
+# A process that becomes the parent of its descendants' orphans, as process 1 does.
+SUBREAPER = """
+import ctypes, os, sys
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Orphans(Operated):
+    def test_orphans_are_reaped_and_the_children_of_handlers_are_not_stolen(self):
+        for arguments in ("--model", "process-pool", "--processes", "2"), ("--model", "loop-per-core", "--cores", "0"):
+            with self.subTest(arguments), Sample(*arguments, name="pool_worker",
+                                                 before=(sys.executable, "-c", SUBREAPER)) as server:
+                with connect(server.address) as client:
+                    say(client)
+                    until(lambda: len(children(server.pid)) == (2 if "process-pool" in arguments else 1), "it serves")
+                    own = children(server.pid)
+                    for _ in range(3):
+                        self.assertEqual(say(client, b"orphans\n"), b"7")
+                    until(lambda: children(server.pid) == own,
+                          lambda: f"left: {[(p, state_of(p)) for p in children(server.pid) - own]}")
+                    os.kill(min(own), signal.SIGCONT)  # a SIGCHLD for a child that goes on
+                    self.assertIn(int(say(client)), own)
+
+    def test_a_server_below_a_reaper_stops_as_it_would_without(self):
+        for number, code in (signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL):
+            with Sample("--cores", "0", name="pool_worker", before=(sys.executable, "-c", SUBREAPER)) as server:
+                with connect(server.address) as client:
+                    served_by = int(say(client))
+                    self.assertIn(served_by, children(server.pid))
+                server.expected = code
+                self.assertEqual(server.stop(number), code)
+                until(lambda: is_gone(served_by), "it has gone")
+
+
+class WithoutProc(Operated):
+    def test_a_pool_starts_without_proc_and_says_why_it_cannot_be_upgraded(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can mount")
+        hidden = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+        if subprocess.run([*hidden, "true"], stdin=subprocess.DEVNULL, capture_output=True).returncode != 0:
+            self.skipTest("mounting is forbidden here")
+        with self.pool(before=hidden) as pool:
+            pool.wait_until_serving()
+            before = pool.workers()
+            pool.send(signal.SIGUSR2)
+            pool.wait_for_line("no upgrade: /proc/self/exe")
+            until(lambda: self.written_pid() == pool.pid, "the pid file is its own again")
+            self.assertIn(pool.who(), before)
+            pool.send(signal.SIGHUP)
+            pool.wait_for_line("generation 2 serves")
+
+
 class Parking(Operated):
     def test_one_client_is_served_by_several_workers_in_turn(self):
         with self.pool("--set", "processes.accept=dispatch") as pool:

@@ -100,6 +100,11 @@ def state_of(pid):
     return "X"
 
 
+def is_stopped(pid):
+    """All of its threads: one that has yet to see the signal may still take a connection."""
+    return all(state_of(f"{pid}/task/{thread}") == "T" for thread in os.listdir(f"/proc/{pid}/task"))
+
+
 def descriptors(pid):
     """Number -> what it is."""
     out = {}

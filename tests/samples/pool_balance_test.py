@@ -9,11 +9,13 @@ import contextlib
 import itertools
 import os
 import signal
+import tempfile
+import threading
 import unittest
 
 import sample
-from pool import MODES, Pool, say, state_of
-from sample import at_once, busy_machine, connect, until
+from pool import MODES, Pool, is_stopped, receive_line, say
+from sample import Sample, at_once, busy_machine, connect, until
 
 ROUNDS = 3
 
@@ -59,7 +61,7 @@ class Stopped(unittest.TestCase):
                         say(held.enter_context(connect(pool.address)))
                     os.kill(stopped, signal.SIGSTOP)
                     try:
-                        until(lambda: state_of(stopped) == "T", "the worker is not stopped")
+                        until(lambda: is_stopped(stopped), "the worker is not stopped")
                         served = collections.Counter(
                             int(say(held.enter_context(connect(pool.address)))) for _ in range(60))
                     finally:
@@ -68,6 +70,101 @@ class Stopped(unittest.TestCase):
                     self.assertGreaterEqual(min(served[each] for each in others), 20, served)
                     again = collections.Counter(int(say(held.enter_context(connect(pool.address)))) for _ in range(60))
                     self.assertGreaterEqual(again[stopped], 20, again)
+
+
+    def test_whichever_worker_is_stopped_8_clients_at_once_are_served_by_the_other_in_every_mode(self):
+        """With mutex one of the two holds the lock, with notify one of them is told."""
+        for mode in MODES:
+            with self.subTest(mode), Pool("--set", f"processes.accept={mode}") as pool:
+                pool.wait_until_serving()
+                for stopped in sorted(pool.workers()):
+                    os.kill(stopped, signal.SIGSTOP)
+                    try:
+                        until(lambda: is_stopped(stopped), "the worker is not stopped")
+                        with at_once(pool.address, 8) as crowd:
+                            self.assertEqual({int(say(c)) for c in crowd}, pool.workers() - {stopped})
+                    finally:
+                        os.kill(stopped, signal.SIGCONT)
+                    pool.wait_until_serving()
+
+
+class Held(unittest.TestCase):
+    """A handler blocks the loop of its worker for as long as the test lasts. Bounds are of patience, not of speed."""
+    clients = 60
+    most = 3  # clients that the worker has taken when it is held
+
+    @contextlib.contextmanager
+    def with_a_held_worker(self, mode, *arguments, processes=2):
+        with tempfile.TemporaryDirectory() as folder, Pool("--set", f"processes.accept={mode}", *arguments, processes=processes,
+                                                           environment={"POOL_HOLD": f"{folder}/hold"}) as pool:
+            pool.wait_until_serving(processes)
+            with connect(pool.address) as holding:
+                held = int(say(holding))
+                holding.sendall(b"hold\n")
+                until(lambda: os.path.exists(f"{folder}/hold"), "the loop is blocked")
+                try:
+                    yield pool, held
+                finally:
+                    os.unlink(f"{folder}/hold")
+                self.assertEqual(int(receive_line(holding)), held)
+            pool.wait_until_serving(processes)  # the one that was held, too
+
+    def test_a_held_worker_keeps_few_clients_of_a_burst_in_every_mode(self):
+        for mode in MODES:
+            with self.subTest(mode), self.with_a_held_worker(mode) as (pool, held), at_once(pool.address, self.clients) as crowd:
+                for c in crowd:
+                    c.sendall(b"bye\n")
+                served = sample.answered(crowd, sample.BOUND, enough=self.clients - self.most)
+                self.assertGreaterEqual(len(served), self.clients - self.most)
+                self.assertNotIn(held, {int(receive_line(c)) for c in served})
+
+    def test_a_held_worker_keeps_few_of_the_clients_that_come_one_by_one_in_every_mode(self):
+        """All modes at once, as the clients that are kept take their time."""
+        lost = {}
+
+        def come_to(mode):
+            with self.with_a_held_worker(mode) as (pool, _):
+                lost[mode] = 0
+                for _ in range(self.clients):
+                    with connect(pool.address) as c:
+                        c.sendall(b"bye\n")
+                        lost[mode] += not sample.answered([c], 1, enough=1)
+                    if lost[mode] > self.most:
+                        break
+
+        threads = [threading.Thread(target=come_to, args=(mode,)) for mode in MODES]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        sample.figure(f"not answered of {self.clients} one by one: {lost}")
+        self.assertEqual(set(lost), set(MODES))
+        self.assertLessEqual(max(lost.values()), self.most)
+
+
+class HeldLoop(unittest.TestCase):
+    """Of two loops of one process, one is blocked: the one that accepts, or the other one."""
+    clients = 60
+
+    def test_a_held_loop_keeps_few_clients_whichever_it_is(self):
+        for policy, held in itertools.product(("least-connections", "round-robin", "kernel"), (0, 1)):
+            with self.subTest(policy, held=held), tempfile.TemporaryDirectory() as folder, Sample(
+                    "--cores", "0,1", "--set", "cores.pin=false", "--policy", policy, name="pool_worker",
+                    environment={"POOL_HOLD": f"{folder}/hold"}) as server, contextlib.ExitStack() as clients:
+                pair = [clients.enter_context(connect(server.address)) for _ in range(2)]
+                for c in pair:
+                    say(c)
+                pair[held].sendall(b"hold\n")
+                until(lambda: os.path.exists(f"{folder}/hold"), "the loop is blocked")
+                try:
+                    with at_once(server.address, self.clients) as crowd:
+                        for c in crowd:
+                            c.sendall(b"bye\n")
+                        served = sample.answered(crowd, sample.BOUND, enough=self.clients - 3)
+                        self.assertGreaterEqual(len(served), self.clients - 3)
+                finally:
+                    os.unlink(f"{folder}/hold")
+                receive_line(pair[held])
 
 
 class Sticky(unittest.TestCase):

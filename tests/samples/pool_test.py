@@ -2,8 +2,10 @@
 """Worker processes under one master. Usage: pool_test.py --build BUILD"""
 import collections
 import contextlib
+import itertools
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -13,7 +15,7 @@ import time
 import unittest
 
 import sample
-from pool import MODES, Pool, children, cpu_seconds, descriptors, is_ended, living, receive_line, say, say_once, state_of
+from pool import MODES, Pool, children, cpu_seconds, descriptors, is_ended, is_stopped, living, receive_line, say, say_once, state_of
 from sample import Sample, connect, until
 
 
@@ -200,7 +202,7 @@ class Replacing(unittest.TestCase):
         return now - max(starts) / os.sysconf("SC_CLK_TCK")
 
     def test_a_pool_whose_workers_cannot_start_ends_and_says_why(self):
-        for what, forks in ("refuse", 4), ("crash", 10):
+        for what, forks in ("refuse", 4), ("sleep 1100 refuse", 4), ("crash", 10):
             with tempfile.NamedTemporaryFile("w", suffix=".init") as init:
                 init.write(what)
                 init.flush()
@@ -208,7 +210,7 @@ class Replacing(unittest.TestCase):
                                   environment={"POOL_INIT": init.name}, timeout=30)
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertIn("no worker has ever served", done.stderr)
-            if what == "refuse":
+            if "refuse" in what:
                 self.assertIn("refused by POOL_INIT", done.stderr)
             self.assertLessEqual(done.stderr.count("ended with"), forks)
 
@@ -246,6 +248,66 @@ class Replacing(unittest.TestCase):
             until(lambda: victim not in pool.workers() and len(pool.workers()) == 2, "it is replaced")
             pool.wait_until_serving()
 
+    def test_a_start_that_takes_longer_than_the_stuck_timeout_is_left_alone(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".init") as init:
+            init.write("sleep 1000")
+            init.flush()
+            with Pool("--set", "processes.stuck_timeout=200ms", environment={"POOL_INIT": init.name}) as pool:
+                pool.wait_until_serving()
+                self.assertEqual(pool.lines_with("stuck"), [])
+                self.assertEqual(pool.lines_with("killed"), [])
+
+    def test_a_start_that_does_not_end_has_a_limit_of_its_own(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".init") as init:
+            init.write("hang")
+            init.flush()
+            done = sample.run("--model", "process-pool", "--processes", 2, "--listen", "127.0.0.1:0", "--set",
+                              "processes.start_timeout=200ms", name="pool_worker", environment={"POOL_INIT": init.name},
+                              timeout=30)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn("has not served within processes.start_timeout", done.stderr)
+            self.assertIn("no worker has ever served", done.stderr)
+            self.assertLessEqual(done.stderr.count("is killed"), 10)
+            # A generation that does not start leaves the one that serves.
+            init.truncate(0)
+            with Pool("--set", "processes.start_timeout=300ms", environment={"POOL_INIT": init.name}) as pool:
+                pool.wait_until_serving()
+                before = pool.workers()
+                init.seek(0)
+                init.write("hang")
+                init.flush()
+                pool.send(signal.SIGHUP)
+                pool.wait_for_line("the reload is given up")
+                self.assertIn(pool.who(), before)
+                init.truncate(0)
+
+    def test_a_worker_whose_cpu_is_taken_away_runs_on_another_until_it_is_back(self):
+        allowed = sorted(os.sched_getaffinity(0))
+        if len(allowed) < 2:
+            self.skipTest("one CPU")
+        with Pool(processes=2) as pool:
+            pool.wait_until_serving()
+
+            def worker_after_a_death(cpu):
+                """The new one in the place of the worker on this CPU, once it serves."""
+                before = pool.workers()
+                os.kill(next(w for w in before if os.sched_getaffinity(w) == {cpu}), signal.SIGKILL)
+                new = lambda: pool.workers() - before
+                until(lambda: len(new()) == 1, "it is replaced")
+                seen = set()
+                until(lambda: seen.add(pool.who()) or new() <= seen, "it serves")
+                return new().pop()
+
+            first, second = allowed[:2]
+            os.sched_setaffinity(pool.pid, {first})
+            self.assertEqual(os.sched_getaffinity(worker_after_a_death(second)), {first})
+            self.assertTrue(pool.lines_with(f"may not run on CPU {second} any more"))
+            os.sched_setaffinity(pool.pid, set(allowed))
+            pool.send(signal.SIGHUP)
+            pool.wait_for_line("generation 2 serves")
+            until(lambda: len(pool.workers()) == 2, "the old ones have left")
+            self.assertEqual({frozenset(os.sched_getaffinity(w)) for w in pool.workers()}, {frozenset({first}), frozenset({second})})
+
     def test_a_worker_is_recycled_after_its_connections_or_when_it_has_grown(self):
         for setting in "max_connections_per_worker=50", "memory_limit=1MiB":
             with Pool("--set", f"processes.{setting}") as pool:
@@ -274,7 +336,7 @@ class Shortage(unittest.TestCase):
 
     def stop_process(self, pid):
         os.kill(pid, signal.SIGSTOP)
-        until(lambda: state_of(pid) == "T", f"{pid} has stopped")
+        until(lambda: is_stopped(pid), f"{pid} has stopped")
 
     @contextlib.contextmanager
     def pool_of_one(self):
@@ -365,32 +427,59 @@ class Shortage(unittest.TestCase):
             pool.wait_until_serving()
 
     def test_a_log_file_that_cannot_be_opened_again_ends_no_process(self):
-        with tempfile.TemporaryDirectory() as folder:
-            log = f"{folder}/logs/log"
-            os.mkdir(f"{folder}/logs")
-            process = subprocess.Popen([sample.program("pool_worker"), "--model", "process-pool", "--processes", "2",
-                                        "--listen", "127.0.0.1:0", "--set", f"log.file={log}"],
-                                       stdin=subprocess.DEVNULL, env=sample.clean_environment())
-            try:
-                until(lambda: os.path.exists(log) and "listening" in sample.read(log), "it serves")
-                address = re.search(r"listening on ([\d.:]+);", sample.read(log))[1]
+        """Its directory has gone, it has become a directory, or no descriptor is free."""
+        for why, number in itertools.product(("gone", "directory", "descriptors"), (signal.SIGUSR1, signal.SIGHUP)):
+            with self.subTest(why, number=number), tempfile.TemporaryDirectory() as folder:
+                self.reopen(folder, why, number)
+
+    def reopen(self, folder, why, number):
+        log = f"{folder}/logs/log"
+        os.mkdir(f"{folder}/logs")
+        process = subprocess.Popen([sample.program("pool_worker"), "--model", "process-pool", "--processes", "2",
+                                    "--listen", "127.0.0.1:0", "--set", f"log.file={log}"],
+                                   stdin=subprocess.DEVNULL, env=sample.clean_environment())
+        try:
+            until(lambda: os.path.exists(log) and "listening" in sample.read(log), "it serves")
+            address = re.search(r"listening on ([\d.:]+);", sample.read(log))[1]
+
+            def both():
                 seen = set()
                 until(lambda: seen.add(say_once(address)) or len(seen) == 2, "both serve")
-                os.rename(f"{folder}/logs", f"{folder}/gone")
-                process.send_signal(signal.SIGUSR1)
-                until(lambda: sample.read(f"{folder}/gone/log").count("log to") == 3, "three processes tell of it")
-                os.mkdir(f"{folder}/logs")
-                process.send_signal(signal.SIGUSR1)
-                for pid in {process.pid} | children(process.pid):
-                    until(lambda: descriptors(pid)[2] == log, lambda: f"{pid} writes to {descriptors(pid)[2]}")
-                again = set()
-                until(lambda: again.add(say_once(address)) or len(again) == 2, "both serve")
-                self.assertEqual(again, seen)
-                process.send_signal(signal.SIGQUIT)
-                self.assertEqual(process.wait(sample.BOUND), 0)
-            finally:
-                process.kill()
-                process.wait()
+                return seen
+
+            before = both()
+            everyone = {process.pid} | before
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            if why == "descriptors":
+                old = log
+                for pid in everyone:
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))  # what is open stays open
+            else:
+                os.rename(f"{folder}/logs", f"{folder}/old")
+                old = f"{folder}/old/log"
+            if why == "directory":
+                os.makedirs(log)
+            process.send_signal(number)
+            if number == signal.SIGUSR1:
+                until(lambda: sample.read(old).count("log to") == 3, "three processes tell of it")
+            else:  # it is not only the log that it cannot open
+                until(lambda: re.search("serves on|cannot be started", sample.read(old)), "it is told")
+            for pid in everyone:
+                self.assertEqual(descriptors(pid)[2], old)
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            self.assertEqual(both(), before)
+            if why == "directory":
+                os.rmdir(log)
+            os.makedirs(f"{folder}/logs", exist_ok=True)
+            process.send_signal(signal.SIGUSR1)
+            for pid in everyone:
+                until(lambda: descriptors(pid)[2] == log, lambda: f"{pid} writes to {descriptors(pid)[2]}")
+            self.assertEqual(both(), before)
+            process.send_signal(signal.SIGQUIT)
+            self.assertEqual(process.wait(sample.BOUND), 0)
+        finally:
+            process.kill()
+            process.wait()
 
     def test_a_call_that_fails_for_a_moment_ends_neither_channel_nor_pool(self):
         for what in "ppoll:error=ENOMEM:when=3", "recvmsg:error=ENOMEM:when=2", "recvmsg:error=ENOBUFS:when=1", "sendmsg:error=ENOMEM:when=1":
@@ -409,6 +498,81 @@ class Shortage(unittest.TestCase):
                 self.assertEqual(pool.wait(), 0)
 
 
+    def test_a_pool_out_of_descriptors_waits_and_says_so_in_every_mode(self):
+        """The limit is that of the workers or of the master; all five pools are measured in the same second."""
+        if sample.options.sanitized:
+            self.skipTest("the sanitizer opens a pipe to see whether memory is readable")
+        for whose in "workers", "master":
+            with contextlib.ExitStack() as held:
+                pools = {mode: held.enter_context(Pool("--set", f"processes.accept={mode}")) for mode in MODES}
+                for pool in pools.values():
+                    pool.expected = sample.CUT  # what still waits at the end
+                for pool in pools.values():
+                    pool.wait_until_serving()
+                    for pid in pool.workers() if whose == "workers" else {pool.pid}:
+                        most = max(descriptors(pid)) + 4
+                        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+                    for _ in range(40):
+                        held.enter_context(connect(pool.address)).sendall(b"who\n")
+                busy = lambda: {mode: sum(map(cpu_seconds, {pool.pid} | pool.workers())) for mode, pool in pools.items()}
+                before = busy()
+                time.sleep(1)  # what is counted is what happens in a time
+                used = {mode: after - before[mode] for mode, after in busy().items()}
+                sample.figure(f"limit of the {whose}: CPU seconds in 1 s: {used}")
+                self.assertLess(max(used.values()), 0.3)
+                short = MODES if whose == "workers" else ["dispatch"]  # in the other modes the master opens nothing
+                for mode in short:
+                    self.assertTrue(pools[mode].lines_with("pausing") or pools[mode].lines_with("has no descriptor"),
+                                    (whose, mode, pools[mode].lines))
+
+    def test_a_drain_that_cannot_be_sent_as_a_message_is_sent_as_a_signal(self):
+        """Only the master's calls fail."""
+        with Pool(before=("strace", "-qq", "-o", "/dev/null", "-e", "inject=sendmsg:error=EPERM"),
+                  environment={"LSAN_OPTIONS": "detect_leaks=0"}) as pool:
+            pool.pid = next(iter(children(pool.process.pid)))  # the first is strace
+            pool.wait_until_serving()
+            with connect(pool.address) as client:
+                worker = int(say(client))
+                client.sendall(b"wh")
+                os.kill(pool.pid, signal.SIGQUIT)
+                pool.wait_for_line("SIGQUIT, ")
+                client.sendall(b"o\n")
+                self.assertEqual(int(receive_line(client)), worker)
+                self.assertEqual(client.recv(1), b"")
+            self.assertEqual(pool.wait(), 0)
+
+    def test_a_pool_stops_where_a_sandbox_forbids_signals_through_descriptors(self):
+        for number in signal.SIGTERM, signal.SIGQUIT:
+            with Pool(before=("strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pidfd_send_signal:error=EPERM"),
+                      environment={"LSAN_OPTIONS": "detect_leaks=0"}) as pool:
+                pool.pid = next(iter(children(pool.process.pid)))  # the first is strace
+                pool.wait_until_serving()
+                with connect(pool.address) as client:
+                    client.sendall(b"who\nhalf a li" if number == signal.SIGTERM else b"who\n")
+                    receive_line(client)
+                    os.kill(pool.pid, number)
+                    self.assertEqual(pool.wait(), 3 if number == signal.SIGTERM else 0)
+                self.assertEqual(pool.lines_with("is killed"), [])
+                pool.expected = 3
+
+    def test_what_no_call_lets_the_master_signal_is_told(self):
+        with Pool("--set", "limits.drain_timeout=100ms", before=(
+                "strace", "-qq", "-o", "/dev/null", "-e", "inject=pidfd_send_signal,kill:error=EPERM"),
+                environment={"LSAN_OPTIONS": "detect_leaks=0"}) as pool:
+            pool.pid = next(iter(children(pool.process.pid)))  # the first is strace
+            pool.wait_until_serving()
+            with connect(pool.address) as client:
+                victim = int(say(client))
+                client.sendall(b"hang\n")
+                os.kill(pool.pid, signal.SIGTERM)
+                pool.wait_for_line("cannot be sent SIGTERM")
+                pool.wait_for_line("cannot be sent SIGKILL")
+                self.assertEqual(pool.lines_with("is killed"), [])
+                for worker in pool.workers():
+                    os.kill(worker, signal.SIGKILL)
+                self.assertEqual(pool.wait(), 3)
+
+
 class ExitCodes(unittest.TestCase):
     def test_a_pool_says_whether_connections_were_cut(self):
         for number, timeout in (signal.SIGQUIT, "300ms"), (signal.SIGTERM, "30s"):
@@ -424,22 +588,34 @@ class ExitCodes(unittest.TestCase):
                 pool.wait_until_serving()
                 self.assertEqual(pool.stop(number), 0)
 
-    def test_orders_to_drain_in_a_row_cut_nothing(self):
-        for first in signal.SIGHUP, signal.SIGWINCH, signal.SIGQUIT:
-            with self.subTest(first), Pool() as pool:
-                pool.wait_until_serving()
-                with connect(pool.address) as client:
-                    worker = int(say(client))
-                    client.sendall(b"who\nwh")
-                    self.assertEqual(int(receive_line(client)), worker)
-                    pool.send(first)
-                    pool.wait_for_line("generation 2 serves" if first == signal.SIGHUP else first.name)
+    def test_orders_to_drain_in_a_row_cut_nothing_in_any_mode(self):
+        """A client has sent half of its request; its worker is told to drain, and then told again."""
+        firsts = {"HUP": "generation 2 serves", "WINCH": "SIGWINCH", "QUIT": "SIGQUIT", "USR2": "serves beside this one",
+                  "recycled": "this worker leaves"}
+        for mode, (first, told) in itertools.product(MODES, firsts.items()):
+            recycling = ("--set", "processes.max_connections_per_worker=5") if first == "recycled" else ()
+            with self.subTest(mode, first=first), Pool("--set", f"processes.accept={mode}", *recycling) as pool, \
+                    contextlib.ExitStack() as held:
+                client = held.enter_context(connect(pool.address))
+                worker = int(say(client))
+                client.sendall(b"who\nwh")
+                self.assertEqual(int(receive_line(client)), worker)
+                if first == "recycled":
+                    until(lambda: pool.who() and len(pool.lines_with(told)) >= 2, "both leave")
+                else:
+                    pool.send(getattr(signal, f"SIG{first}"))
+                    pool.wait_for_line(told)
+                if first == "USR2":
+                    new = int(re.search(r"process (\d+) was started", pool.wait_for_line("was started"))[1])
+                    held.callback(os.kill, new, signal.SIGTERM)
+                before = len(pool.lines_with("SIGQUIT: "))
+                for times in range(1, 3):
                     pool.send(signal.SIGQUIT)
-                    until(lambda: len(pool.lines_with("SIGQUIT")) == (2 if first == signal.SIGQUIT else 1), "it is obeyed")
-                    client.sendall(b"o\n")
-                    self.assertEqual(int(receive_line(client)), worker)
-                    self.assertEqual(client.recv(1), b"")
-                self.assertEqual(pool.wait(), 0)
+                    until(lambda: len(pool.lines_with("SIGQUIT: ")) == before + times, "it is obeyed")
+                client.sendall(b"o\n")
+                self.assertEqual(int(receive_line(client)), worker)
+                self.assertEqual(client.recv(1), b"")
+                self.assertEqual(pool.process.wait(sample.BOUND), 0)
 
     def test_a_worker_that_a_person_tells_to_quit_drains_and_is_replaced(self):
         with Pool() as pool:

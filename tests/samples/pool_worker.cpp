@@ -1,7 +1,10 @@
 // For tests of process pools, a line of commands: "who" is answered with the process id, "slow" with it after
 // 300 ms, "park" with it before the connection is parked, "bye" with it before it is closed; "crash" and
-// "hang" do so; "hold" makes the file that POOL_HOLD names, and blocks the loop until it is removed. With
-// POOL_INIT naming a file, a worker that starts does what is written there: "crash", "refuse" or "hang".
+// "hang" do so; "hold" makes the file that POOL_HOLD names, and blocks the loop until it is removed;
+// "orphans" runs a shell that leaves ten processes behind, and is answered with the shell's exit code. With
+// POOL_INIT naming a file, a worker that starts does what is written there: "crash", "refuse", "hang" or
+// "sleep" and milliseconds.
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -31,15 +34,23 @@ void hold() {
   while (std::filesystem::exists(file)) std::this_thread::sleep_for(1ms);
 }
 
+int orphans() {
+  return WEXITSTATUS(std::system("for i in 0 1 2 3 4 5 6 7 8 9; do sleep 0.05 & done; exit 7"));
+}
+
 class commands {
  public:
   void start() {
     const char* const file = std::getenv("POOL_INIT");
-    std::string what;
-    if (file != nullptr) std::ifstream(file) >> what;
-    if (what == "crash") crash();
-    while (what == "hang") ::pause();
-    if (what == "refuse") throw std::runtime_error("refused by POOL_INIT");
+    if (file == nullptr) return;
+    std::ifstream words(file);
+    for (std::string what; words >> what;) {
+      if (what == "crash") crash();
+      while (what == "hang") ::pause();
+      if (what == "refuse") throw std::runtime_error("refused by POOL_INIT");
+      long time = 0;
+      if (what == "sleep" && words >> time) std::this_thread::sleep_for(time * 1ms);
+    }
   }
 
   weir::task<> operator()(weir::connection client) {
@@ -49,7 +60,8 @@ class commands {
       while (*line == "hang") ::pause();
       if (*line == "hold") hold();
       if (*line == "slow") co_await weir::sleep_for(300ms);
-      const std::string answer = std::to_string(::getpid()) + "\n";
+      const int told = *line == "orphans" ? orphans() : ::getpid();
+      const std::string answer = std::to_string(told) + "\n";
       weir::core::here().count_requests();
       const bool parks = *line == "park" && in.buffered().empty();
       co_await client.send(answer);

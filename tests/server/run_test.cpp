@@ -147,6 +147,36 @@ TEST_CASE("run serves until SIGTERM or SIGINT, lets handlers finish and returns 
   }
 }
 
+TEST_CASE("SIGQUIT is a drain however often it comes, also after SIGTERM, and SIGTERM after it cuts") {
+  const std::vector<std::pair<std::vector<int>, int>> cases{
+      {{SIGQUIT, SIGQUIT}, 0}, {{SIGTERM, SIGQUIT}, 0}, {{SIGQUIT, SIGTERM}, 3}, {{SIGINT, SIGTERM}, 3}};
+  for (const auto& [signals, code] : cases) {
+    auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+    test::client c(listener.local());
+    // Answers the second half of a request although the server stops.
+    const auto handler = [](connection client) -> task<> {
+      co_await client.send("1");
+      std::array<char, 8> request;
+      if (co_await client.read_exactly(std::as_writable_bytes(std::span(request)))) co_await client.send("2");
+    };
+    std::string answer;
+    std::jthread other([&, &all = signals, cut = code != 0] {
+      if (c.receive(1).empty() || !c.send("half")) return;
+      for (const int each : all) {
+        ::kill(::getpid(), each);
+        // Taken, and the loop has turned.
+        for (sigset_t pending; ::sigpending(&pending) == 0 && sigismember(&pending, each) == 1;)
+          std::this_thread::sleep_for(1ms);
+      }
+      if (!cut && c.send("half")) answer = c.receive(1);
+    });
+    const auto r = run_with({"--listen", "fd:" + std::to_string(::dup(listener.get()))}, handler);
+    other.join();
+    CHECK(r.code == code);
+    CHECK(answer == (code == 0 ? "2" : ""));
+  }
+}
+
 TEST_CASE("a second signal does not wait for handlers") {
   auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
   test::client c(listener.local());

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <future>
 #include <map>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "serving.hpp"
 #include "sockets.hpp"
 #include "weir/config/detail/names.hpp"
+#include "weir/connection/connect.hpp"
 #include "weir/core/detail/virtual_clock.hpp"
 #include "weir/core/offload.hpp"
 #include "weir/core/sleep.hpp"
@@ -176,7 +178,7 @@ TEST_CASE("stopping ends the input of handlers that wait, and run returns when t
   CHECK(told == 20);
 }
 
-TEST_CASE("a second stop does not wait for handlers") {
+TEST_CASE("a cut does not wait for handlers, and a second stop is no cut") {
   held h;
   serving s(local(), [&h](connection c) { return held::serve(std::move(c), &h); });
   test::client c(s.at());
@@ -184,11 +186,65 @@ TEST_CASE("a second stop does not wait for handlers") {
   REQUIRE(h.has_begun());
   const test::output log(2);
   s->stop();
-  CHECK(s.runs());
   s->stop();
+  std::promise<void> turned;
+  s->cores()[0].post([&] { turned.set_value(); });
+  turned.get_future().wait();
+  CHECK(s.runs());
+  s->cut();
   CHECK(s.has_ended());
   CHECK_THAT(log.text(), Contains("1 connections were cut"));
   CHECK(s->cut_short());
+}
+
+TEST_CASE("a handler that waits for the answer of another server gets it although its own server stops") {
+  for (const auto kind : {model_kind::loop_per_core, model_kind::serial, model_kind::thread_per_connection,
+                          model_kind::loop_with_workers, model_kind::thread_per_event}) {
+    held h;
+    const serving other(local(), [&h](connection c) { return held::serve(std::move(c), &h); });
+    struct asking {
+      static task<> serve(connection client, endpoint where, std::atomic<bool>* told) {
+        connection up = co_await connect(where);
+        co_await up.send("question");
+        while (!client.is_stopping()) co_await sleep_for(1ms);
+        *told = true;
+        bool more = true;
+        while (more) {
+          auto answer = co_await up.receive();
+          more = static_cast<bool>(answer);
+          if (more) co_await client.send(answer);
+        }
+      }
+    };
+    auto wanted = local();
+    wanted.model = kind;
+    std::atomic<bool> told{false};
+    serving s(wanted, [&](connection c) { return asking::serve(std::move(c), other.at(), &told); });
+    test::client c(s.at());
+    REQUIRE(h.has_begun());
+    s->stop();
+    while (!told) std::this_thread::sleep_for(1ms);
+    h.released = true;
+    CHECK(c.receive(17) == "reply to question");
+    CHECK(s.has_ended());
+    CHECK_FALSE(s->cut_short());
+  }
+}
+
+TEST_CASE("a server in a program of one's own takes none of its signals") {
+  const auto handlers = [] {
+    std::vector<void (*)(int)> out;
+    for (const int each : {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGCHLD}) {
+      struct sigaction now{};
+      ::sigaction(each, nullptr, &now);
+      out.push_back(now.sa_handler);
+    }
+    return out;
+  };
+  const auto before = handlers();
+  serving s(local(), [](connection c) -> task<> { co_await c.send("x"); });
+  CHECK(test::client(s.at()).receive(1) == "x");
+  CHECK(handlers() == before);
 }
 
 TEST_CASE("stopping waits for handlers no longer than the drain timeout") {
@@ -487,8 +543,7 @@ TEST_CASE("a server is destroyed with thousands of handlers that wait in every w
     for (auto& c : clients) REQUIRE(c.receive(1) == "x");
     CHECK(s->connections() == 3000);
     CHECK(alive.use_count() == 3001);
-    s->stop();
-    s->stop();
+    s->cut();
     CHECK(s.has_ended());
   }
   CHECK(alive.use_count() == 1);

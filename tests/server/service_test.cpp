@@ -178,7 +178,7 @@ TEST_CASE("a start and a stop that are tasks are awaited, before any connection 
   CHECK(waiting::stopped == cores);
 }
 
-TEST_CASE("a second stop cuts connections, and services are stopped all the same") {
+TEST_CASE("a cut does not wait for connections, and services are stopped all the same") {
   struct stubborn {
     task<> operator()(connection client) {
       co_await client.send("x");
@@ -197,7 +197,7 @@ TEST_CASE("a second stop cuts connections, and services are stopped all the same
   s->stop();
   CHECK(s.runs());
   CHECK(told.stopped == 0);
-  s->stop();
+  s->cut();
   CHECK(s.has_ended());
   CHECK(told.stopped == static_cast<int>(s->cores().size()));
   CHECK(s->cut_short());
@@ -216,6 +216,55 @@ TEST_CASE("a stop that never ends is cancelled after the drain timeout") {
   s->stop();
   CHECK(s.has_ended());
   CHECK_THAT(log.text(), Contains("the stop of a service has taken too long"));
+}
+
+namespace {
+
+struct shared_by_all {
+  static constexpr auto keeps = state_kind::per_process;
+  task<> operator()(connection) { co_return; }
+  void stop() { ++told.stopped; }
+};
+
+}  // namespace
+
+TEST_CASE("one object for all cores is stopped once, also if it has no start") {
+  told.stopped = 0;
+  test::serving s(local(), service_of<shared_by_all>());
+  CHECK(test::client(s.at()).is_closed());
+  s->stop();
+  CHECK(s.has_ended());
+  CHECK(told.stopped == 1);
+}
+
+TEST_CASE("a loop that hangs keeps no other loop from stopping its service") {
+  static std::atomic<bool> hangs{false};
+  static std::atomic<bool> goes_on{false};
+  struct per_loop {
+    explicit per_loop(core& c) : index(c.index()) {}
+    task<> operator()(connection) { co_return; }
+    void stop() {
+      told.stopped += index == 0;
+      goes_on = true;  // run() joins the loop that hangs
+    }
+    unsigned index;
+  };
+  auto wanted = local();
+  if (allowed_cpus().size() < 2) return;
+  told.stopped = 0;
+  hangs = goes_on = false;
+  const test::output log(2);
+  test::serving s(wanted, service_of<per_loop>());
+  CHECK(test::client(s.at()).is_closed());
+  s->cores()[1].post([] {
+    hangs = true;
+    while (!goes_on) std::this_thread::sleep_for(1ms);
+  });
+  while (!hangs) std::this_thread::sleep_for(1ms);
+  s->cut();
+  CHECK(s.has_ended());
+  CHECK(told.stopped == 1);
+  CHECK_THAT(log.text(), Contains("their loops do not turn"));
 }
 
 TEST_CASE("when one start throws, what has started is stopped and run throws that") {

@@ -35,8 +35,7 @@ class serving {
   serving(const serving&) = delete;
   serving& operator=(const serving&) = delete;
   ~serving() {
-    it_->stop();
-    it_->stop();
+    it_->cut();
     leave_.set_value();
   }
 

@@ -17,6 +17,12 @@ enum class errc {
 [[nodiscard]] const std::error_category& category() noexcept;
 [[nodiscard]] std::error_code make_error_code(errc e) noexcept;
 
+// The text of an errno, which takes no memory.
+[[nodiscard]] const char* text_of(int error) noexcept;
+
+// In a catch block: the text of what was thrown.
+[[nodiscard]] const char* text_of_current_exception() noexcept;
+
 // Throws std::system_error for `error` (an errno value), with "what" as its context.
 // `what` names the object: "bind 127.0.0.1:80", "open /etc/weir.toml".
 [[noreturn]] void throw_system_error(int error, std::string_view what);

@@ -22,30 +22,49 @@ void set_level(level lowest);
 
 // Writes one line: time, level, process id, text. Control characters in `text` are escaped, so that bytes of
 // a peer cannot forge a line. Works until the process has ended: also in destructors of global objects.
+// A line never waits for what reads standard error: one that finds no room, or a full disk, is dropped and
+// counted, and the next one that is written is preceded by a line that says how many. At most 4,096 bytes.
 // Thread: any. Errors: a line that cannot be written is counted.
 void write(level l, std::string_view text);
 [[nodiscard]] std::uint64_t lost_lines() noexcept;
 
+// For a signal handler of a process that ends: writes `line` as it is. It must end with '\n'.
+void write_in_signal_handler(std::string_view line) noexcept;
+
 // Redirects standard error, log lines and all other output, to the end of the file `path`, which is created
 // if it does not exist. A further call opens the path again, so that a file that was renamed gets no more
-// lines; no line is lost in between. Errors: std::system_error; standard error is then unchanged.
+// lines; no line is lost in between. A FIFO needs a reader. Errors: std::system_error; standard error is then
+// unchanged.
 void to_file(const std::string& path);
 
+// Counts a line that could not be made or written.
+void count_lost_line() noexcept;
+
+// Of what these are given, what takes memory is made by a formatter, in here: so they throw nothing. Without
+// memory a line is lost.
 template <class... Args>
-void debug(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(level::debug)) write(level::debug, fmt::format(text, std::forward<Args>(args)...));
+void write_formatted(level l, fmt::format_string<Args...> text, Args&&... args) noexcept {
+  if (enabled(l)) try {
+      write(l, fmt::format(text, std::forward<Args>(args)...));
+    } catch (...) {
+      count_lost_line();
+    }
 }
 template <class... Args>
-void info(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(level::info)) write(level::info, fmt::format(text, std::forward<Args>(args)...));
+void debug(fmt::format_string<Args...> text, Args&&... args) noexcept {
+  write_formatted(level::debug, text, std::forward<Args>(args)...);
 }
 template <class... Args>
-void warning(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(level::warning)) write(level::warning, fmt::format(text, std::forward<Args>(args)...));
+void info(fmt::format_string<Args...> text, Args&&... args) noexcept {
+  write_formatted(level::info, text, std::forward<Args>(args)...);
 }
 template <class... Args>
-void error(fmt::format_string<Args...> text, Args&&... args) {
-  if (enabled(level::error)) write(level::error, fmt::format(text, std::forward<Args>(args)...));
+void warning(fmt::format_string<Args...> text, Args&&... args) noexcept {
+  write_formatted(level::warning, text, std::forward<Args>(args)...);
+}
+template <class... Args>
+void error(fmt::format_string<Args...> text, Args&&... args) noexcept {
+  write_formatted(level::error, text, std::forward<Args>(args)...);
 }
 
 // Lets one event per interval through and counts the others, so that log lines that a peer can cause at will

@@ -98,11 +98,14 @@ enum class accept_kind : std::uint8_t { shared, mutex, reuseport, notify, dispat
 struct process_settings {
   std::uint32_t count = 0;  // workers; 0: one per core
   accept_kind accept = accept_kind::shared;
-  std::uint32_t loops = 1;                         // of each worker, each on a CPU of its own
-  std::chrono::milliseconds stuck_timeout{30000};  // a worker without a heartbeat is replaced; 0: never
-  std::uint32_t max_connections_per_worker = 0;    // then it is replaced; 0: never
-  std::uint64_t memory_limit = 0;                  // resident bytes beyond which it is replaced; 0: none
-  std::string pid_file;                            // absolute; empty: none
+  std::uint32_t loops = 1;  // of each worker, each on a CPU of its own
+  std::chrono::milliseconds start_timeout{
+      60000};  // a worker that has not served by then is replaced; 0: never
+  std::chrono::milliseconds stuck_timeout{
+      30000};  // one that has served, without a heartbeat is replaced; 0: never
+  std::uint32_t max_connections_per_worker = 0;  // then it is replaced; 0: never
+  std::uint64_t memory_limit = 0;                // resident bytes beyond which it is replaced; 0: none
+  std::string pid_file;                          // absolute; empty: none
   bool operator==(const process_settings&) const = default;
 };
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "weir/base/asio.hpp"
+#include "weir/base/detail/handler_memory.hpp"
 #include "weir/config/settings.hpp"
 #include "weir/core/detail/offload_pool.hpp"
 #include "weir/io/chunk.hpp"
@@ -77,6 +78,10 @@ class core {
   // Errors: std::system_error naming the CPU when it cannot be pinned.
   void run();
 
+  // Any thread. From now on a handler of Asio's that finds no memory is logged, and does not end run(): a
+  // server that starts ends then, one that serves goes on.
+  void endure() noexcept { endures_.store(true, std::memory_order_relaxed); }
+
   // Runs what is ready, without waiting; 0 if that was nothing.
   std::size_t poll();
 
@@ -84,10 +89,11 @@ class core {
   void stop() noexcept { context_.stop(); }
 
   // Any thread. Runs `f` on the core's thread, and destroys it there; if the core has stopped for good, its
-  // owner's thread destroys `f` with the core, after the core's objects.
+  // owner's thread destroys `f` with the core, after the core's objects. Errors: std::bad_alloc, if several
+  // posts are pending already.
   template <class F>
   void post(F f) {
-    asio::post(context_, std::move(f));
+    asio::post(context_, kept_in(posts_, std::move(f)));
   }
 
   // Any thread, while it runs: sends a signal to the core's thread; false if it does not run.
@@ -157,6 +163,8 @@ class core {
   std::atomic<std::uint32_t> own_work_{0};  // written by the core's thread alone
   std::function<void()> own_work_ended_;
   std::uint64_t requests_ = 0;
+  std::atomic<bool> endures_{false};
+  handler_memory<6> posts_;
 };
 
 }  // namespace weir

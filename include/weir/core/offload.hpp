@@ -22,7 +22,7 @@ namespace detail {
 // no reference, so that what the job has captured never dies on a worker's thread.
 class offload_ticket : public offload_pool::job, public remote_wake {
  public:
-  explicit offload_ticket(core& at) noexcept : at_(&at) { receive = come_home; }
+  explicit offload_ticket(core& at) noexcept : at_(&at) { how = &ticket; }
   offload_ticket(const offload_ticket&) = delete;
   offload_ticket& operator=(const offload_ticket&) = delete;
 
@@ -42,6 +42,7 @@ class offload_ticket : public offload_pool::job, public remote_wake {
  private:
   friend struct offload_operation;
   static chain* come_home(remote_wake* w) noexcept;
+  static constexpr kind ticket{&come_home, [](remote_wake* w) noexcept { static_cast<void>(come_home(w)); }};
 
   core* at_;
   run_queue* home_ = nullptr;

@@ -2,6 +2,7 @@
 // http: the files below a directory.
 
 #include <cstddef>
+#include <memory>
 #include <string>
 
 #include "weir/base/unique_fd.hpp"
@@ -9,6 +10,8 @@
 #include "weir/task/task.hpp"
 
 namespace weir::http {
+
+class spare_descriptors;
 
 // Problem: no path of a request may lead out of the directory. The kernel resolves names here (openat2 with
 // RESOLVE_BENEATH): "..", absolute links and links that lead out are not found, links that stay below the
@@ -19,7 +22,8 @@ namespace weir::http {
 //
 // A directory is answered with its index.html. Validators, conditions, single ranges; NAME.gz, if it is not
 // older than NAME, for clients that accept gzip. Each serving thread keeps up to most_kept files, those up to
-// small_file bytes in memory and larger ones open, and checks a file again after a second.
+// small_file bytes in memory and larger ones open, and checks a file again after a second. It keeps a few
+// descriptors back, so that files are served when connections have taken all others.
 // Thread: any. Lifetime: must outlive the exchanges.
 // Hazard: a slow disk blocks the core.
 class directory {
@@ -35,6 +39,7 @@ class directory {
 
  private:
   unique_fd root_;
+  std::shared_ptr<spare_descriptors> spare_;  // shared with nobody: its type is private
 };
 
 }  // namespace weir::http

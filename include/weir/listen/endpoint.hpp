@@ -2,6 +2,7 @@
 // [listen] > accept > distribute > core > connection
 // listen: a written address, parsed but not yet a socket.
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <cstdint>
@@ -71,3 +72,12 @@ class endpoint {
 };
 
 }  // namespace weir
+
+// As to_string(), for log lines.
+template <>
+struct fmt::formatter<weir::endpoint> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(const weir::endpoint& e, Context& to) const {
+    return fmt::formatter<std::string>::format(e.to_string(), to);
+  }
+};

@@ -2,6 +2,7 @@
 // [listen] > accept > distribute > core > connection
 // listen: the address of a peer, small enough for every connection to carry.
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -57,3 +58,14 @@ static_assert(sizeof(peer_address) <= 24 && std::is_trivially_copyable_v<peer_ad
               std::is_trivially_destructible_v<peer_address>);
 
 }  // namespace weir
+
+// As to_string(), for log lines.
+template <>
+struct fmt::formatter<weir::peer_address> : fmt::formatter<fmt::string_view> {
+  template <class Context>
+  auto format(const weir::peer_address& a, Context& to) const {
+    char text[80];
+    a.write_to(text, sizeof text);
+    return fmt::formatter<fmt::string_view>::format(text, to);
+  }
+};

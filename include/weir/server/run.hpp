@@ -11,10 +11,15 @@ namespace weir {
 // what was asked for is wrong, 3 when the server stopped but connections were cut (server::cut_short). Errors
 // go to standard error, one line each.
 //
-// Each signal is a server::stop(): after the first, handlers are waited for, after the second they are cut.
-// The service is stopped in both cases. SIGINT and SIGTERM come through from the start on, even if they were
-// blocked, and are blocked at the end, so that another one cannot take the exit code. SIGPIPE is ignored.
-// Thread: main's; no other thread may handle SIGINT or SIGTERM meanwhile.
+// SIGINT and SIGTERM are a server::stop() if they are the first order to end, and otherwise a server::cut();
+// SIGQUIT is a server::stop(), whenever it comes. The service is stopped in each case. A thread that a
+// handler, a job of offload() or a look-up of a name blocks keeps the process no longer than the drain
+// timeout and a second, or half a second after a cut: then what blocks is logged, and the process ends by
+// _exit(3). SIGUSR1 opens the log file again, SIGHUP reads the configuration again. (In a process pool the
+// signals mean what README says.) These signals come through from the start on, even if they were blocked,
+// and are blocked at the end, so that another one cannot take the exit code. SIGPIPE is ignored, SIGRTMIN + 2
+// is used. Standard descriptors that are closed are opened on /dev/null. Thread: main's; no other thread may
+// handle these signals meanwhile.
 int run(int argc, char** argv, service_form form, const program& what = {});
 
 inline int run(int argc, char** argv, connection_handler handler, const program& what = {}) {

@@ -53,6 +53,8 @@ struct inheritance {
 //   weir::server echo_server(settings, echo);
 //   echo_server.run();                          // until another thread calls echo_server.stop()
 //
+// It changes nothing that belongs to the process: signals are the program's, but for SIGURG in the model
+// thread-per-connection and with limits.stall. Standard descriptors that are closed are opened on /dev/null.
 // Thread: made, run and destroyed by one thread; what is marked "any thread" from anywhere.
 class server {
  public:
@@ -78,12 +80,20 @@ class server {
   // of the service throws.
   void run();
 
-  // Any thread. The first call closes the listeners, tells each handler (connection::is_stopping(); idle ones
-  // find the end of their input) and waits for the handlers. After settings.limits.drain_timeout what they
-  // wait for is cancelled, and 200 ms later what is left is cut. A second call cuts at once. Then the service
-  // is stopped, in each case. A stop that waits is cancelled after the drain timeout, 200 ms after
-  // a cut, or by a further call.
+  // Before run(). `f` is called once on core 0, when every service has started and every loop accepts.
+  void when_serving(std::function<void()> f) { when_serving_ = std::move(f); }
+
+  // Any thread. Closes the listeners, tells each handler (connection::is_stopping(); idle ones find the end
+  // of their input) and waits for the handlers. After settings.limits.drain_timeout what they wait for is
+  // cancelled, and 200 ms later what is left is cut. Then the service is stopped. A stop that waits is
+  // cancelled after the drain timeout. Further calls change nothing.
   void stop() noexcept;
+
+  // Any thread. The same, but handlers are not waited for, and a service's stop that waits is cancelled after
+  // 200 ms. Also after stop(), whose drain it ends. A further call cancels such a stop at once.
+  // run() joins its threads: it does not return before a handler that blocks one of them does. The service of
+  // a loop that is blocked is not stopped.
+  void cut() noexcept;
 
   // After run(): handlers were cancelled, or connections left, because the time for them was over.
   [[nodiscard]] bool cut_short() const noexcept { return cut_short_.load(std::memory_order_relaxed); }
@@ -121,9 +131,12 @@ class server {
 
  private:
   void build(const std::vector<int>& cpus, std::size_t loops);
-  void add_acceptor(const bound_socket& listener, unsigned at_core);
+  void add_acceptors(const bound_socket& listener, unsigned at_core);
+  acceptor& add_acceptor(const bound_socket& listener, unsigned at_core);
+  void watch_handed_over(unsigned at_core);
+  task<> take_back_from_held(unsigned at_core);
   std::function<void(accepted_socket)> delivery_from(unsigned at_core, std::uint64_t seed);
-  [[nodiscard]] connection_starter& within_share(connection_starter& here) noexcept;
+  [[nodiscard]] connection_starter& within_share(connection_starter& here);
   std::function<connection_starter&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
                                                                          bool for_parked);
   // What happens between run() and its end; but for the tasks, on core 0's thread.
@@ -136,11 +149,12 @@ class server {
   void begin_stop();
   void end_accepting();
   void tell_handlers();
-  void cut();
+  void cut_handlers();
   void wait_until_unused();
   void cancel_steps();
   void stop_services();
   void stop_first_service();
+  task<> limit_services(std::chrono::steady_clock::duration time);
   task<> limit_drain();
   task<> tell_threads_again();
 
@@ -154,12 +168,13 @@ class server {
   std::deque<acceptor> acceptors_;
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
   std::vector<std::vector<acceptor*>> acceptors_of_;  // by core
+  std::vector<char> watching_;                        // by core, its thread's: it runs take_back_from_held()
   struct service_state {                              // its core's thread; run() before and after
     chain* step = nullptr;                            // that of a start or a stop, while it waits
     bool runs = false;                                // it has started and has not been stopped
   };
   std::vector<service_state> services_;  // by core
-  std::atomic<int> stops_{0};
+  std::atomic<bool> stops_{false};
   std::atomic<std::size_t> accepting_{0};  // acceptors that have not stopped
   std::atomic<std::size_t> starting_{0};   // cores whose service has not started, or whose acceptors have not
   std::atomic<std::size_t> stopping_{0};   // cores but the first whose service has not stopped
@@ -173,6 +188,7 @@ class server {
   bool have_started_ = false;
   bool stop_begun_ = false;
   bool services_stop_ = false;
+  bool first_service_stops_ = false;
   bool accept_threads_run_ = false;
   bool waits_for_placed_ = false;
   std::function<void()> when_serving_;

@@ -59,5 +59,21 @@ struct accept_operation : operation {
   accept_outcome outcome;
 };
 
+// Waits until a client waits, and accepts nothing.
+// Cancel: ends; the next accept_operation is told.
+struct client_operation : operation {
+  explicit client_operation(listening_descriptor& l) noexcept;
+
+  bool await_ready() const noexcept { return false; }
+  template <task_promise P>
+  void await_suspend(std::coroutine_handle<P> h) noexcept {
+    h.promise().root->suspend(*this, h);
+    on->driver->park_reading(*on, *this);
+  }
+  void await_resume() const noexcept {}
+
+  listening_descriptor* on;
+};
+
 }  // namespace detail
 }  // namespace weir

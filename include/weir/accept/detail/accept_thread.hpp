@@ -3,6 +3,7 @@
 // accept: a thread that takes connections from a listener that other processes share.
 
 #include <poll.h>
+#include <sys/types.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -52,6 +53,12 @@ class accept_thread {
   // allows beside `siblings`, which outlive it. It waits for their counts; no time ends that wait.
   void stand_back_for(sibling_workers& siblings) noexcept { siblings_ = &siblings; }
 
+  // Before start(). The thread does not accept while `behind` holds: what it delivered has not been taken up,
+  // so nothing tells that this process serves. Its siblings are not made to wait for it then. Called on the
+  // thread; has_caught_up() is called, on any, when it has perhaps changed.
+  void stand_back_while(std::function<bool()> behind) { behind_ = std::move(behind); }
+  void has_caught_up() noexcept;
+
   void start();
 
   // Any thread, between start() and stop(). Ends the present wait, so that the listeners are looked at again:
@@ -82,8 +89,10 @@ class accept_thread {
   int accept_in_turn(permit_pool::permit permit);
   int accept_from_any(permit_pool::permit permit);
   int wait_for_turn();
+  void unlock(::off_t which);
   int poll_all(int timeout);
   void wait_for_share();
+  void wait_for_loop();
   template <class Fact>
   void wait_until(Fact fact, std::chrono::milliseconds most);
 
@@ -95,6 +104,8 @@ class accept_thread {
   delivery deliver_;
   bool refuse_;
   sibling_workers* siblings_ = nullptr;
+  std::function<bool()> behind_;
+  std::atomic<bool> waits_for_loop_{false};
   log::limiter log_limit_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -34,6 +34,10 @@ class acceptor {
   void accept_blocking_sockets() noexcept { listener_.blocks_clients = true; }
   void block(std::chrono::milliseconds slice);
 
+  // Before start(). Accepts only while `home_is_held` says so: that the loop whose listener this is does not
+  // turn. It is called when a client waits, at most ten times a second.
+  void stand_in_while(std::function<bool()> home_is_held) { home_is_held_ = std::move(home_is_held); }
+
   void start();
 
   // No connection is accepted from now on; those in the kernel's queue stay there. `stopped` is called on
@@ -50,6 +54,7 @@ class acceptor {
  private:
   task<> run();
   task<> accept_all();
+  task<> wait_until_needed();
 
   core& home_;
   listening_descriptor listener_;
@@ -57,6 +62,7 @@ class acceptor {
   permit_pool& permits_;
   delivery deliver_;
   bool refuse_;
+  std::function<bool()> home_is_held_;
   std::function<void()> stopped_;
   chain* root_ = nullptr;  // that of run(), while it runs
   bool stopping_ = false;

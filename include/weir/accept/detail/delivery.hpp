@@ -28,7 +28,4 @@ class delivery {
   std::atomic<std::uint64_t> dropped_{0};
 };
 
-// In a catch block: the text of what was thrown.
-[[nodiscard]] const char* text_of_current_exception() noexcept;
-
 }  // namespace weir

@@ -14,6 +14,7 @@
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
 #include "weir/core/core.hpp"
+#include "weir/core/detail/standing_post.hpp"
 
 namespace weir {
 
@@ -54,6 +55,21 @@ class connection_starter {
   // False: its address has as many as it may, and it was closed.
   bool deliver(accepted_socket s);
 
+  // Any thread. Connections that were delivered from other threads and whose handlers have not begun.
+  [[nodiscard]] std::uint32_t waiting() const noexcept { return waiting_; }
+  // Any thread. Has the core look here, as a delivery does.
+  void ask();
+  // Any thread. The core has not looked here for 250 ms although something was delivered or asked: a handler
+  // holds it up, or it waits for its CPU that long.
+  [[nodiscard]] bool is_held() const noexcept;
+  // Any thread. What waits is the caller's again: for enter() of another starter.
+  [[nodiscard]] std::vector<accepted_socket> take_back();
+  // As deliver(), for a connection that counts for its address already.
+  void enter(accepted_socket s);
+
+  // Before the first connection. `f` is called on the core's thread when fewer wait.
+  void when_taken_up(std::function<void()> f) { taken_up_ = std::move(f); }
+
   // Tells every handler that the server stops, those that arrive later too. Those that came less than
   // `grace` ago and whose first bytes have not come yet get that long.
   void stop(std::chrono::milliseconds grace = {});
@@ -64,6 +80,9 @@ class connection_starter {
   // Any thread. Those that were closed at once because their address had as many as it may.
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
 
+  // Any thread. Those whose handler could not be started.
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
+
   // Any thread: connections that are, or are about to be, on this core.
   [[nodiscard]] std::uint32_t load() const noexcept { return here_.in_use(); }
 
@@ -71,8 +90,9 @@ class connection_starter {
 
  private:
   void start(accepted_socket s) noexcept;
-  void enter(accepted_socket s);
+  void note_post() noexcept;
   void wake(connection_state& parked) noexcept;
+  void has_dropped(const peer_address& peer) noexcept;
   void empty_mailbox() noexcept;
   task<> limit_grace();
 
@@ -87,11 +107,15 @@ class connection_starter {
   std::function<void()> left_;
   std::function<connection_starter&(const peer_address&)> place_;
   std::atomic<std::uint64_t> refused_{0};
+  std::atomic<std::uint64_t> dropped_{0};
   bool stopping_ = false;
   std::chrono::milliseconds grace_{0};
+  std::function<void()> taken_up_;
+  std::atomic<std::uint32_t> waiting_{0};
   std::mutex mutex_;
   std::vector<accepted_socket> mailbox_;
-  bool posted_ = false;  // the core is told of the mailbox
+  std::atomic<std::int64_t> posted_at_{0};  // milliseconds of the steady clock; 0: the core is not told
+  standing_post arrivals_{home_, [this] { empty_mailbox(); }};
 };
 
 }  // namespace weir

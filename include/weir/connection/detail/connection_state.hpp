@@ -129,6 +129,10 @@ class connection_state final : public io::descriptor, private io::timer, public 
   [[nodiscard]] core& home_core() const noexcept;
   // Its core is gone, or it never had one.
   [[nodiscard]] bool is_orphan() const noexcept { return table_ == nullptr; }
+  // A handler or another task of this process has made it: it is in use, and no handler is its own.
+  [[nodiscard]] bool is_outgoing() const noexcept {
+    return !handler_ && (phase_ == phase::opening || phase_ == phase::serving);
+  }
 
   // For workers/: where its handler is, if that is not its core; whether it is on its core; what happened
   // while another thread held it; whether the handler's wait was cut.
@@ -203,6 +207,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
 
   void children_changed(bool) noexcept override;
   void finished() noexcept override;
+  [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override { return &q == driver; }
   void describe(char* text, std::size_t size) const noexcept override;
   void turn() override;
   void log_failure() noexcept;

@@ -55,6 +55,9 @@ class offload_pool {
 
   [[nodiscard]] std::size_t queued() const;
 
+  // Whether the calling thread is one of a pool's and runs a job. Async-signal-safe.
+  [[nodiscard]] static bool runs_job_here() noexcept;
+
  private:
   void work() noexcept;
   void push(job& j) noexcept;

@@ -31,8 +31,9 @@ struct descriptor {
   enum class hearing : std::uint8_t { never, before_wait, since_wait } heard = hearing::never;
   bool writable = true;
   bool sent = false;  // something, since an operation last began to wait for bytes
-  // A short read does not clear `readable`: data and FIN may have come as one edge, or the end of the input
-  // is to be noticed (a stop), or a call that waits makes trying cost nothing.
+  // A short read does not clear `readable`: data and FIN may have come as one edge, or there was urgent data,
+  // before which a read ends, or the end of the input is to be noticed (a stop), or a call that waits makes
+  // trying cost nothing.
   bool reads_until_eagain = false;
   bool level = false;  // level-triggered: reported until it is read; unregistered when no operation reads
   watch watched = watch::none;

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <utility>
 
 #include "weir/base/asio.hpp"
 #include "weir/base/detail/asio_task.hpp"

@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "weir/base/asio.hpp"
+#include "weir/base/detail/handler_memory.hpp"
 #include "weir/base/duration.hpp"
 #include "weir/io/detail/timer_wheel.hpp"
 #include "weir/task/detail/run_queue.hpp"
@@ -26,12 +28,13 @@ class timer_queue {
   explicit timer_queue(asio::io_context& context, const run_queue* owner = nullptr);
   timer_queue(const timer_queue&) = delete;
   timer_queue& operator=(const timer_queue&) = delete;
+  ~timer_queue() { *self_ = nullptr; }
 
   // Fires `t` after `wait` from now; a wait of zero or less fires at the loop's next turn.
-  void arm(timer& t, saturated_duration wait) { arm_at(t, tick_after(wait)); }
+  void arm(timer& t, saturated_duration wait) noexcept { arm_at(t, tick_after(wait)); }
 
   // Fires `t` when tick `expiry` is reached. readiness_driver::now() counts the same ticks.
-  void arm_at(timer& t, std::uint64_t expiry);
+  void arm_at(timer& t, std::uint64_t expiry) noexcept;
 
   void disarm(timer& t) noexcept {
     check_thread("disarming a timer");
@@ -52,19 +55,23 @@ class timer_queue {
  private:
   static std::uint64_t current_tick() noexcept;
   [[nodiscard]] std::uint64_t tick_after(saturated_duration wait) const noexcept;
-  void wait_for(std::uint64_t tick);
-  void on_time();
+  void wait_for(std::uint64_t tick) noexcept;
+  void has_waited(bool expired) noexcept;
 
   void check_thread([[maybe_unused]] const char* what) const noexcept {
     if constexpr (build::checks)
       if (owner_ != nullptr) owner_->assert_thread(what);
   }
 
+  handler_memory<1> memory_;
+  std::shared_ptr<timer_queue*> self_ =
+      std::make_shared<timer_queue*>(this);  // for a handler that comes later
   asio::io_context& context_;
   const run_queue* owner_;
   timer_wheel wheel_;
   std::optional<asio::steady_timer> in_asio_;  // made when first armed
   std::uint64_t waiting_for_ = UINT64_MAX;
+  bool waiting_ = false;  // Asio has the handler
   bool held_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -48,12 +49,15 @@ class bound_socket {
 
  private:
   bound_socket(unique_fd fd, const endpoint& local) : fd_(std::move(fd)), local_(local) {}
-  static bound_socket bind(const endpoint& at, const socket_settings& options, bool shares_port);
-  static bound_socket bind_tcp(const endpoint& at, const socket_settings& options, bool shares_port);
+  // Whether other sockets have the same port: none; those that will be bound after this one; those that are.
+  enum class sharing : std::uint8_t { none, first, member };
+  static bound_socket bind(const endpoint& at, const socket_settings& options, sharing how);
+  static bound_socket bind_tcp(const endpoint& at, const socket_settings& options, sharing how);
   static bound_socket bind_unix(const endpoint& at, const socket_settings& options);
   static bound_socket adopt(int fd, const endpoint& at, const socket_settings& options);
   friend std::vector<bound_socket> bind_group(const endpoint&, std::size_t, const socket_settings&,
                                               std::span<const int>);
+  friend bound_socket join_group(const bound_socket&, const socket_settings&);
   void end() noexcept;
 
   unique_fd fd_;
@@ -65,14 +69,17 @@ class bound_socket {
 };
 
 // `n` sockets on one TCP address (SO_REUSEPORT), among which the kernel spreads connections; port 0 is
-// chosen by the first. With `cpus`, one per socket, a connection goes to the socket of the CPU that received
-// it, and from a CPU that is not among them to socket (CPU mod n).
-// Hazard: closing one socket renumbers the others for the kernel and resets the connections in its queue.
-// Keep the group whole.
-// Errors: std::system_error; unix and inherited sockets cannot form a group of more than one.
+// chosen by the first. A port on which another server listens is refused, even if that one would share it:
+// two servers would each get some of the clients. With `cpus`, one per socket, a connection goes to the
+// socket of the CPU that received it, and from a CPU that is not among them to socket (CPU mod n). Hazard:
+// closing one socket renumbers the others for the kernel and resets the connections in its queue. Keep the
+// group whole. Errors: std::system_error; unix and inherited sockets cannot form a group of more than one.
 [[nodiscard]] std::vector<bound_socket> bind_group(const endpoint& at, std::size_t n,
                                                    const socket_settings& options,
                                                    std::span<const int> cpus = {});
+
+// One more socket on the address of a group. Errors: as of bind_group.
+[[nodiscard]] bound_socket join_group(const bound_socket& member, const socket_settings& options);
 
 // Makes the kernel choose among the first `n` sockets of `member`'s group, each as likely; connections in the
 // queues of the others stay there. 0: among all again, by the kernel's own hash.

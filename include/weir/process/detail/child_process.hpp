@@ -43,7 +43,8 @@ class child_process {
   [[nodiscard]] ::pid_t pid() const noexcept { return fd_ ? pid_ : 0; }
   [[nodiscard]] clock::time_point started() const noexcept { return started_; }
 
-  // False if the child has been reaped: no other process can get the signal.
+  // False if the child has been reaped: no other process can get the signal. Or the kernel does not let this
+  // process send it, which is logged.
   bool signal(int number) noexcept;
 
   // Nothing while the child runs. A child that other code has reaped counts as ended with exit code -1.

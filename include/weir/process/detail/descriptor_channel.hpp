@@ -19,13 +19,16 @@ struct message {
     refused,   // the worker has no descriptor for connection `number`, which the master still has
     unable,    // the worker has no descriptor for a connection of listener `number`; an answer too
     answered,  // the worker has looked at listener `number` after a notice
+    turns,     // each loop of the worker has turned since it was asked
     // Master to worker.
     connection,  // `number`, with its descriptor; from a worker: one that is above its share, for another
                  // worker
     notice,      // listener `number` has a connection
     placed,  // `number` connections that the worker has sent are the master's or another worker's, or have
              // come back
-    drain,   // no more connections will come
+    ask,     // whether the loops of the worker turn
+    look_again,  // at the listeners: another worker is passed over, and may have been woken for a connection
+    drain,       // no more connections will come
   };
   kind what = kind::serving;
   std::uint32_t number = 0;

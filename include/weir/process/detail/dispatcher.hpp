@@ -24,6 +24,7 @@ namespace weir::process {
 
 // A worker as a target of connections.
 struct lane {
+  using clock = std::chrono::steady_clock;
   struct sent {
     std::uint32_t number;
     unique_fd connection;  // kept until the worker acknowledges it
@@ -31,12 +32,28 @@ struct lane {
 
   unsigned index = 0;
   descriptor_channel channel;
+  // The worker's end of it, from which the master takes back what the worker has not received.
+  descriptor_channel far_end;
   outgoing_messages outgoing;
   worker_score* score = nullptr;
   bool takes = false;  // connections: the worker serves and does not drain
   std::deque<sent> unacknowledged;
-  std::chrono::steady_clock::time_point
-      paused_until{};  // the worker has no descriptor left, or its channel is full
+  clock::time_point paused_until{};  // the worker has no descriptor left, or its channel is full
+
+  // Since when the worker owes an answer and has said nothing; max(): it owes none.
+  clock::time_point silent_since = clock::time_point::max();
+  unsigned answers_owed = 0;  // to notices and questions
+  bool was_asked = false;     // message::kind::ask, and it has not answered
+
+  // Something was sent to which it will answer.
+  void owes_answer() noexcept {
+    if (silent_since == clock::time_point::max()) silent_since = clock::now();
+  }
+  // It has said something.
+  void has_spoken() noexcept {
+    const bool owes = answers_owed != 0 || !unacknowledged.empty();
+    silent_since = owes ? clock::now() : clock::time_point::max();
+  }
 };
 
 // Problem: a connection that one process accepts for another must not be lost when the other one dies. In
@@ -67,13 +84,19 @@ class dispatcher {
   // answered a notice.
   static void acknowledged(lane& by, std::uint32_t number);
   void refused(lane& by, std::uint32_t number);
-  void answered(const lane& by, std::uint32_t listener) noexcept;
+  void answered(lane& by, std::uint32_t listener) noexcept;
   // A worker has answered that it has no descriptor.
   void unable(lane& by, std::uint32_t listener);
   // A worker drains, is stopped or is stuck: its answers to notices are not waited for any more. It has
   // ended: its connections go to other workers.
   void drains(const lane& which) noexcept;
   void lost(lane& whose);
+
+  // Takes back the connections that the worker has not received: they go to other workers. What it has
+  // received stays with it, so none is ever served twice.
+  void recall(lane& from);
+  // False with ip-hash: a client then waits for the worker that knows it.
+  [[nodiscard]] bool may_choose_another() const noexcept { return policy_ != policy_kind::ip_hash; }
 
   // A worker above its share has accepted this connection for another.
   void place(unique_fd connection);

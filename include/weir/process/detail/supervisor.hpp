@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "weir/base/log.hpp"
@@ -53,6 +54,9 @@ struct pool_program {
   // The listeners that the master itself watches: all, some or none. `occupied` tells by index which workers
   // there are.
   std::function<std::vector<int>(const std::vector<bool>& occupied)> watched = {};
+
+  // Listeners that only the worker at that index accepts from. The master keeps them too.
+  std::function<std::vector<int>(unsigned index)> own_listeners = {};
 
   std::function<void()> reopen_log = {};
 
@@ -134,6 +138,13 @@ class supervisor {
   void take_excess(worker& m, unique_fd connection);
   void park_or_cut(unique_fd connection);
   void pass_over();
+  void ask(worker& m);
+  void has_spoken(worker& m);
+  void look_for_held();
+  void watch_listeners_of_workers(std::vector<::pollfd>& set);
+  void ask_where_clients_wait(std::span<const ::pollfd> ready);
+  [[nodiscard]] clock::time_point next_look() const noexcept;
+  void reap_foreign();
   void survive(const std::exception& e) noexcept;
   [[nodiscard]] bool is_coming(unsigned generation) const noexcept;
   [[nodiscard]] bool is_alive() const noexcept;
@@ -158,6 +169,7 @@ class supervisor {
   unique_fd timer_;
   dispatcher dispatcher_;
   worker_table workers_;
+  std::vector<worker*> looked_at_;             // by the listeners that were added last
   std::vector<clock::time_point> not_before_;  // by index: when a worker may be started
   restart_history history_;
   unsigned wanted_;
@@ -165,6 +177,7 @@ class supervisor {
   unsigned last_generation_ = 1;
   std::optional<coming_generation> coming_;  // while a reload is pending
   deferred_commands deferred_;               // until it has ended
+  bool child_ended_ = true;                  // perhaps one that is no worker
   bool commanded_ = false;                   // in this turn of the loop
   bool failed_ = false;
   bool cut_ = false;    // connections, while the pool ended

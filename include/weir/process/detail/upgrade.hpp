@@ -25,7 +25,7 @@ struct named_descriptor {
 // How a program is started again: the path that it was started from, with the file that is there by then, and
 // its arguments.
 struct invocation {
-  std::string file;
+  std::string file;  // empty if the system does not tell, as without /proc
   std::vector<std::string> arguments;
 
   // This process's. `arguments` are those of main.
@@ -78,6 +78,7 @@ class siblings {
 
   [[nodiscard]] bool any() const noexcept { return before_ || after_; }
   [[nodiscard]] bool has_successor() const noexcept { return after_.has_value(); }
+  [[nodiscard]] bool has_process(::pid_t pid) const noexcept { return after_ && after_->pid() == pid; }
 
   // Adds what wakes the master's loop for them; with something to give, also room in a channel.
   void add_to(std::vector<::pollfd>& set, bool something_to_give) const;

@@ -11,6 +11,9 @@ namespace weir {
 // nothing if the log goes to standard error. Errors: std::system_error that names the file.
 void open_log(const settings& s);
 
+// Opens it anew. A file that cannot be opened is logged where the lines go now, and nothing else happens.
+void reopen_log(const settings& s) noexcept;
+
 // Why a file of that path could not be written, or created; empty if it can. Creates nothing.
 [[nodiscard]] std::string why_not_writable(const std::string& path);
 

@@ -146,6 +146,9 @@ class chain {
   // coroutine: must not destroy it.
   virtual void finished() noexcept = 0;
 
+  // Whether it was made on `q`. A chain that does not say is treated as if it were at home everywhere.
+  [[nodiscard]] virtual bool is_native_to(const run_queue& /*q*/) const noexcept { return true; }
+
   // The chain is about to move to another thread.
   virtual void leaving() noexcept {}
 

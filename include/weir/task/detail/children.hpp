@@ -39,6 +39,7 @@ class child : public chain {
   void finished() noexcept override;
   void turn() override;
   void leaving() noexcept override;
+  [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override { return &q == origin_; }
   void home_again() noexcept;
   void describe(char* text, std::size_t size) const noexcept override;
 

@@ -19,16 +19,28 @@ struct remote_wake {
   chain* root = nullptr;  // the home thread's alone
   remote_wake** kept_in =
       nullptr;  // where the waiting frame keeps it, to disown it; null from its arrival on
-  // For a wake-up that is part of something else: called instead of freeing it, and tells which chain is
-  // woken, if any.
-  chain* (*receive)(remote_wake*) noexcept = nullptr;
+  // For a wake-up that is not simply freed when it arrives.
+  struct kind {
+    chain* (*arrive)(remote_wake*) noexcept;  // tells which chain is woken, if any
+    void (*drop)(remote_wake*) noexcept;      // the same where no chain runs any more
+  };
+  const kind* how = nullptr;
 
+  // Errors: std::bad_alloc.
   [[nodiscard]] static remote_wake* make(chain& root, remote_wake** kept_in = nullptr);
   static void free(remote_wake* w) noexcept;
+
+  // For a chain that leaves the queue on which it is for another one. The way from its native queue takes
+  // memory. Every further way, and the way home, takes none: a chain brings what it needs for it. Errors:
+  // std::bad_alloc, on its native queue only; the chain is still there.
+  [[nodiscard]] static remote_wake* depart(chain& root);
 
   // Ends one that has been delivered, on its home thread, and tells which chain it wakes: null if it was
   // disowned.
   static chain* arrived(remote_wake* w) noexcept;
+
+  // Ends one that has been delivered, where the chains are destroyed.
+  static void dropped(remote_wake* w) noexcept;
 };
 
 // Thread: the home's, unless said otherwise. Lifetime: outlives its chains.
@@ -87,12 +99,16 @@ class run_queue {
   };
 
  protected:
-  ~run_queue() = default;
+  run_queue() = default;
+  ~run_queue();
 
  private:
+  friend remote_wake;
   void check_thread(const char* what) const noexcept;
 
   std::atomic<chain*> running_{nullptr};
+  remote_wake* spare_ =
+      nullptr;  // for each chain that is here and not native: its way on. The home thread's.
   std::atomic<const void*> thread_{
       nullptr};  // an address of the thread that has entered; in builds with checks
 };

@@ -10,6 +10,7 @@
 #include "weir/connection/detail/connection_starter.hpp"
 #include "weir/core/core_pool.hpp"
 #include "weir/core/detail/core_thread.hpp"
+#include "weir/core/detail/standing_post.hpp"
 
 namespace weir {
 
@@ -29,8 +30,8 @@ class connection_threads {
   connection_threads& operator=(const connection_threads&) = delete;
   ~connection_threads();
 
-  // Errors: none; without a thread the connection is closed and that is logged.
-  void deliver(accepted_socket s) noexcept;
+  // Errors: std::system_error without a thread, std::bad_alloc; the connection is closed.
+  void deliver(accepted_socket s);
 
   // Tells every handler that the server stops; cancels what they wait for. Again if one has not heard it.
   void tell() noexcept;
@@ -41,6 +42,7 @@ class connection_threads {
 
   // Any thread.
   [[nodiscard]] std::uint64_t refused() const noexcept;
+  [[nodiscard]] std::uint64_t dropped() const noexcept;
   [[nodiscard]] std::size_t threads() const noexcept;
 
  private:
@@ -48,12 +50,14 @@ class connection_threads {
     slot(unsigned index, connection_threads& of);
     std::optional<connection_starter> at;  // outlives the core, whose connections refer to it
     core_thread thread;
+    standing_post tell;
+    standing_post cancel;
   };
 
   slot& free_slot();
   void left(slot& s);
   void own_work_ended(slot& s);
-  void each(void (*f)(connection_starter&)) noexcept;
+  void each(standing_post slot::* told) noexcept;
 
   settings settings_;
   std::vector<int> cpus_;

@@ -6,6 +6,7 @@
 
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
+#include "weir/core/detail/standing_post.hpp"
 
 namespace weir {
 
@@ -36,6 +37,7 @@ class worker : private io::timer {
   void look_later();
 
   core& core_;
+  standing_post events_{core_, [this] { take_pending_events(); }};
   connection_table& connected_;  // the connections that handlers have made here: what holds one stays
   worker_migration* first_ = nullptr;
   std::atomic<std::size_t> count_{0};
@@ -67,6 +69,7 @@ class worker_migration final : public migration {
 
  private:
   friend worker;
+  friend class waiting_connections;
   enum class holder : std::uint8_t { core, worker, worker_notified };
 
   struct handoff_operation : operation {
@@ -74,6 +77,15 @@ class worker_migration final : public migration {
     static bool proceed(operation& op) noexcept;
     static bool cancel(operation&, int) noexcept { return true; }
     static constexpr operation_kind kind_of_handoff{&proceed, &cancel};
+    worker_migration* of;
+  };
+
+  // Brings the connection to its core: one at a time.
+  struct way_home : remote_wake {
+    explicit way_home(worker_migration& v) noexcept : of(&v) { how = &arrival; }
+    static chain* arrive(remote_wake* w) noexcept { return &static_cast<way_home*>(w)->of->of_; }
+    static void drop(remote_wake*) noexcept {}
+    static constexpr kind arrival{&arrive, &drop};
     worker_migration* of;
   };
 
@@ -90,10 +102,27 @@ class worker_migration final : public migration {
   io::descriptor registration_;   // what the core's epoll set knows of the socket
   bool waits_for_place_ = false;  // in the queue of workers; the core holds it. The core's thread only
   handoff_operation handoff_;
+  way_home way_home_{*this};
   std::atomic<holder> holder_{holder::worker};  // as long as it is not armed, nobody else looks
   std::atomic<worker*> at_{nullptr};
   worker_migration* next_ = nullptr;  // the worker's list
   worker_migration** link_ = nullptr;
+  worker_migration* next_waiting_ = nullptr;  // in waiting_connections
+};
+
+// Connections that wait for a worker, in order. Intrusive: waiting takes no memory. Thread: one at a time.
+class waiting_connections {
+ public:
+  void push(connection_state& c) noexcept;
+  connection_state& pop() noexcept;  // of a list that is not empty
+  void remove(connection_state& c) noexcept;
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+ private:
+  worker_migration* first_ = nullptr;
+  worker_migration** last_ = &first_;
+  std::size_t size_ = 0;
 };
 
 }  // namespace weir

@@ -42,11 +42,12 @@ class worker_pool final : public worker_queue {
 
  private:
   struct slot {
-    slot(unsigned index, const std::vector<int>& cpus, const settings& s, offload_pool& offload)
-        : thread(index, cpus, s, offload, {.handlers_migrate = true, .opens_late = true}),
-          at(thread.home()) {}
+    slot(unsigned index, worker_pool& of);
     core_thread thread;
     worker at;
+    standing_post come;   // it was woken for a connection that is ready
+    standing_post go_on;  // there are more, after its timers and posts had their turn
+    standing_post tell_stop;
   };
 
   slot* free_slot();
@@ -63,10 +64,11 @@ class worker_pool final : public worker_queue {
   core_pool& loops_;
   std::size_t most_;
   mutable std::mutex mutex_;
-  std::deque<connection_state*> ready_;
-  std::size_t reserved_ = 0;                // places that are promised to connections of loop 0
-  std::deque<connection_state*> not_read_;  // held by loop 0 until there is a place for each
+  waiting_connections ready_;
+  std::size_t reserved_ = 0;      // places that are promised to connections of loop 0
+  waiting_connections not_read_;  // held by loop 0 until there is a place for each
   std::deque<slot> slots_;
+  standing_post room_;      // on loop 0: there is room for connections that are not read
   std::size_t coming_ = 0;  // slot that were woken and have not looked yet
   std::vector<slot*> idle_;
   std::vector<slot*> resting_;  // without a thread

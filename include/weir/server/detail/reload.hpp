@@ -1,0 +1,18 @@
+#pragma once
+// server: what a running server takes of a configuration that was read again.
+
+#include <functional>
+
+#include "weir/config/detail/tunable.hpp"
+#include "weir/config/settings.hpp"
+
+namespace weir {
+
+// Logs that `key` needs a restart, if the two settings differ in it.
+void tell_of_restart(const tunable& key, const settings& present, const settings& fresh);
+
+// For a server of one process: takes log.level and log.file, and logs each other key that has changed. A
+// configuration that cannot be read is logged, with its places, and nothing is taken.
+void reload_live(settings& present, const std::function<settings()>& read_again);
+
+}  // namespace weir

@@ -1,0 +1,115 @@
+#include "server_signals.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <utility>
+
+#include "last_resort.hpp"
+#include "weir/base/detail/build.hpp"
+#include "weir/base/error.hpp"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::array numbers{SIGQUIT, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
+// What a server needs to end whose threads are not blocked: 200 ms for what is cancelled and twice as long
+// for services that stop, see server_run.cpp. A sanitizer makes everything slow.
+constexpr auto slowness = build::sanitized ? 5 : 1;
+constexpr auto after_drain = slowness * 900ms;
+constexpr auto after_cut = slowness * 450ms;
+
+// For the signal handler.
+std::array<std::atomic<bool>, numbers.size()> arrived;
+std::atomic<end_order> orders{end_order::none};
+std::atomic<std::chrono::milliseconds::rep> drain_time{0};
+std::atomic<int> wake{-1};
+
+end_order next(end_order now, int number) noexcept {
+  if (number == SIGQUIT) return std::max(now, end_order::drain);
+  return static_cast<end_order>(std::min(static_cast<int>(now) + 1, static_cast<int>(end_order::cut_again)));
+}
+
+void on_signal(int number) {
+  const int saved = errno;
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    if (numbers[i] == number) arrived[i] = true;
+  if (number == SIGQUIT || number == SIGTERM || number == SIGINT) {
+    end_order before = orders.load();
+    while (!orders.compare_exchange_weak(before, next(before, number))) {
+    }
+    const end_order now = next(before, number);
+    if (before == end_order::none && now == end_order::drain)
+      last_resort::end_within(std::chrono::milliseconds(drain_time.load()) + after_drain);
+    else if (before < end_order::cut && now >= end_order::cut)
+      last_resort::end_within(after_cut);
+  }
+  const std::uint64_t one = 1;
+  static_cast<void>(::write(wake.load(), &one, sizeof one));
+  errno = saved;
+}
+
+// What the signal handlers need, before they are installed.
+unique_fd make_wake_up(std::chrono::milliseconds drain) {
+  unique_fd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fd) throw_system_error(errno, "eventfd");
+  for (auto& each : arrived) each = false;
+  orders = end_order::none;
+  drain_time = drain.count();
+  wake = fd.get();
+  return fd;
+}
+
+}  // namespace
+
+server_signals::installed::installed() {
+  struct ::sigaction action{};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  ::sigfillset(&action.sa_mask);
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    if (::sigaction(numbers[i], &action, &before_[i]) != 0) throw_system_error(errno, "sigaction");
+}
+
+server_signals::installed::~installed() {
+  for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &before_[i], nullptr);
+}
+
+server_signals::server_signals(std::chrono::milliseconds drain)
+    : wakes_(make_wake_up(drain)), obeyed_{SIGQUIT, SIGTERM, SIGINT, SIGHUP, SIGUSR1} {}
+
+server_signals::~server_signals() = default;
+
+end_order server_signals::ordered() noexcept { return orders.load(); }
+
+server_signals::reader::reader(const server_signals& of, asio::io_context& loop,
+                               std::function<void(int number)> obey)
+    : obey_(std::move(obey)), wakes_(loop, of.wakes_.get()) {
+  wait();
+}
+
+server_signals::reader::~reader() { wakes_.release(); }
+
+void server_signals::reader::wait() {
+  wakes_.async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code ec) {
+    if (ec) return;
+    read();
+    wait();
+  });
+}
+
+void server_signals::reader::read() {
+  std::uint64_t count = 0;
+  static_cast<void>(::read(wakes_.native_handle(), &count, sizeof count));
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    if (arrived[i].exchange(false)) obey_(numbers[i]);
+}
+
+}  // namespace weir

@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+"""Servers whose allocations fail: one connection is lost at most, and nothing else. Usage: allocation_test.py --build BUILD
+[--slow]"""
+import concurrent.futures
+import errno
+import os
+import re
+import resource
+import socket
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "samples"))
+
+import sample
+from clients import PATHS, PATTERN, Client, Dropped, echo_burst, must_be_served, served
+from faults import ALLOCATION, NEW_THREAD, Faults, works
+from pool import MODES, Pool, descriptors
+from rows import rows
+from sample import Sample, program
+
+# Of those that keep state for all clients.
+MODELS_OF = {"kv": ("serial", "single-loop", "loop-per-core"),
+             "cache": ("serial", "thread-per-connection", "single-loop", "loop-with-workers", "loop-per-core",
+                       "thread-per-event")}
+MOST, QUICK, BRIEF = 400, 40, 8  # allocations of one conversation; of many at once
+
+
+def arguments_of(name, root):
+    return {"http": ["--root", root]}.get(name, [])
+
+
+class Server:
+    """A sample under one model, with what it had before anything failed."""
+
+    def __init__(self, name, row, faults, root, more=(), processes=1):
+        how = Sample if row.model != "process-pool" else Pool
+        if how is Pool:
+            more = [*more, "--set", "log.level=debug"]
+            self.sample = Pool(*arguments_of(name, root), *more, processes=processes, name=name,
+                               environment=faults.environment)
+        else:
+            self.sample = Sample(*row.arguments, *arguments_of(name, root), *more, name=name,
+                                 environment=faults.environment)
+        self.worker_count = processes
+        self.by_kernel = "kernel" in row.name
+        self.name, self.faults, self.one_at_a_time = name, faults, row.one_at_a_time
+
+    def __enter__(self):
+        self.sample.__enter__()
+        if isinstance(self.sample, Pool):  # a worker that starts may fail, and is replaced
+            sample.until(lambda: len(self.sample.lines_with(" serves")) == self.worker_count, "not every worker serves")
+        if self.by_kernel:  # each loop has a listener, and one that does not accept yet is still starting
+            sample.until(self.all_accept, "not every loop accepts")
+        must_be_served(self.name, self.sample)
+        self.workers = sorted(self.sample.workers()) if isinstance(self.sample, Pool) else []
+        self.processes = [self.sample.pid, *self.workers]
+        self.threads_may_rest()
+        self.fds = self.count_fds()
+        return self
+
+    def __exit__(self, *failure):
+        return self.sample.__exit__(*failure)
+
+    def all_accept(self):
+        """Whether each socket, of which there are only listeners now, is waited for."""
+        waits = {int(fd) for other in self.sample.fds() for fd in re.findall(
+            r"^tfd:\s*(\d+)", sample.read(f"/proc/{self.sample.pid}/fdinfo/{other}"), re.MULTILINE)}
+        return {fd for fd, what in descriptors(self.sample.pid).items() if what.startswith("socket:")} <= waits
+
+    def threads_may_rest(self):
+        """Descriptors that threads have for good may come with the threads."""
+        sample.until(lambda: self.count_fds() == (time.sleep(0.03), self.count_fds())[1], "descriptors come and go")
+
+    def count_fds(self):
+        """Sockets and pipes of each process. A thread's own descriptors come when it first needs them, for good, and
+        so does its cache of files."""
+        return [sum(what.startswith(("socket:", "pipe:")) for what in descriptors(p).values()) for p in self.processes]
+
+    def check(self, what):
+        """It lives, it serves, and it holds what it held."""
+        try:
+            must_be_served(self.name, self.sample)
+            if isinstance(self.sample, Pool):
+                now = sorted(self.sample.workers())
+                assert now == self.workers, f"the workers are {now} instead of {self.workers}"
+            assert self.sample.process.poll() is None, "it has ended"
+        except (AssertionError, OSError) as e:
+            raise AssertionError(f"{what}: {e}\n" + "\n".join(self.sample.lines[-20:])) from e
+
+    def check_fds(self):
+        sample.until(lambda: all(now <= then for now, then in zip(self.count_fds(), self.fds)),
+                     lambda: f"{self.count_fds()} descriptors, {self.fds} at first: {[descriptors(p) for p in self.processes]}")
+
+
+class Base(unittest.TestCase):
+    slow = False
+    shortage = 0.15  # seconds
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory()
+        cls.root = cls.directory.name
+        with open(os.path.join(cls.root, "file"), "wb") as file:
+            file.write(PATTERN)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.directory.cleanup()
+
+    def fail_each(self, server, target=0):
+        """The n-th allocation while each path is walked, for n from 1 until there are no more."""
+        faults, address = server.faults, server.sample.address
+        failed = 0
+        for path in PATHS[server.name]:
+            if path is echo_burst and server.one_at_a_time:
+                continue
+            for n in range(1, (MOST if self.slow else BRIEF if path is echo_burst else QUICK) + 1):
+                faults.arm(ALLOCATION, first=n, process=target)
+                try:
+                    served(path, address)
+                    hits = faults.hits()
+                except AssertionError as e:
+                    raise AssertionError(f"{path.__name__}, allocation {n}: {e}\n" +
+                                         "\n".join(server.sample.lines[-20:])) from e
+                finally:
+                    faults.disarm()
+                server.check(f"{path.__name__}, after allocation {n}")
+                failed += hits
+                if hits == 0:
+                    break
+        server.check_fds()
+        return failed
+
+    def fail_all(self, server, target=0, call=ALLOCATION, error=errno.ENOMEM):
+        """All of them for a while. A client that waits in the kernel's queue is served when it is over."""
+        faults, address = server.faults, server.sample.address
+        failures = []
+
+        def walk(path):
+            try:
+                served(path, address)
+            except BaseException as e:
+                failures.append(e)
+
+        waiting = []
+        faults.arm(call, error, count=0, process=target)
+        end = time.monotonic() + self.shortage
+        while time.monotonic() < end:
+            for path in PATHS[server.name]:
+                waiting.append(threading.Thread(target=walk, args=[path], daemon=True))
+                waiting[-1].start()
+                waiting[-1].join(0.03)
+        hits = faults.hits()
+        faults.disarm()
+        for thread in waiting:
+            thread.join(2 * sample.BOUND)
+            self.assertFalse(thread.is_alive(), "a client is stuck")
+        if failures:
+            raise failures[0]
+        server.check(f"after {hits} failures in {self.shortage} s")
+        server.check_fds()
+        return hits
+
+    def at_once(self, work, cases):
+        """Several servers at a time: most of it is waiting."""
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for case, done in [(case, pool.submit(work, *case)) for case in cases]:
+                with self.subTest(" ".join(map(str, case))):
+                    sample.figure(" ".join(map(str, case)) + ":", done.result())
+
+
+def rows_of(name):
+    return [r for r in rows(program(name)) if r.model in MODELS_OF.get(name, r.model)]
+
+
+class Servers(Base):
+    def test_an_allocation_that_fails_costs_one_connection_in_every_model(self):
+        def fail(name, row):
+            with Faults() as faults, Server(name, row, faults, self.root) as server:
+                target = server.workers[0] if server.workers else 0
+                one = self.fail_each(server, target)
+                return f"{one} failed one by one, {self.fail_all(server, target)} in {self.shortage} s"
+
+        self.at_once(fail, [(name, row) for name in PATHS for row in rows_of(name)])
+
+    def test_a_thread_that_cannot_be_started_costs_one_connection(self):
+        def fail(name, row):
+            with Faults() as faults, Server(name, row, faults, self.root) as server:
+                return self.fail_all(server, call=NEW_THREAD, error=errno.EAGAIN)
+
+        self.at_once(fail, [("echo", row) for row in rows_of("echo") if row.model.startswith("thread-per-")])
+
+    def test_a_cache_that_had_no_address_space_serves_when_there_is_some(self):
+        def starve(row):
+            with Sample("-m", 1024, *row.arguments, name="cache") as cache:
+                must_be_served("cache", cache)
+                size = int(re.search(r"VmSize:\s*(\d+) kB", sample.read(f"/proc/{cache.pid}/status"))[1]) << 10
+                size += 8 << 20
+                before = resource.prlimit(cache.pid, resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+                stored = 0
+                for i in range(60):
+                    try:
+                        with Client(cache.address) as client:
+                            client.send(b"set key%d 0 0 300000\r\n%s\r\n" % (i, PATTERN[:300_000]))
+                            stored += client.line() == b"STORED"
+                    except Dropped:
+                        pass
+                resource.prlimit(cache.pid, resource.RLIMIT_AS, before)
+                must_be_served("cache", cache)
+                return f"{stored} of 60 values were stored in the space that there was"
+
+        self.at_once(starve, [(row,) for row in rows_of("cache") if row.model in ("single-loop", "loop-per-core")])
+
+    def test_a_pool_whose_master_or_worker_has_no_memory_goes_on(self):
+        def fail(mode, who):
+            row = next(r for r in rows(program("echo")) if r.model == "process-pool")
+            with Faults() as faults, \
+                    Server("echo", row, faults, self.root, ["--set", f"processes.accept={mode}"]) as server:
+                target = server.sample.pid if who == "master" else server.workers[0]
+                one = self.fail_each(server, target)
+                return f"{one} failed one by one, {self.fail_all(server, target)} in {self.shortage} s"
+
+        self.at_once(fail, [(mode, who) for mode in MODES for who in ("master", "worker")])
+
+
+class ServersForLong(Servers):
+    """Up to 400 allocations, each also as the first thing that fails in a server that has just started."""
+    slow = True
+    shortage = 0.3
+
+    def test_the_first_allocations_of_a_server_may_fail(self):
+        def fail(name, row):
+            for n in range(1, MOST + 1):
+                with Faults() as faults:
+                    how = {"name": name, "environment": faults.environment}
+                    more = arguments_of(name, self.root)
+                    server = Pool(*more, processes=1, **how) if row.model == "process-pool" else \
+                        Sample(*row.arguments, *more, **how)
+                    with server:
+                        # What fails before it serves ends it, with a message; a client without a word is served last.
+                        with sample.connect(server.address) as silent:
+                            silent.shutdown(socket.SHUT_WR)
+                            self.assertEqual(silent.recv(1), b"")
+                        workers = sorted(server.workers()) if row.model == "process-pool" else []
+                        faults.arm(ALLOCATION, first=n, process=workers[0] if workers else 0)
+                        for path in PATHS[name]:
+                            if path is not echo_burst or not row.one_at_a_time:
+                                served(path, server.address)
+                        hits = faults.hits()
+                        faults.disarm()
+                        must_be_served(name, server)
+                        if workers:
+                            self.assertEqual(sorted(server.workers()), workers)
+                if hits == 0:
+                    return f"{n - 1} of a fresh server"
+
+        self.at_once(fail, [(name, row) for name in PATHS for row in rows_of(name)])
+
+
+if __name__ == "__main__":
+    if "--build" in sys.argv:
+        sample.main()
