@@ -2,6 +2,7 @@
 """Servers whose allocations fail: one connection is lost at most, and nothing else. Usage: allocation_test.py --build BUILD
 [--slow]"""
 import concurrent.futures
+import contextlib
 import errno
 import os
 import re
@@ -35,8 +36,11 @@ def arguments_of(name, root):
 
 def all_accept(server):
     """Whether each socket, of which there are only listeners now, is waited for."""
-    waits = {int(fd) for other in server.fds() for fd in re.findall(
-        r"^tfd:\s*(\d+)", sample.read(f"/proc/{server.pid}/fdinfo/{other}"), re.MULTILINE)}
+    waits = set()
+    for fd in server.fds():
+        with contextlib.suppress(FileNotFoundError):  # it was open for a moment
+            text = sample.read(f"/proc/{server.pid}/fdinfo/{fd}")
+            waits |= set(map(int, re.findall(r"^tfd:\s*(\d+)", text, re.MULTILINE)))
     return {fd for fd, what in descriptors(server.pid).items() if what.startswith("socket:")} <= waits
 
 
