@@ -81,8 +81,8 @@ bool fill_operation::attempt_first() noexcept {
 
 attempt_result fill_operation::attempt() noexcept {
   connection_state& c = *on;
-  // A failed flush loses the replies. That the peer is gone is found out by reading; one that is there would wait
-  // for an answer that never comes.
+  // A failed flush loses the replies. That the peer is gone is found out by reading; one that is there would
+  // wait for an answer that never comes.
   if (waits_to_write()) {
     int failure = 0;
     if (const auto flushed = in->replies_->try_flush(failure); flushed != attempt_result::done)

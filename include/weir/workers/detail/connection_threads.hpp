@@ -67,9 +67,9 @@ class connection_threads {
   offload_pool& offload_;
   struct sigaction before_{};
   mutable std::mutex mutex_;
-  std::deque<slot> slots_;
   std::vector<slot*> idle_;
   std::vector<slot*> resting_;  // without a thread
+  std::deque<slot> slots_;      // last: a connection that dies with its core calls left()
 };
 
 }  // namespace weir
