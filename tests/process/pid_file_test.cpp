@@ -49,10 +49,9 @@ TEST_CASE("the pid file of a process that lives is refused, and that of a dead o
     // Its own children have no lock that would outlive it.
     if (::fork() == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      for (;;) ::pause();
+      static_cast<void>(!::write(ends[1], "y", 1));  // not before it would end with its parent
     }
-    static_cast<void>(!::write(ends[1], "y", 1));
-    ::pause();
+    for (;;) ::pause();
   }
   char ready = 0;
   REQUIRE(::read(ends[0], &ready, 1) == 1);

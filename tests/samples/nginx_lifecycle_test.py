@@ -265,8 +265,6 @@ class SideBySide(unittest.TestCase):
 
     def test_shortage_of_descriptors(self):
         """Two workers with 64 descriptors each, and more clients than these, who all want a file."""
-        if sample.options.sanitized:
-            self.skipTest("the sanitizer opens a pipe to see whether memory is readable")
         self.compare("shortage", self.lost_in_shortage, before=("prlimit", "--nofile=64:64"))
 
     def lost_in_shortage(self, server):

@@ -68,7 +68,10 @@ struct noting {
 };
 task<> note_end(int depth, std::vector<int>* order) {
   const noting here(depth, order);
-  if (depth == 0) co_await sleep_for(1h);
+  if (depth == 0) {
+    co_await sleep_for(1h);
+    co_return;
+  }
   auto never_started = note_end(100 + depth, order);
   auto below = note_end(depth - 1, order);
   co_await below;
