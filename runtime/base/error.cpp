@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <exception>
+#include <new>
 #include <string>
 
 namespace weir {
@@ -24,8 +25,10 @@ class weir_category final : public std::error_category {
 }  // namespace
 
 const std::error_category& category() noexcept {
-  static const auto* const instance = new weir_category;  // never destroyed: errors are compared at exit, too
-  return *instance;
+  alignas(weir_category) static std::byte place[sizeof(weir_category)];
+  static const auto& instance =
+      *new (place) weir_category;  // never destroyed: errors are compared at exit, too
+  return instance;
 }
 
 std::error_code make_error_code(errc e) noexcept { return {static_cast<int>(e), category()}; }

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <new>
 #include <utility>
 
 #include "weir/connection/detail/connection_table.hpp"
@@ -28,7 +29,8 @@ struct no_queue final : run_queue {
 };
 
 run_queue& nowhere() noexcept {
-  static auto& queue = *new no_queue;  // never destroyed: handles may outlive everything
+  alignas(no_queue) static std::byte place[sizeof(no_queue)];
+  static auto& queue = *new (place) no_queue;  // never destroyed: handles may outlive everything
   return queue;
 }
 

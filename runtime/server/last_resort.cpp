@@ -39,9 +39,13 @@ int signal_number() noexcept { return SIGRTMIN + 2; }
 template <class... Args>
 void say(fmt::format_string<Args...> form, Args&&... args) noexcept {
   char line[256];
-  const auto end = fmt::format_to_n(line, sizeof line - 1, form, std::forward<Args>(args)...).out;
-  *end = '\n';
-  log::write_in_signal_handler({line, static_cast<std::size_t>(end - line) + 1});
+  try {
+    const auto end = fmt::format_to_n(line, sizeof line - 1, form, std::forward<Args>(args)...).out;
+    *end = '\n';
+    log::write_in_signal_handler({line, static_cast<std::size_t>(end - line) + 1});
+  } catch (...) {
+    log::write_in_signal_handler("weir: a line of the log could not be formatted\n");
+  }
 }
 
 // On the thread that it is about.

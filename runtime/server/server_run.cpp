@@ -28,7 +28,7 @@ void server::run() {
   services_.resize(cores_->size());
   starting_ = cores_->size();
   if (workers_) workers_->start();
-  for (core& c : *cores_) c.post([this, &c] { c.spawn(start_service(c)); });
+  for (core& c : *cores_) c.post([this, &c] { c.spawn(start_service(&c)); });
   std::optional<stall_detector> watch;
   if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall);
   cores_->run();
@@ -43,7 +43,8 @@ void server::run() {
 }
 
 // Connections of any core may be served by any other, so none is accepted before every service has started.
-task<> server::start_service(core& c) {
+task<> server::start_service(core* at) {
+  core& c = *at;
   service_state& state = services_[c.index()];
   state.step = co_await detail::this_chain();
   try {
@@ -215,7 +216,7 @@ void server::stop_services() {
   (*cores_)[0].spawn(limit_services(time_to_stop_));
   for (std::size_t i = 1; i < cores_->size(); ++i) {
     core& c = (*cores_)[i];
-    c.post([this, &c] { c.spawn(stop_service(c)); });
+    c.post([this, &c] { c.spawn(stop_service(&c)); });
   }
 }
 
@@ -228,10 +229,11 @@ task<> server::limit_services(std::chrono::steady_clock::duration time) {
 }
 
 void server::stop_first_service() {
-  if (!std::exchange(first_service_stops_, true)) (*cores_)[0].spawn(stop_service((*cores_)[0]));
+  if (!std::exchange(first_service_stops_, true)) (*cores_)[0].spawn(stop_service(&(*cores_)[0]));
 }
 
-task<> server::stop_service(core& c) {
+task<> server::stop_service(core* at) {
+  core& c = *at;
   service_state& state = services_[c.index()];
   if (std::exchange(state.runs, false) && form_.stop) {
     state.step = co_await detail::this_chain();

@@ -140,8 +140,8 @@ class server {
   std::function<connection_starter&(const peer_address&)> placement_from(unsigned at_core, std::uint64_t seed,
                                                                          bool for_parked);
   // What happens between run() and its end; but for the tasks, on core 0's thread.
-  task<> start_service(core& c);
-  task<> stop_service(core& c);
+  task<> start_service(core* at);
+  task<> stop_service(core* at);
   void start_has_failed();
   void fail();
   void services_have_started();

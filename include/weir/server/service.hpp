@@ -23,8 +23,8 @@ template <class Result>
 concept step_result = std::same_as<Result, void> || std::same_as<Result, task<>>;
 
 template <class F>
-task<> run_step(F f, core& c) {
-  f(c);
+task<> run_step(F f, core* c) {
+  f(*c);
   co_return;
 }
 
@@ -43,7 +43,7 @@ class core_step {
         detail::step_result<result>,
         "a step on a core returns void or weir::task<>; await an asio::awaitable with weir::use_task");
     if constexpr (std::same_as<result, void>)
-      f_ = [f = std::move(f)](core& c) { return detail::run_step(f, c); };
+      f_ = [f = std::move(f)](core& c) { return detail::run_step(f, &c); };
     else
       f_ = std::move(f);
   }
@@ -116,22 +116,22 @@ class service_slot {
 };
 
 template <class S>
-task<> start_of(S& object) {
-  static_assert(step_result<decltype(object.start())>, "start() of a service returns void or weir::task<>");
-  if constexpr (std::same_as<decltype(object.start()), void>)
-    object.start();
+task<> start_of(S* object) {
+  static_assert(step_result<decltype(object->start())>, "start() of a service returns void or weir::task<>");
+  if constexpr (std::same_as<decltype(object->start()), void>)
+    object->start();
   else
-    co_await object.start();
+    co_await object->start();
   co_return;
 }
 
 template <class S>
-task<> stop_of(S& object) {
-  static_assert(step_result<decltype(object.stop())>, "stop() of a service returns void or weir::task<>");
-  if constexpr (std::same_as<decltype(object.stop()), void>)
-    object.stop();
+task<> stop_of(S* object) {
+  static_assert(step_result<decltype(object->stop())>, "stop() of a service returns void or weir::task<>");
+  if constexpr (std::same_as<decltype(object->stop()), void>)
+    object->stop();
   else
-    co_await object.stop();
+    co_await object->stop();
   co_return;
 }
 
@@ -165,9 +165,9 @@ template <service S>
   const auto object = std::make_shared<S>();  // std::function wants a copy
   form.handler = [object](connection client) { return (*object)(std::move(client)); };
   if constexpr (requires { object->start(); })
-    form.start = [object](core& c) { return c.index() == 0 ? start_of(*object) : nothing(); };
+    form.start = [object](core& c) { return c.index() == 0 ? start_of(object.get()) : nothing(); };
   if constexpr (requires { object->stop(); })
-    form.stop = [object](core& c) { return c.index() == 0 ? stop_of(*object) : nothing(); };
+    form.stop = [object](core& c) { return c.index() == 0 ? stop_of(object.get()) : nothing(); };
   form.keeps = state_of<S>();
   return form;
 }
@@ -186,12 +186,12 @@ template <service S>
     form.start = [](core& c) {
       S& object = c.local<slot>().object();
       if constexpr (requires { object.start(); })
-        return detail::start_of(object);
+        return detail::start_of(&object);
       else
         return detail::nothing();
     };
     if constexpr (requires(S& s) { s.stop(); })
-      form.stop = [](core& c) { return detail::stop_of(c.local<slot>().object()); };
+      form.stop = [](core& c) { return detail::stop_of(&c.local<slot>().object()); };
     return form;
   }
 }

@@ -30,7 +30,7 @@ enum class attempt_result : std::uint8_t {
 
 // Bytes that one turn of an operation moves at most: a reader that is as fast as the loop would otherwise
 // hold it for as long as the file or the text lasts.
-inline constexpr std::size_t most_per_turn = 512 * 1024;
+inline constexpr std::size_t most_per_turn = std::size_t{512} * 1024;
 
 // What parks on a connection. Trivially destructible; must not be moved once it is suspended.
 struct connection_operation : operation {
