@@ -23,7 +23,7 @@ struct phase_table {
       /* input */       {no,                   no,                     &s::linger_step,   &s::wake_parked,        no,               no},
       /* wait_failed */ {no,                   no,                     &s::end_linger,    &s::close_parked,       no,               no},
       /* timer */       {&s::check_idle,       &s::check_idle,         &s::end_linger,    &s::check_idle_parked,  &s::offer_again,  no},
-      /* stop */        {&s::tell_stop,        &s::tell_stop,          nothing,           &s::wake_parked,        no,               &s::cancel_handler},
+      /* stop */        {&s::tell_stop,        &s::tell_stop,          nothing,           &s::wake_parked,        nothing,          &s::cancel_handler},
       /* cut */         {nothing,              &s::cut_handler,        &s::cut_linger,    &s::close_parked,       &s::close_parked, &s::cancel_handler},
       /* close */       {&s::close_at_once,    &s::close_gracefully,   nothing,           no,                     no,               nothing},
       /* reset */       {&s::reset_at_once,    &s::reset_at_once,      &s::reset_at_once, no,                     no,               nothing},

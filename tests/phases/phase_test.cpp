@@ -518,7 +518,13 @@ unsigned number_of(const char* variable, unsigned otherwise) {
   return text == nullptr ? otherwise : static_cast<unsigned>(std::strtoul(text, nullptr, 10));
 }
 
+// Those that once failed.
+constexpr std::uint64_t seeds_to_repeat[] = {
+    59982,  // was parked within the grace of a stop, waited to be taken, and the grace ended
+};
+
 void run_sequences(way waits) {
+  for (const std::uint64_t seed : seeds_to_repeat) run_sequence(seed, waits);
   const auto end =
       std::chrono::steady_clock::now() + std::chrono::seconds(number_of("WEIR_SEQUENCE_SECONDS", 10));
   std::uint64_t seed = number_of("WEIR_SEQUENCE_SEED", 1);
