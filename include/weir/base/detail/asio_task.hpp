@@ -15,7 +15,7 @@ using asio_handlers = asio::detail::op_queue<asio::detail::scheduler_operation>;
 // the io_context. Lifetime: within the io_context's; no thread may post to it in the destructor.
 class asio_wait {
  public:
-  // Errors: std::system_error if there is no descriptor for Asio's reactor; the io_context is then as before.
+  // Errors: std::system_error if there is no descriptor for Asio's reactor; the io_context waits as before.
   asio_wait(asio::io_context& context, asio_task& ours);
   asio_wait(const asio_wait&) = delete;
   asio_wait& operator=(const asio_wait&) = delete;
@@ -39,6 +39,7 @@ class asio_wait {
 class asio_turn {
  public:
   using function = void (*)(void* argument);
+  // Errors: std::bad_alloc.
   asio_turn(asio::io_context& context, function run, void* argument);
   asio_turn(const asio_turn&) = delete;
   asio_turn& operator=(const asio_turn&) = delete;
