@@ -161,14 +161,14 @@ bool eventually(Fact fact) {
   return true;
 }
 
-// Nobody can open a descriptor while this lives.
+// No descriptor, or `but` of them, can be opened while this lives.
 class no_descriptors {
  public:
-  no_descriptors() {
+  explicit no_descriptors(rlim_t but = 0) {
     ::getrlimit(RLIMIT_NOFILE, &before_);
     const weir::unique_fd lowest(::dup(2));
     rlimit now = before_;
-    now.rlim_cur = static_cast<rlim_t>(lowest.get());
+    now.rlim_cur = static_cast<rlim_t>(lowest.get()) + but;
     ::setrlimit(RLIMIT_NOFILE, &now);
   }
   no_descriptors(const no_descriptors&) = delete;

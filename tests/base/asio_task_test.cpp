@@ -1,7 +1,5 @@
 #include "weir/base/detail/asio_task.hpp"
 
-#include <sys/resource.h>
-
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -11,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "weir/base/unique_fd.hpp"
+#include "sockets.hpp"
 
 using namespace weir;
 using namespace std::chrono_literals;
@@ -28,23 +26,6 @@ struct reactor_only : asio_task {
   std::unique_ptr<asio_wait> wait;
   int waits = 0;
   std::atomic<int> interrupts{0};
-};
-
-// No more than `n` descriptors can be opened while it lives.
-class only_so_many_free {
- public:
-  explicit only_so_many_free(rlim_t n) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    const unique_fd lowest(::dup(0));
-    const rlimit less{static_cast<rlim_t>(lowest.get()) + n, before_.rlim_max};
-    ::setrlimit(RLIMIT_NOFILE, &less);
-  }
-  only_so_many_free(const only_so_many_free&) = delete;
-  only_so_many_free& operator=(const only_so_many_free&) = delete;
-  ~only_so_many_free() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_{};
 };
 
 void count(void* turns) { ++*static_cast<int*>(turns); }
@@ -90,7 +71,7 @@ TEST_CASE(
     asio::io_context context(1);
     reactor_only task;
     {
-      const only_so_many_free few(free);
+      const test::no_descriptors few(free);
       CHECK_THROWS_AS(asio_wait(context, task), std::system_error);
     }
     task.wait = std::make_unique<asio_wait>(context, task);
