@@ -100,6 +100,12 @@ void connection_threads::tell() noexcept { each(&slot::tell); }
 
 void connection_threads::cancel() noexcept { each(&slot::cancel); }
 
+void connection_threads::set_idle_timeout(std::chrono::milliseconds t) noexcept {
+  const std::lock_guard lock(mutex_);
+  settings_.limits.idle_timeout = t;
+  for (slot& s : slots_) s.at->set_idle_timeout(t);
+}
+
 void connection_threads::stop() noexcept {
   for (slot& s : slots_) s.thread.home().stop();
   // All at once: those that are in a call then end side by side, however many they are.

@@ -95,6 +95,11 @@ class server {
   // a loop that is blocked is not stopped.
   void cut() noexcept;
 
+  // Core 0's thread. Takes `connections`; `connections_per_ip`, unless it is or becomes 0; `idle_timeout`,
+  // for connections that begin from now on; `drain_timeout`, for a drain that has not begun. Connections
+  // beyond a limit stay.
+  void take_limits(const limit_settings& fresh) noexcept;
+
   // After run(): handlers were cancelled, or connections left, because the time for them was over.
   [[nodiscard]] bool cut_short() const noexcept { return cut_short_.load(std::memory_order_relaxed); }
 
