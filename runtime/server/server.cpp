@@ -178,6 +178,7 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   const bool stays = starters_.size() == 1 || settings_.distribute.policy == policy_kind::kernel;
   for (unsigned i = 0; !stays && i < starters_.size(); ++i)
     starters_[i].place_parked_by(placement_from(i, seed_ + parked_seeds + i, true));
+  ending_.emplace(*this);
 }
 
 server::~server() {

@@ -231,6 +231,7 @@ class Servers(Base):
                 faults.arm(ALLOCATION, count=0, process=target)
                 if server.workers:
                     os.kill(target, signal.SIGUSR1)
+                    os.kill(target, signal.SIGQUIT)
                     served(PATHS["echo"][0], one.address)  # so that something fails
                 else:
                     one.send(signal.SIGHUP)
@@ -248,6 +249,23 @@ class Servers(Base):
                 return f"{hits} failed"
 
         self.at_once(signal_it, [(row,) for row in rows_of("echo")])
+
+    def test_an_order_to_end_that_finds_no_memory_is_obeyed_in_every_model(self):
+        def end_it(row):
+            with Faults() as faults, Server("echo", row, faults, self.root) as server:
+                one = server.sample
+                with sample.connect(one.address) as idle:
+                    sample.ask(idle)
+                    faults.arm(ALLOCATION, count=0)
+                    one.send(row.drain)
+                    time.sleep(self.shortage)  # so long it lasts
+                    hits = faults.hits()
+                    faults.disarm()
+                    self.assertEqual(idle.recv(1), b"")
+                self.assertEqual(one.wait(sample.BOUND), 0)  # long before the drain timeout
+                return f"{hits} failed"
+
+        self.at_once(end_it, [(row,) for row in rows_of("echo")])
 
     def test_a_pool_whose_master_or_worker_has_no_memory_goes_on(self):
         def fail(mode, who):
