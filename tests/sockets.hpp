@@ -13,10 +13,12 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "weir/base/unique_fd.hpp"
 #include "weir/listen/endpoint.hpp"
@@ -161,15 +163,17 @@ bool eventually(Fact fact) {
   return true;
 }
 
-// No descriptor, or `but` of them, can be opened while this lives.
+// No descriptor, or `but` of them, can be opened while this lives. What is closed meanwhile can be opened
+// again.
 class no_descriptors {
  public:
-  explicit no_descriptors(rlim_t but = 0) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    const weir::unique_fd lowest(::dup(2));
-    rlimit now = before_;
-    now.rlim_cur = static_cast<rlim_t>(lowest.get()) + but;
-    ::setrlimit(RLIMIT_NOFILE, &now);
+  explicit no_descriptors(std::size_t but = 0) {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const rlimit few{256, before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+    for (int fd; (fd = ::fcntl(2, F_DUPFD_CLOEXEC, 0)) >= 0;) taken_.emplace_back(fd);
+    REQUIRE(taken_.size() >= but);
+    taken_.resize(taken_.size() - but);
   }
   no_descriptors(const no_descriptors&) = delete;
   no_descriptors& operator=(const no_descriptors&) = delete;
@@ -177,6 +181,7 @@ class no_descriptors {
 
  private:
   rlimit before_{};
+  std::vector<weir::unique_fd> taken_;
 };
 
 }  // namespace test

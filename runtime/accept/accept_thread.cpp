@@ -22,11 +22,16 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Ends a wait with EINTR and does nothing.
+// Of the calling thread, if it accepts: a signal for it is on its way.
+constinit thread_local std::atomic<bool>* signalled_here = nullptr;
+
+// Ends a wait with EINTR.
 int wake_signal() {
   static const int number = [] {
     struct sigaction action{};
-    action.sa_handler = [](int) {};
+    action.sa_handler = [](int) {
+      if (signalled_here != nullptr) *signalled_here = false;
+    };
     ::sigemptyset(&action.sa_mask);
     ::sigaction(SIGRTMIN, &action, nullptr);
     return SIGRTMIN;
@@ -110,7 +115,7 @@ void accept_thread::stop() noexcept {
     changed_.notify_all();
     // A signal that comes just before the system call is lost on it, so there is another.
     while (!ended_) {
-      ::pthread_kill(thread_.native_handle(), wake_signal());
+      interrupt();
       changed_.wait_for(lock, 1ms);
     }
   }
@@ -120,7 +125,14 @@ void accept_thread::stop() noexcept {
 void accept_thread::retry() noexcept {
   const std::lock_guard lock(mutex_);
   // The thread exists until it is joined, which stop() does after it has ended.
-  if (thread_.joinable() && !ended_) ::pthread_kill(thread_.native_handle(), wake_signal());
+  if (thread_.joinable() && !ended_) interrupt();
+}
+
+// One signal at a time. Signals of this kind are queued: a thread that is sent more of them than it can take
+// runs their handler and nothing else.
+void accept_thread::interrupt() noexcept {
+  if (signalled_.exchange(true)) return;
+  if (::pthread_kill(thread_.native_handle(), wake_signal()) != 0) signalled_ = false;  // the queue is full
 }
 
 template <class Fact>
@@ -154,8 +166,10 @@ void accept_thread::has_caught_up() noexcept {
   changed_.notify_all();
 }
 
-// A loop that a handler holds up takes nothing up. For a moment its siblings still count it, so that a loop
-// that waits for its CPU keeps its share; then they do not wait for it any more.
+// A loop that a handler holds up takes nothing up. For 250 ms its siblings still count it, so that a loop
+// that waits for its CPU keeps its share; then they do not wait for it any more. A time, because no count
+// tells the two apart: neither loop turns. If it is wrong, the shares are uneven or a client waits for 250
+// ms; no connection is lost.
 void accept_thread::wait_for_loop() {
   if (!behind_ || !behind_()) return;
   // Before the next look: either it sees that nothing waits, or the loop sees that this thread waits.
@@ -256,6 +270,8 @@ int accept_thread::accept_from_any(permit_pool::permit permit) {
 
 void accept_thread::run() noexcept {
   ::pthread_setname_np(::pthread_self(), "weir accept");  // from elsewhere it would take a descriptor
+  signalled_here = &signalled_;
+  signalled_ = false;  // a signal that came before is not noted
   auto pause = 100ms;
   int failures = 0;
   while (!stopping_) {
@@ -281,10 +297,10 @@ void accept_thread::run() noexcept {
       log::error("accept on {}: {}; this listener is closed", on_[0].address, text_of(error));
       break;
     } else if (error != EINTR && (what == remedy::pause || ++failures >= 16)) {
-      pauses_.fetch_add(1, std::memory_order_relaxed);
       if (const auto held_back = log_limit_.pass())
         log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)", on_[0].address,
                      text_of(error), pause.count(), *held_back);
+      pauses_.fetch_add(1, std::memory_order_release);  // after its line
       const held_up told(siblings_);
       wait_until([] { return false; }, pause);
       pause = std::min(pause * 2, 500ms);

@@ -58,9 +58,9 @@ std::string footer(const program& what) {
     out += fmt::format("  {:<24} {}\n  {:<24}   {}; default {}\n", each.key, each.help, "", each.range,
                        each.print(what.defaults));
   out +=
-      "Exit codes: 0 stopped, 1 could not start or failed, 2 what was asked for is wrong, 3 stopped, but "
+      "Exit codes: 0 clean, 1 could not start or a service failed, 2 misuse, 3 stopped as told, but "
       "connections\n"
-      "were cut.\n";
+      "or jobs were cut.\n";
   return out;
 }
 

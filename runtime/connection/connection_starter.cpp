@@ -122,7 +122,8 @@ void connection_starter::start(accepted_socket s) noexcept {
     state.begin();
     if (worker_queue_ != nullptr) state.run_handler_on(*worker_queue_);
     if (slice_.count() > 0) state.block(slice_);
-    if (idle_timeout_.count() > 0) client.set_idle_timeout(idle_timeout_);
+    if (const auto idle = idle_timeout_.load(std::memory_order_relaxed); idle.count() > 0)
+      client.set_idle_timeout(idle);
     task<> handler = handler_(std::move(client));
     state.serve(std::move(handler), std::move(s.permit));
     if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <new>
 #include <optional>
 #include <random>
 #include <string>
@@ -20,6 +21,8 @@
 #include "weir/base/detail/handler_memory.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/core/detail/standing_post.hpp"
+#include "weir/core/detail/standing_timer.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
 #include "weir/server/detail/log_file.hpp"
 #include "weir/server/detail/loop_pulse.hpp"
@@ -40,7 +43,7 @@ class heartbeat {
         siblings_(slot.board, slot.score, &process::worker_score::load),
         score_(slot.score),
         to_master_(to_master),
-        timer_(of.cores()[0].context()),
+        timer_(of.cores()[0], [this] { beat(); }),
         requests_of_(of.cores().size()),
         pulse_(
             of.cores(),
@@ -56,19 +59,19 @@ class heartbeat {
                    s.processes.accept == accept_kind::reuseport;
   }
 
-  void beat() {
+  void beat() noexcept {
+    timer_.expires_after(interval_);
     tell();
     // What the kernel has woken it for may be waiting for any of the others.
     if (siblings_.any_passed_over()) of_.retry_accepting();
-    if (!leaving_ && is_used_up()) {
-      leaving_ = true;
-      to_master_.send({message::kind::leaving, 0});
+    try {
+      if (!leaving_ && is_used_up()) {
+        to_master_.send({message::kind::leaving, 0});
+        leaving_ = true;
+      }
+    } catch (const std::bad_alloc&) {  // it is looked at again at the next beat
     }
     pulse_.begin_round();
-    timer_.expires_after(interval_);
-    timer_.async_wait(kept_in(memory_, [this](error_code ec) {
-      if (!ec) beat();
-    }));
   }
 
   void tell() noexcept {
@@ -101,8 +104,7 @@ class heartbeat {
   process::worker_siblings siblings_;
   process::worker_score& score_;
   master_mailbox& to_master_;
-  handler_memory<> memory_;
-  asio::steady_timer timer_;
+  standing_timer timer_;
   std::chrono::milliseconds interval_;
   bool counts_live_;
   bool leaving_ = false;
@@ -121,8 +123,10 @@ class master_link {
         score_(slot.score),
         to_master_(to_master),
         in_asio_(of.cores()[0].context(), slot.to_master.get()),
-        pause_(of.cores()[0].context()),
-        room_pause_(of.cores()[0].context()) {
+        pause_(of.cores()[0], [this] { listen(); }),
+        room_pause_(of.cores()[0], [this] { flush(); }),
+        answer_(of.cores()[0], [this] { to_master_.send({message::kind::turns, 0}); }),
+        turns_(of.cores(), {}, [this] { answer_.post(); }) {
     to_master_.when_kept([this] { wait_for_room(); });
   }
   master_link(const master_link&) = delete;
@@ -143,11 +147,7 @@ class master_link {
     switch (take_all()) {
       case received::kind::end:
         return;  // the master has gone, or has no descriptor for this channel any more
-      case received::kind::failed:
-        pause_.expires_after(shortage_pause);
-        return pause_.async_wait(kept_in(memory_, [this](error_code ec) {
-          if (!ec) read();
-        }));
+      case received::kind::failed: return pause_.expires_after(shortage_pause);
       default: return listen();
     }
   }
@@ -185,22 +185,12 @@ class master_link {
                got.content.number});
           break;
         case message::kind::placed: of_.placed(got.content.number); break;
-        case message::kind::ask: answer_when_all_turn(); break;
+        case message::kind::ask: turns_.begin_round(); break;
         case message::kind::look_again: of_.retry_accepting(); break;
         case message::kind::drain: of_.stop(); break;
         default: break;
       }
     }
-  }
-
-  // The master asks again only when it has the answer.
-  void answer_when_all_turn() {
-    asked_ = of_.cores().size();
-    for (core& c : of_.cores())
-      c.post([this] {
-        if (asked_.fetch_sub(1) == 1)
-          of_.cores()[0].post([this] { to_master_.send({message::kind::turns, 0}); });
-      });
   }
 
   void wait_for_room() {
@@ -216,9 +206,6 @@ class master_link {
     // The channel is writable and still takes nothing: the kernel is short of something else.
     waits_for_room_ = true;
     room_pause_.expires_after(shortage_pause);
-    room_pause_.async_wait(kept_in(memory_, [this](error_code ec) {
-      if (!ec) flush();
-    }));
   }
 
   static constexpr auto shortage_pause = 50ms;
@@ -227,12 +214,13 @@ class master_link {
   process::descriptor_channel& channel_;
   process::worker_score& score_;
   master_mailbox& to_master_;
-  handler_memory<2> memory_;  // one waits to read or for a pause, one for room
+  handler_memory<2> memory_;  // one waits to read, one for room
   asio::posix::stream_descriptor in_asio_;
-  asio::steady_timer pause_;
-  asio::steady_timer room_pause_;
+  standing_timer pause_;
+  standing_timer room_pause_;
   bool waits_for_room_ = false;
-  std::atomic<std::size_t> asked_{0};  // loops that have not turned since the master asked
+  standing_post answer_;
+  loop_pulse turns_;  // since the master asked, which asks again only when it has the answer
 };
 
 }  // namespace
@@ -276,10 +264,12 @@ void master_mailbox::flush_at_end() noexcept {
 }
 
 int run_worker(const settings& s, process::worker_slot slot, server& serving, master_mailbox& to_master) {
+  handler_memory<> memory;
   asio::signal_set signals(serving.cores()[0].context(), SIGTERM, SIGINT, SIGQUIT);
   signals.add(SIGUSR1);
   std::function<void(error_code, int)> on_signal = [&](error_code ec, int number) {
     if (ec) return;
+    signals.async_wait(kept_in(memory, std::ref(on_signal)));  // first: what follows may fail
     if (number == SIGUSR1) {
       reopen_log(s);
     } else {
@@ -292,9 +282,8 @@ int run_worker(const settings& s, process::worker_slot slot, server& serving, ma
       else if (to_master.send({message::kind::leaving, 0}) == master_mailbox::sent::gone)
         serving.stop();
     }
-    signals.async_wait(std::ref(on_signal));
   };
-  signals.async_wait(std::ref(on_signal));
+  signals.async_wait(kept_in(memory, std::ref(on_signal)));
   // Meant for the master, although a terminal sends them to all processes of a group.
   for (const int number : {SIGHUP, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2})
     static_cast<void>(std::signal(number, SIG_IGN));

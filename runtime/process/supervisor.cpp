@@ -153,8 +153,9 @@ void supervisor::wait() {
 }
 
 void supervisor::read_signals() {
-  std::vector<const signal_row*> commands;
-  while (const auto signal = signals_.next()) {
+  while (commands_left_ < commands_.size()) {
+    const auto signal = signals_.next();
+    if (!signal) break;
     if (signal->number == io_signal()) {
       dispatcher_.parked().stirred(signal->fd);
     } else if (signal->number == SIGIO) {
@@ -164,11 +165,13 @@ void supervisor::read_signals() {
       workers_.look_for_stopped();
       pass_over();
     } else if (const signal_row* const row = row_of_signal(signal->number)) {
-      commands.push_back(row);
+      commands_[commands_left_++] = row;
     }
   }
   // The kernel delivers signals that wait together by their numbers, so their order is lost. A reload counts
   // as the last one: a pool that serves is the lesser harm where WINCH came last.
+  const auto commands = std::span(commands_).first(commands_left_);
+  commands_left_ = 0;
   const auto last = std::find_if(commands.begin(), commands.end(),
                                  [](const signal_row* row) { return row->meaning == command::reload; });
   if (last != commands.end()) std::rotate(last, last + 1, commands.end());
@@ -178,6 +181,8 @@ void supervisor::read_signals() {
       obey(*row);
     } catch (const std::exception& e) {
       log::error("SIG{}: {}", ::sigabbrev_np(row->number), e.what());
+      // Nobody repeats an order to end.
+      if (row->meaning == command::stop || row->meaning == command::drain) commands_[commands_left_++] = row;
     }
   }
 }

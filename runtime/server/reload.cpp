@@ -5,6 +5,7 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
@@ -14,26 +15,42 @@
 namespace weir {
 namespace {
 
-constexpr auto live_keys = std::to_array<std::string_view>({"log.level", "log.file"});
+constexpr auto live_keys =
+    std::to_array<std::string_view>({"limits.connections", "limits.connections_per_ip",
+                                     "limits.drain_timeout", "limits.idle_timeout", "log.file", "log.level"});
 
-void take(settings& present, const settings& fresh) {
+bool is_live(std::string_view key, const settings& present, const settings& fresh) {
+  // What standard error was before the log went to a file is gone.
+  if (key == "log.file" && fresh.log.file.empty()) return false;
+  // Without a limit the connections of an address are not counted.
+  if (key == "limits.connections_per_ip" &&
+      (present.limits.connections_per_ip == 0 || fresh.limits.connections_per_ip == 0))
+    return false;
+  return std::find(live_keys.begin(), live_keys.end(), key) != live_keys.end();
+}
+
+void take(settings& present, const settings& fresh,
+          const std::function<void(const limit_settings&)>& take_limits) {
   std::string taken;
+  settings next = present;
   for (const tunable& each : tunables()) {
-    const bool live = std::find(live_keys.begin(), live_keys.end(), each.key) != live_keys.end() &&
-                      // What standard error was before the log went to a file is gone.
-                      !(each.key == "log.file" && fresh.log.file.empty());
-    if (!live)
+    if (!is_live(each.key, present, fresh))
       tell_of_restart(each, present, fresh);
     else if (each.print(present) != each.print(fresh))
       taken += fmt::format("{}{} = {}", taken.empty() ? "" : ", ", each.key, each.print(fresh));
   }
-  settings next = present;
+  next.limits.connections = fresh.limits.connections;
+  if (is_live("limits.connections_per_ip", present, fresh))
+    next.limits.connections_per_ip = fresh.limits.connections_per_ip;
+  next.limits.drain_timeout = fresh.limits.drain_timeout;
+  next.limits.idle_timeout = fresh.limits.idle_timeout;
   next.log.level = fresh.log.level;
   if (!fresh.log.file.empty()) next.log.file = fresh.log.file;
   // Lines go nowhere else than to the file that can be written.
   open_log(next);
   log::set_level(next.log.level);
-  present = next;
+  take_limits(next.limits);
+  present = std::move(next);
   log::info("the configuration was read again; taken: {}", taken.empty() ? "nothing new" : taken);
 }
 
@@ -44,10 +61,11 @@ void tell_of_restart(const tunable& key, const settings& present, const settings
     log::warning("{} = {} needs a restart; it stays {}", key.key, key.print(fresh), key.print(present));
 }
 
-void reload_live(settings& present, const std::function<settings()>& read_again) {
+void reload_live(settings& present, const std::function<settings()>& read_again,
+                 const std::function<void(const limit_settings&)>& take_limits) {
   process::tell_reloading();
   try {
-    take(present, read_again());
+    take(present, read_again(), take_limits);
     return process::tell_service_manager("READY=1");
   } catch (const config_error& e) {
     for (const std::string& message : e.messages()) log::error("{}", message);

@@ -18,6 +18,7 @@
 #include "weir/base/log.hpp"
 #include "weir/config/detail/command_line.hpp"
 #include "weir/config/detail/names.hpp"
+#include "weir/core/detail/standing_timer.hpp"
 #include "weir/model/model.hpp"
 #include "weir/process/detail/foreign_children.hpp"
 #include "weir/process/detail/privileges.hpp"
@@ -112,26 +113,25 @@ void prepare_process(const settings& s) {
 class watchdog_timer {
  public:
   explicit watchdog_timer(core_pool& loops)
-      : pulse_(loops, {}, [this] { turned_ = true; }), timer_(loops[0].context()) {
+      : pulse_(loops, {}, [this] { turned_ = true; }), timer_(loops[0], [this] { tell(); }) {
     wait();
   }
 
  private:
   void wait() {
     if (watchdog_.next() == process::watchdog::clock::time_point::max()) return;
-    timer_.expires_at(watchdog_.next());
-    timer_.async_wait([this](error_code ec) {
-      if (ec) return;
-      watchdog_.tell_if_due(turned_.exchange(false));
-      pulse_.begin_round();
-      wait();
-    });
+    timer_.expires_after(watchdog_.next() - process::watchdog::clock::now());
+  }
+  void tell() noexcept {
+    watchdog_.tell_if_due(turned_.exchange(false));
+    pulse_.begin_round();
+    wait();
   }
 
   process::watchdog watchdog_;
   std::atomic<bool> turned_{true};
   loop_pulse pulse_;
-  asio::steady_timer timer_;
+  standing_timer timer_;
 };
 
 int serve(settings s, const core_choice& cores, service_form form,
@@ -142,8 +142,13 @@ int serve(settings s, const core_choice& cores, service_form form,
   process::drop_privileges(s.privileges);
 
   end_order obeyed = end_order::none;
+  const auto take_limits = [&](const limit_settings& fresh) {
+    if (fresh.connections != s.limits.connections) raise_descriptor_limit(fresh.connections);
+    serving.take_limits(fresh);
+    signals.set_drain(fresh.drain_timeout);
+  };
   const auto obey = [&](int number) {
-    if (number == SIGHUP && obeyed == end_order::none) return reload_live(s, read_again);
+    if (number == SIGHUP && obeyed == end_order::none) return reload_live(s, read_again, take_limits);
     if (number == SIGHUP) return;  // what ends is not ready again
     if (number == SIGUSR1) return reopen_log(s);
     log::info("{}: stopping, {} connections open", ::sigabbrev_np(number), serving.connections());

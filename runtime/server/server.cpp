@@ -135,6 +135,21 @@ server::server(const settings& s, service_form form, inheritance from_master)
     });
 }
 
+void server::take_limits(const limit_settings& fresh) noexcept {
+  (*cores_)[0].driver().assert_thread("server::take_limits");
+  limit_settings& present = settings_.limits;
+  present.connections = fresh.connections;
+  permits_.set_limit(most_connections(settings_));
+  if (per_address_.is_on() && fresh.connections_per_ip != 0) {
+    present.connections_per_ip = fresh.connections_per_ip;
+    per_address_.set_limit(fresh.connections_per_ip);
+  }
+  present.idle_timeout = fresh.idle_timeout;
+  for (connection_starter& r : starters_) r.set_idle_timeout(fresh.idle_timeout);
+  if (threads_) threads_->set_idle_timeout(fresh.idle_timeout);
+  present.drain_timeout = fresh.drain_timeout;
+}
+
 void server::build(const std::vector<int>& cpus, std::size_t loops) {
   std::vector<std::optional<int>> pins;
   for (std::size_t i = 0; i < loops; ++i)
@@ -163,6 +178,7 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   const bool stays = starters_.size() == 1 || settings_.distribute.policy == policy_kind::kernel;
   for (unsigned i = 0; !stays && i < starters_.size(); ++i)
     starters_[i].place_parked_by(placement_from(i, seed_ + parked_seeds + i, true));
+  ending_.emplace(*this);
 }
 
 server::~server() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -10,7 +11,6 @@
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/detail/stall_detector.hpp"
-#include "weir/core/sleep.hpp"
 #include "weir/core/within.hpp"
 #include "weir/server/server.hpp"
 #include "weir/task/detail/this_chain.hpp"
@@ -22,7 +22,22 @@ using namespace std::chrono_literals;
 
 constexpr auto grace = 200ms;  // for what ends by being cancelled
 
+// Until something is tried again that found no memory. No event tells that there is some.
+constexpr auto shortage_pause = 10ms;
+
 }  // namespace
+
+server::ending::ending(server& s)
+    : order((*s.cores_)[0], [&s] { s.obey(); }),
+      drain((*s.cores_)[0], [&s] { s.limit_drain(); }),
+      grace((*s.cores_)[0], [&s] { s.cut_handlers(); }),
+      threads((*s.cores_)[0], [&s] { s.tell_threads(); }),
+      services((*s.cores_)[0], [&s] { s.limit_services(); }) {
+  for (core& c : *s.cores_) {
+    tell.emplace_back(c, [&s, &c] { s.tell_handlers_of(c.index()); });
+    stop.emplace_back(c, [&s, &c] { s.begin_stop_of_service(c); });
+  }
+}
 
 void server::run() {
   services_.resize(cores_->size());
@@ -104,18 +119,24 @@ void server::begin_accepting() {
 }
 
 void server::stop() noexcept {
-  if (!stops_.exchange(true)) (*cores_)[0].post([this] { begin_stop(); });
+  if (!stops_.exchange(true)) ending_->order.post();
 }
 
 void server::cut() noexcept {
-  stop();
-  (*cores_)[0].post([this] { cut_handlers(); });
+  stops_ = true;
+  cuts_ = true;
+  ending_->order.post();
+}
+
+void server::obey() {
+  begin_stop();
+  if (cuts_.exchange(false)) cut_handlers();
 }
 
 void server::begin_stop() {
   if (std::exchange(stop_begun_, true)) return;
   drain_until_ = std::chrono::steady_clock::now() + settings_.limits.drain_timeout;
-  (*cores_)[0].spawn(limit_drain());
+  ending_->drain.expires_after(settings_.limits.drain_timeout);
   if (have_started_) return end_accepting();
   cancel_steps();  // services_have_started() goes on when the last of them has ended
 }
@@ -147,10 +168,19 @@ void server::end_accepting() {
 
 void server::tell_handlers() {
   listeners_.clear();  // a client that comes now is refused at once
-  for (connection_starter& r : starters_) r.home().post([this, &r] { r.stop(first_bytes_grace_); });
+  for (core& c : *cores_) c.post([this, i = c.index()] { tell_handlers_of(i); });
   if (workers_) workers_->tell();
-  if (threads_) (*cores_)[0].spawn(tell_threads_again());
+  if (threads_) tell_threads();
   wait_until_unused();
+}
+
+// On that core's thread. Handlers may hear it twice.
+void server::tell_handlers_of(std::size_t core) noexcept {
+  try {
+    starters_[core].stop(first_bytes_grace_);
+  } catch (const std::bad_alloc&) {
+    ending_->tell[core].expires_after(shortage_pause);
+  }
 }
 
 // Until there is no connection, and none that was handed on can come back.
@@ -174,24 +204,20 @@ void server::placed(std::uint32_t count) {
     wait_until_unused();
 }
 
-// A signal may come a moment before the call that it is to end.
-task<> server::tell_threads_again() {
-  for (;;) {
-    threads_->tell();
-    co_await sleep_for(50ms);
-  }
+// Again and again: a signal may come a moment before the call that it is to end.
+void server::tell_threads() {
+  threads_->tell();
+  ending_->threads.expires_after(50ms);
 }
 
-task<> server::limit_drain() {
-  co_await sleep_for(settings_.limits.drain_timeout);
+void server::limit_drain() {
   if (const auto left = permits_.in_use(); left != 0) {
     cut_short_ = true;
     log::warning("drain_timeout has passed; {} connections are cut", left);
   }
   for (connection_starter& r : starters_) r.home().post([&r] { r.cancel(); });
   if (threads_) threads_->cancel();
-  co_await sleep_for(grace);  // for handlers that end by the cancellation
-  cut_handlers();
+  ending_->grace.expires_after(grace);  // for handlers that end by the cancellation
 }
 
 // The handlers that are left are not waited for. Services that stop already have had their time.
@@ -202,7 +228,7 @@ void server::cut_handlers() {
   }
   if (!services_stop_) return;
   cancel_steps();
-  (*cores_)[0].spawn(limit_services(grace));
+  limit_services_to(grace);
 }
 
 // The first core's comes last: an object that serves all cores is stopped there.
@@ -213,23 +239,39 @@ void server::stop_services() {
                                 drain_until_ - std::chrono::steady_clock::now(), grace);
   stopping_ = cores_->size() - 1;
   if (stopping_ == 0) return stop_first_service();
-  (*cores_)[0].spawn(limit_services(time_to_stop_));
+  limit_services_to(time_to_stop_);
   for (std::size_t i = 1; i < cores_->size(); ++i) {
     core& c = (*cores_)[i];
-    c.post([this, &c] { c.spawn(stop_service(&c)); });
+    c.post([this, &c] { begin_stop_of_service(c); });
   }
 }
 
+// On its core's thread.
+void server::begin_stop_of_service(core& c) noexcept {
+  try {
+    c.spawn(stop_service(&c));
+  } catch (const std::bad_alloc&) {
+    ending_->stop[c.index()].expires_after(shortage_pause);
+  }
+}
+
+// A later limit does not put off an earlier one.
+void server::limit_services_to(std::chrono::steady_clock::duration time) noexcept {
+  const auto until = std::chrono::steady_clock::now() + time + 20ms;
+  if (until >= ending_->services_until) return;
+  ending_->services_until = until;
+  ending_->services.expires_after(time + 20ms);
+}
+
 // A loop that a handler holds up does not stop its service, and is not waited for.
-task<> server::limit_services(std::chrono::steady_clock::duration time) {
-  co_await sleep_for(time + 20ms);
-  if (first_service_stops_) co_return;
+void server::limit_services() {
+  if (first_service_stops_) return;
   log::warning("the services of {} loops are not stopped: their loops do not turn", stopping_.load());
   stop_first_service();
 }
 
 void server::stop_first_service() {
-  if (!std::exchange(first_service_stops_, true)) (*cores_)[0].spawn(stop_service(&(*cores_)[0]));
+  if (!std::exchange(first_service_stops_, true)) begin_stop_of_service((*cores_)[0]);
 }
 
 task<> server::stop_service(core* at) {

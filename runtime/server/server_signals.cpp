@@ -87,6 +87,8 @@ server_signals::server_signals(std::chrono::milliseconds drain)
 
 server_signals::~server_signals() = default;
 
+void server_signals::set_drain(std::chrono::milliseconds drain) const noexcept { drain_time = drain.count(); }
+
 end_order server_signals::ordered() noexcept { return orders.load(); }
 
 server_signals::reader::reader(const server_signals& of, asio::io_context& loop,
@@ -98,11 +100,11 @@ server_signals::reader::reader(const server_signals& of, asio::io_context& loop,
 server_signals::reader::~reader() { wakes_.release(); }
 
 void server_signals::reader::wait() {
-  wakes_.async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code ec) {
-    if (ec) return;
-    read();
-    wait();
-  });
+  wakes_.async_wait(asio::posix::stream_descriptor::wait_read, kept_in(memory_, [this](error_code ec) {
+                      if (ec) return;
+                      wait();  // first: what a signal asks for may fail, and the next one must be noticed
+                      read();
+                    }));
 }
 
 void server_signals::reader::read() {

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "weir/base/asio.hpp"
+#include "weir/base/detail/handler_memory.hpp"
 #include "weir/base/unique_fd.hpp"
 #include "weir/process/detail/signals.hpp"
 
@@ -32,6 +33,9 @@ class server_signals {
 
   [[nodiscard]] static end_order ordered() noexcept;
 
+  // For a drain that has not been ordered yet. Any thread.
+  void set_drain(std::chrono::milliseconds drain) const noexcept;
+
   // While it lives, `obey` is called on a loop for each signal, once if it has come several times.
   // Thread: the loop's, and main's before and after it runs.
   class reader {
@@ -46,6 +50,7 @@ class server_signals {
     void read();
 
     std::function<void(int)> obey_;
+    handler_memory<> memory_;
     asio::posix::stream_descriptor wakes_;
   };
 

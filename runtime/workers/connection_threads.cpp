@@ -1,6 +1,7 @@
 #include "weir/workers/detail/connection_threads.hpp"
 
 #include <algorithm>
+#include <new>
 
 namespace weir {
 namespace {
@@ -13,7 +14,13 @@ constexpr std::chrono::milliseconds slice(
 
 connection_threads::slot::slot(unsigned index, connection_threads& of)
     : thread(index, of.cpus_, of.settings_, of.offload_, {.io_blocks = true}),
-      tell(thread.home(), [this] { at->stop(); }),
+      tell(thread.home(),
+           [this] {
+             try {
+               at->stop();
+             } catch (const std::bad_alloc&) {  // it is told again: server::tell_threads()
+             }
+           }),
       cancel(thread.home(), [this] { at->cancel(); }) {
   at.emplace(thread.home(), of.settings_, of.handler_, of.all_, of.per_address_);
   at->block(slice);
@@ -99,6 +106,12 @@ void connection_threads::each(standing_post slot::* told) noexcept {
 void connection_threads::tell() noexcept { each(&slot::tell); }
 
 void connection_threads::cancel() noexcept { each(&slot::cancel); }
+
+void connection_threads::set_idle_timeout(std::chrono::milliseconds t) noexcept {
+  const std::lock_guard lock(mutex_);
+  settings_.limits.idle_timeout = t;
+  for (slot& s : slots_) s.at->set_idle_timeout(t);
+}
 
 void connection_threads::stop() noexcept {
   for (slot& s : slots_) s.thread.home().stop();

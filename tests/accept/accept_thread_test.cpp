@@ -198,14 +198,17 @@ TEST_CASE("out of descriptors an accept thread pauses and recovers") {
   if (build::sanitized) return;  // which needs descriptors of its own
   fixture f(10);
   const test::output error(2);
-  weir::unique_fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  // The call that waits may have the descriptor for the first connection already.
+  const weir::unique_fd one(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const weir::unique_fd other(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const auto to = f.listener.local().to_sockaddr();
   {
     const test::no_descriptors none;
-    REQUIRE(::connect(socket.get(), to.get(), to.size) == 0);
+    REQUIRE(::connect(one.get(), to.get(), to.size) == 0);
+    REQUIRE(::connect(other.get(), to.get(), to.size) == 0);
     REQUIRE(test::eventually([&] { return f.a.pauses() > 0; }));
   }
-  CHECK(f.accepts(1));
+  CHECK(f.accepts(2));
   CHECK(error.has("pausing for"));
 }
 
@@ -305,6 +308,33 @@ TEST_CASE(
     return a.accepted() == 1;
   }));
   a.stop();
+}
+
+TEST_CASE("however often an accept thread is asked to look again, one signal is on its way to it") {
+  fixture f(10);
+  f.a.stop();
+  std::atomic<bool> arrived{false};
+  std::atomic<bool> asked{false};
+  int signals = 0;
+  accept_thread a(f.where(), f.permits, [&](accepted_socket) {
+    ::sigset_t wake;
+    ::sigemptyset(&wake);
+    ::sigaddset(&wake, SIGRTMIN);
+    ::pthread_sigmask(SIG_BLOCK, &wake, nullptr);
+    arrived = true;
+    REQUIRE(test::eventually([&] { return asked.load(); }));
+    const ::timespec at_once{};
+    while (::sigtimedwait(&wake, nullptr, &at_once) > 0) ++signals;
+    ::pthread_kill(::pthread_self(), SIGRTMIN);  // it is this signal that makes the thread ready for the next
+    ::pthread_sigmask(SIG_UNBLOCK, &wake, nullptr);
+  });
+  a.start();
+  const test::client one(f.listener.local());
+  REQUIRE(test::eventually([&] { return arrived.load(); }));
+  for (int i = 0; i < 1000; ++i) a.retry();
+  asked = true;
+  a.stop();
+  CHECK(signals == 1);
 }
 
 TEST_CASE("with a lock, one accept thread takes from all of its listeners") {

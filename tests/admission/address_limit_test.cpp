@@ -77,3 +77,17 @@ TEST_CASE("threads that come and go never exceed the limit") {
   CHECK(most >= 1);
   CHECK(limit.addresses() == 0);
 }
+
+TEST_CASE("another limit holds for what comes, and takes no place away") {
+  address_limit<address> limit(2);
+  CHECK(limit.try_acquire({1, 10}));
+  CHECK(limit.try_acquire({1, 11}));
+  limit.set_limit(3);
+  CHECK(limit.try_acquire({1, 12}));
+  limit.set_limit(1);
+  limit.release({1, 12});
+  limit.release({1, 11});
+  CHECK_FALSE(limit.try_acquire({1, 13}));
+  limit.release({1, 10});
+  CHECK(limit.try_acquire({1, 13}));
+}

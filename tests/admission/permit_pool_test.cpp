@@ -177,3 +177,20 @@ TEST_CASE("a permit pool counts where other processes can read it") {
   }
   CHECK(count == 0);
 }
+
+TEST_CASE("a limit that is raised frees permits for those that wait, and a lower one takes none away") {
+  permit_pool g(1);
+  const auto first = g.try_acquire();
+  bool told = false;
+  g.when_available([&] { told = true; });
+  CHECK_FALSE(told);
+  g.set_limit(2);
+  CHECK(told);
+  auto second = g.try_acquire();
+  CHECK(second);
+  g.set_limit(1);
+  CHECK(g.in_use() == 2);
+  second = permit_pool::permit();
+  CHECK_FALSE(g.try_acquire());  // the first is still in use
+  CHECK(g.limit() == 1);
+}

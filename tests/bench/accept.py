@@ -21,8 +21,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import measure
-from echo import say
-from measure import Failure, Load, Program, Server
+from measure import Failure, Load, Program, Server, say
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = "loop-per-core"
@@ -138,7 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as e:
-        sys.exit(f"accept: {e}")
+    measure.run(main)

@@ -7,7 +7,6 @@ connection downloads as fast as the server sends, and again when it is done. A r
 CPUs is repeated. Figures beside the download come from one round, the most typical one; those alone are medians.
 """
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import measure
-from measure import Failure
+from measure import Failure, say
 from web import Nginx, nginx_version, table, weir
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,10 +26,6 @@ HUGE = 5 << 30
 MOST_HELD_UP = 1000  # µs in a round
 COLUMNS = [("server", "{}"), ("p50 alone us", "{:,.0f}"), ("p99 alone us", "{:,.0f}"), ("p50 beside us", "{:,.0f}"),
            ("p99 beside us", "{:,.0f}"), ("longest us", "{:,.0f}"), ("download MB/s", "{:,.0f}")]
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def held_up(server):
@@ -96,18 +91,9 @@ def main():
     print(table(rows, COLUMNS))
     print(f"p99 beside the download, weir's divided by nginx's: median {statistics.median(ratios):.2f} "
           f"({ratios[0]:.2f} to {ratios[-1]:.2f} over {len(ratios)} rounds)")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"quick": options.quick, "nginx": version, "kernel": os.uname().release,
-                                       "load_before": busy, "servers": rows, "ratios": ratios}, indent=2) + "\n")
-    say(f"written: {options.out}")
+    measure.write(options, nginx=version, load_before=busy, servers=rows, ratios=ratios)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        say(f"bench: {failure}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    measure.run(main)

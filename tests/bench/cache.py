@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import measure
-from measure import Failure, Program, Server
+from measure import Failure, Program, Server, say
 
 ROOT = Path(__file__).resolve().parents[2]
 LOADS = {  # name: (loops of the server, CPUs of the load, its arguments)
@@ -28,10 +28,6 @@ LOADS = {  # name: (loops of the server, CPUs of the load, its arguments)
 }
 ITEMS = 1_000_000
 REAL_TIME = ["chrt", "--rr", "10"]  # before a command: others on this machine wait
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def programs(build, loops, memory=64):
@@ -128,16 +124,8 @@ def main():
     figures["bytes_per_item"] = memory
     print(f"{'bytes per 100-byte item':<26}{memory['memcached']:>12,.0f}{memory['weir']:>12,.0f}  "
           f"{memory['weir'] / memory['memcached']:>6.2f}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"quick": options.quick, "load_before": busy, **figures}, indent=2) + "\n")
-    say(f"written: {options.out}")
+    measure.write(options, load_before=busy, **figures)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        say(f"bench: {failure}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    measure.run(main)

@@ -7,7 +7,6 @@ machine does hits all of them. Times are those of one round, the most typical on
 divide to the ratios beside them; the range of the ratio over all rounds says how far to trust it.
 """
 import argparse
-import json
 import os
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import measure
-from measure import Failure, Load, Server
+from measure import Failure, Load, Server, say
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ["instructions", "calls", "memory", "throughput", "single", "many", "connect"]
@@ -64,10 +63,6 @@ def rows_of(rounds):
             row[f"{what}_range"] = (min(ratios), max(ratios)) if theirs else None
         rows[name] = row
     return rows
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 class Bench:
@@ -209,18 +204,9 @@ def main():
         getattr(bench, kind)(servers)
 
     print(table(bench.figures))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"quick": options.quick, "cpus": os.cpu_count(), "kernel": os.uname().release,
-                                       "load_before": busy, "servers": bench.figures}, indent=2) + "\n")
-    say(f"written: {options.out}")
+    measure.write(options, cpus=os.cpu_count(), load_before=busy, servers=bench.figures)
     return 1 if missing else 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Failure, argparse.ArgumentTypeError) as failure:
-        say(f"bench: {failure}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    measure.run(main)

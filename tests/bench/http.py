@@ -6,7 +6,6 @@ ratios of a row are those of one round, the most typical one. The load may be wh
 spends on a request stands beside it, and with --instructions what it executes in user mode.
 """
 import argparse
-import json
 import os
 import re
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import measure
-from measure import Failure
+from measure import Failure, say
 from web import Nginx, nginx_version, table, weir
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,10 +30,6 @@ CASES = [  # name, path, requests per send
     ("file of 1 KB", "/kilobyte", 1),
     ("file of 100 KB", "/large", 1),
 ]
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 class Bench:
@@ -130,18 +125,9 @@ def main():
 
     print(f"{version}; {CONNECTIONS} connections; ratios above 1 are in favour of weir")
     print(table(rows, COLUMNS))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"quick": options.quick, "nginx": version, "kernel": os.uname().release,
-                                       "load_before": busy, "cases": rows}, indent=2) + "\n")
-    say(f"written: {options.out}")
+    measure.write(options, nginx=version, load_before=busy, cases=rows)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        say(f"bench: {failure}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    measure.run(main)

@@ -20,8 +20,8 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import measure
-from echo import choice_list, say
-from measure import Failure, Program, Server
+from echo import choice_list
+from measure import Failure, Program, Server, say
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ["throughput", "memory"]
@@ -170,17 +170,8 @@ def main():
     for kind in options.only:
         getattr(bench, kind)()
     print(bench.table().strip())
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"quick": options.quick, "load_before": busy, "rows": bench.rows,
-                                       "bytes": bench.bytes}, indent=2) + "\n")
-    say(f"written: {options.out}")
+    measure.write(options, load_before=busy, rows=bench.rows, bytes=bench.bytes)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (Failure, argparse.ArgumentTypeError) as failure:
-        say(f"bench: {failure}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    measure.run(main)

@@ -1,4 +1,5 @@
 """How the echo benchmark measures: servers and loads as child processes, each on a CPU of its own."""
+import argparse
 import contextlib
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +21,28 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 class Failure(Exception):
     pass
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(main):
+    """What a benchmark ends with: its exit code, and a line for what went wrong."""
+    try:
+        sys.exit(main())
+    except (Failure, argparse.ArgumentTypeError) as failure:
+        say(f"bench: {failure}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def write(options, **figures):
+    """The figures as JSON in the file that the options name."""
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"quick": options.quick, "kernel": os.uname().release, **figures}, indent=2) + "\n")
+    say(f"written: {options.out}")
 
 
 def raise_descriptor_limit():

@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/samples"))
 import measure
 import rows
-from echo import choice_list, say
-from measure import Failure, Load, Server
+from echo import choice_list
+from measure import Failure, Load, Server, say
 
 CHART = Path("/usr/share/javascript/chart.js/chart.min.js")  # of Debian's libjs-chart.js
 WORKERS = 32  # for loop-with-workers: as many handlers may block at once
@@ -288,10 +288,4 @@ def measure_all(options):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (Failure, argparse.ArgumentTypeError) as failure:
-        say(f"bench: {failure}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    measure.run(main)

@@ -406,7 +406,8 @@ TEST_CASE("help tells every flag and every key with its range and default") {
   for (const auto* word :
        {"--config FILE", "--listen ADDRESS", "--model NAME", "--io NAME", "--cores LIST", "--policy NAME",
         "--set KEY=VALUE", "--print-config", "--check", "--plan", "--list-models", "--root DIR",
-        "limits.connections", "1..10000000 connections; default 10000", "0s..24h; default \"60s\""})
+        "limits.connections", "1..10000000 connections; default 10000", "0s..24h; default \"60s\"",
+        "Exit codes: 0 clean, 1 could not start or a service failed, 2 misuse", "or jobs were cut"})
     CHECK_THAT(text, Contains(word));
 }
 

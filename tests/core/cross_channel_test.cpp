@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "alive.hpp"
 #include "loop.hpp"
 #include "weir/core/core_pool.hpp"
+#include "weir/core/test_core.hpp"
 #include "weir/task/scope.hpp"
 
 using namespace weir;
@@ -360,4 +362,55 @@ TEST_CASE("two hundred thousand coroutines that wait in a cross_channel are canc
   int value = 7;
   CHECK(nothing.try_send(value));
   CHECK(nothing.try_receive() == 7);
+}
+
+namespace {
+
+// One that cannot be moved, as if there were no memory for it.
+struct fragile {
+  explicit fragile(int n) : number(n) {}
+  fragile(fragile&& other) : number(other.number) {
+    if (number == stuck) throw std::bad_alloc();
+  }
+  int number;
+  static inline int stuck = 0;
+};
+
+task<> send_one(cross_channel<fragile>* c, int number) {
+  fragile value(number);
+  static_cast<void>(co_await c->send(value));
+}
+
+struct outcome {
+  std::vector<int> received;
+  int failures = 0;
+};
+
+task<> receive_one(cross_channel<fragile>* c, outcome* out) {
+  try {
+    const auto value = co_await c->receive();
+    out->received.push_back(value->number);
+  } catch (const std::bad_alloc&) {
+    ++out->failures;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a receiver that finds no memory for the next sender's value says so, and no value is lost") {
+  test_core core;
+  cross_channel<fragile> c(1);
+  outcome out;
+  for (const int number : {1, 2, 3}) core->spawn(send_one(&c, number));
+  core.settle();
+  fragile::stuck = 2;
+  core->spawn(receive_one(&c, &out));
+  core.settle();
+  CHECK(out.failures == 1);
+  CHECK(out.received.empty());
+  fragile::stuck = 0;
+  for (int i = 0; i < 3; ++i) core->spawn(receive_one(&c, &out));
+  core.settle();
+  CHECK(out.received == std::vector<int>{1, 2, 3});
+  CHECK(c.size() == 0);
 }

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import resource
+import signal
 import socket
 import sys
 import tempfile
@@ -221,6 +222,50 @@ class Servers(Base):
                 return f"{stored} of 60 values were stored in the space that there was"
 
         self.at_once(starve, [(row,) for row in rows_of("cache") if row.model in ("single-loop", "loop-per-core")])
+
+    def test_signals_are_noticed_after_one_that_came_without_memory_in_every_model(self):
+        def signal_it(row):
+            with Faults() as faults, Server("echo", row, faults, self.root) as server:
+                one = server.sample
+                target = server.workers[0] if server.workers else one.pid
+                faults.arm(ALLOCATION, count=0, process=target)
+                if server.workers:
+                    os.kill(target, signal.SIGUSR1)
+                    os.kill(target, signal.SIGQUIT)
+                    served(PATHS["echo"][0], one.address)  # so that something fails
+                else:
+                    one.send(signal.SIGHUP)
+                sample.until(lambda: faults.hits() > 0, "nothing has failed")
+                hits = faults.hits()
+                faults.disarm()
+                if server.workers:
+                    os.kill(target, signal.SIGQUIT)
+                    sample.until(lambda: target not in one.workers(), "the worker does not leave")
+                    one.wait_for_workers(1)
+                else:
+                    one.send(signal.SIGHUP)
+                    one.wait_for_line("the configuration was read again")
+                must_be_served("echo", one)
+                return f"{hits} failed"
+
+        self.at_once(signal_it, [(row,) for row in rows_of("echo")])
+
+    def test_an_order_to_end_that_finds_no_memory_is_obeyed_in_every_model(self):
+        def end_it(row):
+            with Faults() as faults, Server("echo", row, faults, self.root) as server:
+                one = server.sample
+                with sample.connect(one.address) as idle:
+                    sample.ask(idle)
+                    faults.arm(ALLOCATION, count=0)
+                    one.send(row.drain)
+                    time.sleep(self.shortage)  # so long it lasts
+                    hits = faults.hits()
+                    faults.disarm()
+                    self.assertEqual(idle.recv(1), b"")
+                self.assertEqual(one.wait(sample.BOUND), 0)  # long before the drain timeout
+                return f"{hits} failed"
+
+        self.at_once(end_it, [(row,) for row in rows_of("echo")])
 
     def test_a_pool_whose_master_or_worker_has_no_memory_goes_on(self):
         def fail(mode, who):

@@ -1,14 +1,14 @@
 #include "weir/http/directory.hpp"
 
-#include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
+
 #include <catch2/catch.hpp>
 
 #include <filesystem>
 #include <fstream>
 
 #include "http/talk.hpp"
+#include "sockets.hpp"
 
 using namespace test;
 namespace fs = std::filesystem;
@@ -69,24 +69,6 @@ std::string header_of(const std::string& answer, const std::string& name) {
   const std::size_t from = at + name.size() + 4;
   return answer.substr(from, answer.find("\r\n", from) - from);
 }
-
-// Until its end this process has no descriptor left.
-class no_descriptors {
- public:
-  no_descriptors() {
-    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
-    const ::rlimit few{256, before_.rlim_max};
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
-    for (int fd = 0; (fd = ::fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0;) taken_.emplace_back(fd);
-  }
-  no_descriptors(const no_descriptors&) = delete;
-  no_descriptors& operator=(const no_descriptors&) = delete;
-  ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  ::rlimit before_{};
-  std::vector<weir::unique_fd> taken_;
-};
 
 }  // namespace
 

@@ -6,6 +6,7 @@ import time
 import unittest
 
 import sample
+from rows import rows
 from sample import Sample, connect, receive_all
 
 
@@ -67,6 +68,25 @@ class Drain(unittest.TestCase):
             for c in clients:
                 c.close()
         sample.promised(took, 0.5, f"{count} connections, exit after the second signal")
+
+    def test_half_a_post_is_answered_whole_although_two_orders_to_drain_come_in_every_model(self):
+        for row in rows(sample.program("http")):
+            if row.model == "process-pool":
+                continue  # pool_test has more of them
+            with self.subTest(row=row), Sample(*row.arguments, name="http") as server, connect(server.address) as client:
+                client.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+                self.assertTrue(sample.receive_exactly(client, 25).startswith(b"HTTP/1.1 100 "))  # the handler reads
+                client.sendall(b"12345")
+                for times in range(1, 3):
+                    server.send(signal.SIGQUIT)
+                    sample.until(lambda: sum("QUIT: stopping" in line for line in server.lines) == times,
+                                 "the order is not obeyed")
+                client.sendall(b"67890")
+                answer = receive_all(client)
+                self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
+                self.assertIn(b"Connection: close\r\n", answer)
+                self.assertTrue(answer.endswith(b"\r\n\r\n1234567890"), answer)
+                self.assertEqual(server.wait(), 0)
 
     def test_an_early_answer_survives_the_input_that_nobody_reads_100_of_100(self):
         with self.slow_server() as server:

@@ -467,6 +467,27 @@ class Unprivileged(Operated):
     def test_a_log_file_can_be_opened_again_by_who_is_nobody(self):
         os.chmod(self.folder, 0o755)
         log = f"{self.folder}/log"
+        with self.pool_of_nobody_with_a_log(log) as process:
+            os.rename(log, log + ".1")
+            process.send_signal(signal.SIGUSR1)
+            for pid in {process.pid} | children(process.pid):
+                until(lambda: os.path.exists(log) and os.readlink(f"/proc/{pid}/fd/2") == log, f"{pid} writes to {log}")
+
+    def test_a_log_file_that_nobody_cannot_open_again_stays_in_use(self):
+        """The master may open it, its workers may not."""
+        os.mkdir(f"{self.folder}/private", 0o700)
+        log = f"{self.folder}/private/log"
+        with self.pool_of_nobody_with_a_log(log) as process:
+            os.rename(log, log + ".1")
+            process.send_signal(signal.SIGUSR1)
+            until(lambda: sample.read(log + ".1").count("Permission denied") == 2, "both workers say why")
+            self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/2"), log)
+            for worker in children(process.pid):
+                self.assertEqual(os.readlink(f"/proc/{worker}/fd/2"), log + ".1")
+
+    @contextlib.contextmanager
+    def pool_of_nobody_with_a_log(self, log):
+        """Both of its workers serve. It is told to drain at the end, and has nothing to cut."""
         process = subprocess.Popen([sample.program("pool_worker"), "--model", "process-pool", "--processes", "2", "--listen",
                                     "127.0.0.1:0", "--set", "privileges.user=nobody", "--set", f"log.file={log}"],
                                    stdin=subprocess.DEVNULL, env=sample.clean_environment())
@@ -481,10 +502,7 @@ class Unprivileged(Operated):
                 return len(seen) == 2
 
             until(ask, "both serve")
-            os.rename(log, log + ".1")
-            process.send_signal(signal.SIGUSR1)
-            for pid in {process.pid} | children(process.pid):
-                until(lambda: os.path.exists(log) and os.readlink(f"/proc/{pid}/fd/2") == log, f"{pid} writes to {log}")
+            yield process
             process.send_signal(signal.SIGQUIT)
             self.assertEqual(process.wait(sample.BOUND), 0)
         finally:

@@ -1,8 +1,5 @@
 #!/usr/bin/env python3
 """What each worker of a pool gets of its connections. Usage: pool_balance_test.py --build BUILD
-
-The promise is for workers that are idle: no other test runs meanwhile, and what the machine does beside may spoil a
-round or two.
 """
 import collections
 import contextlib
@@ -21,6 +18,10 @@ ROUNDS = 3
 
 
 class Sharing(unittest.TestCase):
+    """The promise is for workers that are idle: no other test runs meanwhile, and what the machine does beside may spoil
+    a round or two."""
+    alone = True
+
     def test_workers_share_the_connections_in_every_mode(self):
         for mode, (workers, least) in itertools.product(MODES, ((2, 0.35), (4, 0.12))):
             with self.subTest(mode, workers=workers), Pool("--set", f"processes.accept={mode}", processes=workers) as pool:
@@ -186,7 +187,9 @@ class Sticky(unittest.TestCase):
 
 
 class Burst(unittest.TestCase):
-    """64 clients at once while two other processes keep the CPUs busy: the shares rest on counts, so no run may fail."""
+    """64 clients at once while two other processes keep the CPUs busy: the shares rest on counts, so no run may fail.
+    Alone, because these processes are in the way of every other test."""
+    alone = True
     runs = 3
     clients = 64
 

@@ -406,8 +406,9 @@ class Shortage(unittest.TestCase):
                     crowd = [clients.enter_context(connect(pool.address)) for _ in range(250)]
                     for c in crowd:
                         c.sendall(b"who\n")
-                    self.assertGreater(len(sample.answered(crowd, 1)), 40)
-                    self.assertTrue(pool.lines_with("pausing") or pool.lines_with("has no descriptor"), pool.lines)
+                    self.assertGreater(len(sample.answered(crowd, sample.BOUND, enough=41)), 40)
+                    until(lambda: pool.lines_with("pausing") or pool.lines_with("has no descriptor"),
+                          lambda: f"no shortage in {pool.lines}")
                 for _ in range(10):
                     self.assertIn(pool.who(), pool.workers())
 
@@ -522,8 +523,8 @@ class Shortage(unittest.TestCase):
                 self.assertLess(max(used.values()), 0.3)
                 short = MODES if whose == "workers" else ["dispatch"]  # in the other modes the master opens nothing
                 for mode in short:
-                    self.assertTrue(pools[mode].lines_with("pausing") or pools[mode].lines_with("has no descriptor"),
-                                    (whose, mode, pools[mode].lines))
+                    until(lambda: pools[mode].lines_with("pausing") or pools[mode].lines_with("has no descriptor"),
+                          lambda: f"{whose}, {mode}: no shortage in {pools[mode].lines}")
 
     def test_a_drain_that_cannot_be_sent_as_a_message_is_sent_as_a_signal(self):
         """Only the master's calls fail."""

@@ -313,17 +313,40 @@ def figure(*words):
 
 
 def main():
-    """Tests of classes with `slow = True` run with --slow, and then alone."""
+    """Tests of classes with `slow = True` run with --slow, those of classes with `alone = True` with --alone."""
     global options
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True, help="the build tree whose samples are tested")
     parser.add_argument("--slow", action="store_true", help="the long tests instead of the quick ones")
+    parser.add_argument("--alone", action="store_true", help="the tests that bear no load beside them instead of the others")
+    parser.add_argument("--part", type=part, help="k/n: every n-th test, from the k-th on")
     parser.add_argument("--sanitized", default="", help="the sanitizers of the build, whose memory and time count")
     parser.add_argument("names", nargs="*", help="Class or Class.test")
     # The tests import this file as a module of its own.
     options = sys.modules["sample"].options = parser.parse_args()
     module = sys.modules["__main__"]
-    names = options.names or [n for n, c in vars(module).items() if isinstance(c, type) and
-                              issubclass(c, unittest.TestCase) and getattr(c, "slow", False) == options.slow]
+    names = options.names or [n for n, c in vars(module).items() if is_asked_for(c)]
     suite = unittest.defaultTestLoader.loadTestsFromNames(names, module)
+    if options.part:
+        first, step = options.part
+        suite = unittest.TestSuite(list(tests_of(suite))[first - 1::step])
     sys.exit(not unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful())
+
+
+def is_asked_for(kind):
+    return (isinstance(kind, type) and issubclass(kind, unittest.TestCase) and
+            getattr(kind, "slow", False) == options.slow and
+            (options.slow or getattr(kind, "alone", False) == options.alone))
+
+
+def part(text):
+    which, _, of = text.partition("/")
+    return int(which), int(of)
+
+
+def tests_of(suite):
+    for each in suite:
+        if isinstance(each, unittest.TestSuite):
+            yield from tests_of(each)
+        else:
+            yield each

@@ -99,27 +99,82 @@ class Obeying(EveryModel):
             os.rmdir(log)
             os.remove(old)
 
+    def test_usr1_keeps_the_old_file_if_it_cannot_be_opened_again_by_who_is_nobody(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can become another user")
+        os.chmod(self.folder, 0o777)
+        for row in self.of_one_process():
+            folder = f"{self.folder}/private"
+            os.mkdir(folder, 0o755)
+            log, old = f"{folder}/log", f"{folder}/old"
+            with self.subTest(row=row), Server(row, self.folder, "--set", f"log.file={log}", "--set",
+                                               "privileges.user=nobody") as server:
+                os.rename(log, old)  # and in that folder nobody can make another
+                server.process.send_signal(signal.SIGUSR1)
+                until(lambda: "Permission denied" in contents(old), lambda: f"no error in {contents(old)}")
+                server.log("still-here")
+                until(lambda: "still-here" in contents(old), "the line is not in the old file")
+                self.assertFalse(os.path.exists(log))
+                self.assertEqual(server.stop(), 0)
+            os.remove(old)
+            os.rmdir(folder)
+
+    def write(self, text):
+        config = f"{self.folder}/weir.toml"
+        with open(config + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(config + ".new", config)
+
+    def reload(self, server, text, told):
+        """What HUP makes of the configuration is in the log file, below this folder."""
+        log = f"{self.folder}/log"
+        self.write(text)
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: told in contents(log), lambda: f"{told} is not in {contents(log)}")
+
+    def test_hup_takes_the_limits_in_every_model(self):
+        for row in self.of_one_process():
+            log = f'[log]\nfile = "{self.folder}/log"\n'
+            limits = '[limits]\nconnections = %d\nconnections_per_ip = %d\nidle_timeout = "%s"\ndrain_timeout = "%s"\n'
+            self.write(log + limits % (2, 0, "1h", "1h"))
+            with (self.subTest(row=row), Server(row, self.folder, "--config", f"{self.folder}/weir.toml") as server,
+                  contextlib.ExitStack() as held):
+                clients = [held.enter_context(connect(f"unix:{server.path}")) for _ in range(3)]
+                for each in clients:
+                    each.sendall(b"hello\n")
+                most = 1 if row.model == "serial" else 2
+                self.assertEqual(len(sample.answered(clients, sample.BOUND, enough=most)), most)
+                self.reload(server, log + limits % (3, 0, "1h", "1h"), "taken: limits.connections = 3\n")
+                most = 1 if row.model == "serial" else 3
+                self.assertEqual(len(sample.answered(clients, sample.BOUND, enough=most)), most)
+                self.reload(server, log + limits % (3, 5, "1h", "1h"),
+                            "limits.connections_per_ip = 5 needs a restart; it stays 0")
+                for each in clients:
+                    each.close()
+                self.reload(server, log + limits % (9, 0, "100ms", "100ms"),
+                            'taken: limits.connections = 9, limits.idle_timeout = "100ms", limits.drain_timeout = "100ms"\n')
+                with connect(f"unix:{server.path}") as idle:
+                    self.assertEqual(idle.recv(1), b"")
+                self.reload(server, log + limits % (9, 0, "1h", "100ms"), 'taken: limits.idle_timeout = "1h"\n')
+                with connect(f"unix:{server.path}") as unfinished:
+                    unfinished.sendall(b"hello\nhel")
+                    receive_exactly(unfinished, 6)
+                    self.assertEqual(server.stop(), sample.CUT)
+            os.remove(f"{self.folder}/log")
+
     def test_hup_takes_what_can_change_and_names_what_needs_a_restart(self):
         config, log = f"{self.folder}/weir.toml", f"{self.folder}/log"
-
-        def write(text):
-            with open(config + ".new", "w", encoding="utf-8") as file:
-                file.write(text)
-            os.rename(config + ".new", config)
-
         for row in self.of_one_process():
-            write(f'[log]\nfile = "{log}"\n')
+            self.write(f'[log]\nfile = "{log}"\n')
             with self.subTest(row=row), Server(row, self.folder, "--config", config) as server:
                 def reload(text, told):
-                    write(text)
-                    server.process.send_signal(signal.SIGHUP)
-                    until(lambda: told in contents(log), lambda: f"{told} is not in {contents(log)}")
+                    self.reload(server, text, told)
 
                 reload(f'[log]\nfile = "{log}"\nlevel = "warnign"\n', "the present one serves on")
                 self.assertIn(f"{config}:3", contents(log))
                 self.assertTrue(server.serves())
-                reload(f'[log]\nfile = "{log}2"\nlevel = "warning"\n[limits]\nconnections = 7\n',
-                       "limits.connections = 7 needs a restart; it stays 10000")
+                reload(f'[log]\nfile = "{log}2"\nlevel = "warning"\n[socket]\nbacklog = 7\n',
+                       "socket.backlog = 7 needs a restart; it stays 4096")
                 until(lambda: os.path.exists(f"{log}2"), "the new log file is not opened")
                 server.log("in-the-second-file")
                 until(lambda: "in-the-second-file" in contents(f"{log}2"), "the line is not in the new file")

@@ -196,7 +196,8 @@ TEST_CASE("a second signal does not wait for handlers") {
 }
 
 TEST_CASE("asked with --help, run tells its exit codes") {
-  CHECK_THAT(run_with({"--help"}).out, Contains("Exit codes: 0") && Contains("3 stopped, but connections"));
+  CHECK_THAT(run_with({"--help"}).out,
+             Contains("Exit codes: 0") && Contains("3 stopped as told, but connections"));
 }
 
 TEST_CASE(

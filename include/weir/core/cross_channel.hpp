@@ -191,16 +191,23 @@ class cross_channel {
     receivers_.first->promised = true;
     grant(receivers_);
   }
+  // Without memory for the next sender's value it throws, and this value is another receiver's.
   T get() {
-    T value = std::move(values_.front());
-    values_.pop_front();
-    if (!closed_ && senders_.first != nullptr) {
+    const bool takes_next = !closed_ && senders_.first != nullptr;
+    if (takes_next) {
       auto& next = static_cast<send_operation&>(*senders_.first);
-      values_.push_back(std::move(*next.value));
+      try {
+        values_.push_back(std::move(*next.value));
+      } catch (...) {
+        offer_value();
+        throw;
+      }
       next.sent = true;
       grant(senders_);
-      offer_value();
     }
+    T value = std::move(values_.front());
+    values_.pop_front();
+    if (takes_next) offer_value();
     return value;
   }
 

@@ -1,6 +1,6 @@
 #pragma once
-// model: a concurrency model is three answers: who accepts, who does the I/O, who runs the handler. This
-// table is all of them; a server is built from a row.
+// model: a concurrency model is three answers: which thread accepts, which does the I/O, which runs the
+// handler. This table is all of them; a server is built from a row.
 
 #include <array>
 #include <optional>

@@ -7,9 +7,9 @@
 namespace weir {
 
 // Reads the command line, the environment and the configuration file, serves until SIGINT or SIGTERM, and
-// returns what main should return: 0 after a clean stop, 1 when the server could not start or failed, 2 when
-// what was asked for is wrong, 3 when the server stopped but connections were cut (server::cut_short). Errors
-// go to standard error, one line each.
+// returns what main should return: 0 after a clean stop, 1 when the server could not start or a service
+// failed, 2 when what was asked for is wrong, 3 when the server stopped as told, but connections
+// (server::cut_short) or jobs were cut. Errors go to standard error, one line each.
 //
 // SIGINT and SIGTERM are a server::stop() if they are the first order to end, and otherwise a server::cut();
 // SIGQUIT is a server::stop(), whenever it comes. The service is stopped in each case. A thread that a

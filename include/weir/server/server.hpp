@@ -18,6 +18,8 @@
 #include "weir/connection/detail/connection_starter.hpp"
 #include "weir/core/core_pool.hpp"
 #include "weir/core/detail/core_choice.hpp"
+#include "weir/core/detail/standing_post.hpp"
+#include "weir/core/detail/standing_timer.hpp"
 #include "weir/listen/detail/bound_socket.hpp"
 #include "weir/server/service.hpp"
 #include "weir/workers/detail/connection_threads.hpp"
@@ -95,6 +97,11 @@ class server {
   // a loop that is blocked is not stopped.
   void cut() noexcept;
 
+  // Core 0's thread. Takes `connections`; `connections_per_ip`, unless it is or becomes 0; `idle_timeout`,
+  // for connections that begin from now on; `drain_timeout`, for a drain that has not begun. Connections
+  // beyond a limit stay.
+  void take_limits(const limit_settings& fresh) noexcept;
+
   // After run(): handlers were cancelled, or connections left, because the time for them was over.
   [[nodiscard]] bool cut_short() const noexcept { return cut_short_.load(std::memory_order_relaxed); }
 
@@ -146,6 +153,7 @@ class server {
   void fail();
   void services_have_started();
   void begin_accepting();
+  void obey();
   void begin_stop();
   void end_accepting();
   void tell_handlers();
@@ -154,9 +162,12 @@ class server {
   void cancel_steps();
   void stop_services();
   void stop_first_service();
-  task<> limit_services(std::chrono::steady_clock::duration time);
-  task<> limit_drain();
-  task<> tell_threads_again();
+  void tell_handlers_of(std::size_t core) noexcept;
+  void begin_stop_of_service(core& at) noexcept;
+  void limit_services_to(std::chrono::steady_clock::duration time) noexcept;
+  void limit_services();
+  void limit_drain();
+  void tell_threads();
 
   settings settings_;
   service_form form_;
@@ -175,6 +186,7 @@ class server {
   };
   std::vector<service_state> services_;  // by core
   std::atomic<bool> stops_{false};
+  std::atomic<bool> cuts_{false};          // cut() was called, and core 0 has not heard it
   std::atomic<std::size_t> accepting_{0};  // acceptors that have not stopped
   std::atomic<std::size_t> starting_{0};   // cores whose service has not started, or whose acceptors have not
   std::atomic<std::size_t> stopping_{0};   // cores but the first whose service has not stopped
@@ -208,6 +220,20 @@ class server {
   std::unique_ptr<worker_pool> workers_;         // in the models that have them
   std::unique_ptr<connection_threads> threads_;  // in model_kind::thread_per_connection
   std::unique_ptr<core_pool> cores_;
+  // What an order to end needs. It takes no memory, so that the order is obeyed where there is none.
+  struct ending {
+    explicit ending(server& s);
+    standing_post order;      // obey()
+    standing_timer drain;     // limit_drain()
+    standing_timer grace;     // cut_handlers()
+    standing_timer threads;   // tell_threads()
+    standing_timer services;  // limit_services()
+    std::chrono::steady_clock::time_point services_until = std::chrono::steady_clock::time_point::max();
+    // By core, its thread's: what found no memory is done again.
+    std::deque<standing_timer> tell;  // tell_handlers_of()
+    std::deque<standing_timer> stop;  // begin_stop_of_service()
+  };
+  std::optional<ending> ending_;
 };
 
 }  // namespace weir

@@ -72,7 +72,7 @@ class accept_thread {
   // Any thread.
   [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t pauses() const noexcept { return pauses_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t pauses() const noexcept { return pauses_.load(std::memory_order_acquire); }
   // Connections whose hand-over failed.
   [[nodiscard]] std::uint64_t dropped() const noexcept { return deliver_.dropped(); }
   // Wake-ups that found no connection.
@@ -84,6 +84,7 @@ class accept_thread {
 
  private:
   void run() noexcept;
+  void interrupt() noexcept;
   permit_pool::permit wait_for_permit();
   int accept_one(permit_pool::permit permit, const listening& from);
   int accept_in_turn(permit_pool::permit permit);
@@ -112,6 +113,7 @@ class accept_thread {
   bool room_ = false;
   bool ended_ = false;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> signalled_{false};  // a signal for the thread is on its way
   std::atomic<bool> holds_permit_{false};
   std::atomic<std::uint64_t> accepted_{0};
   std::atomic<std::uint64_t> refused_{0};

@@ -17,6 +17,12 @@ class address_limit {
 
   [[nodiscard]] bool is_on() const noexcept { return limit_ != 0; }
 
+  // Neither the present limit nor the next one is 0. Connections beyond it stay.
+  void set_limit(std::uint32_t limit) noexcept {
+    const std::lock_guard lock(mutex_);
+    limit_ = limit;
+  }
+
   // False if the address has as many as it may. Each success is followed by one release().
   // Errors: std::bad_alloc, and nothing is counted.
   [[nodiscard]] bool try_acquire(const Address& a) {

@@ -48,7 +48,7 @@ class permit_pool {
 
   // An empty permit if all are in use.
   [[nodiscard]] permit try_acquire() noexcept {
-    if (in_use_.fetch_add(1) < limit_) return permit(this);
+    if (in_use_.fetch_add(1) < limit()) return permit(this);
     in_use_.fetch_sub(1);
     if (waited_for_.load()) tell();
     return {};
@@ -78,11 +78,17 @@ class permit_pool {
   // that gives the last one back. One call is pending at a time.
   void when_unused(std::function<void()> f);
 
+  // Permits beyond it that are in use stay in use. May make the pending calls.
+  void set_limit(std::uint32_t limit) noexcept {
+    limit_ = limit;
+    tell();
+  }
+
   // Drops the pending calls.
   void forget_waiting() noexcept;
 
   [[nodiscard]] std::uint32_t in_use() const noexcept { return in_use_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint32_t limit() const noexcept { return limit_; }
+  [[nodiscard]] std::uint32_t limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
 
  private:
   void leave() noexcept {
@@ -93,7 +99,7 @@ class permit_pool {
   }
   void tell() noexcept;
 
-  std::uint32_t limit_;
+  std::atomic<std::uint32_t> limit_;
   permit_pool* outer_;
   std::atomic<std::uint32_t> own_count_{0};
   std::atomic<std::uint32_t>& in_use_;

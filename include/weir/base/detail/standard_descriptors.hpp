@@ -9,7 +9,7 @@ namespace weir {
 void open_standard_descriptors();
 
 // The log opens standard error a second time, if it is a pipe or a terminal (runtime/base/error_output.hpp).
-// For a process that is about to become another user, who might not be allowed to.
+// For a process that is about to become another user, which may not be allowed to open it.
 void prepare_log_output() noexcept;
 
 }  // namespace weir

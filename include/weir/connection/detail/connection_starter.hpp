@@ -67,6 +67,9 @@ class connection_starter {
   // As deliver(), for a connection that counts for its address already.
   void enter(accepted_socket s);
 
+  // Any thread. For the connections that begin from now on.
+  void set_idle_timeout(std::chrono::milliseconds t) noexcept { idle_timeout_ = t; }
+
   // Before the first connection. `f` is called on the core's thread when fewer wait.
   void when_taken_up(std::function<void()> f) { taken_up_ = std::move(f); }
 
@@ -99,7 +102,7 @@ class connection_starter {
   core& home_;
   connection_table& table_;
   const connection_handler& handler_;
-  std::chrono::milliseconds idle_timeout_;
+  std::atomic<std::chrono::milliseconds> idle_timeout_;
   permit_pool here_;
   address_limit<peer_address>* per_address_;
   worker_queue* worker_queue_ = nullptr;

@@ -1,5 +1,5 @@
 #pragma once
-// connection: the news that the server stops, for handlers that wait for something else than their peer.
+// connection: that the server stops, for handlers that wait for something else than their peer.
 
 #include "weir/task/event.hpp"
 

@@ -1,6 +1,8 @@
 #pragma once
 // process: the master of a pool: keeps the workers running and obeys the signals.
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -175,10 +177,12 @@ class supervisor {
   unsigned wanted_;
   unsigned generation_ = 1;
   unsigned last_generation_ = 1;
-  std::optional<coming_generation> coming_;  // while a reload is pending
-  deferred_commands deferred_;               // until it has ended
-  bool child_ended_ = true;                  // perhaps one that is no worker
-  bool commanded_ = false;                   // in this turn of the loop
+  std::optional<coming_generation> coming_;                        // while a reload is pending
+  deferred_commands deferred_;                                     // until it has ended
+  bool child_ended_ = true;                                        // perhaps one that is no worker
+  std::array<const signal_row*, signal_table.size()> commands_{};  // that have come and are not obeyed yet
+  std::size_t commands_left_ = 0;
+  bool commanded_ = false;  // in this turn of the loop
   bool failed_ = false;
   bool cut_ = false;    // connections, while the pool ended
   bool ready_ = false;  // all workers of a generation have served

@@ -3,10 +3,12 @@
 
 #include <atomic>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <utility>
 
 #include "weir/core/core_pool.hpp"
+#include "weir/core/detail/standing_post.hpp"
 
 namespace weir {
 
@@ -16,26 +18,29 @@ class loop_pulse {
  public:
   // `at_each` is called on each loop's thread in each round, `over` at the end of a round, on any of them.
   loop_pulse(core_pool& loops, std::function<void(core&)> at_each, std::function<void()> over)
-      : loops_(loops), at_each_(std::move(at_each)), over_(std::move(over)) {}
+      : at_each_(std::move(at_each)), over_(std::move(over)) {
+    for (core& c : loops) turns_.emplace_back(c, [this, &c] { turned(c); });
+  }
   loop_pulse(const loop_pulse&) = delete;
   loop_pulse& operator=(const loop_pulse&) = delete;
 
-  // Begins a round, unless one is under way.
-  void begin_round() {
+  // Begins a round, unless one is under way. Takes no memory.
+  void begin_round() noexcept {
     if (to_turn_.load() != 0) return;
-    to_turn_ = loops_.size();
-    for (core& c : loops_)
-      c.post([this, &c] {
-        if (at_each_) at_each_(c);
-        if (to_turn_.fetch_sub(1) == 1) over_();
-      });
+    to_turn_ = turns_.size();
+    for (standing_post& each : turns_) each.post();
   }
 
  private:
-  core_pool& loops_;
+  void turned(core& c) {
+    if (at_each_) at_each_(c);
+    if (to_turn_.fetch_sub(1) == 1) over_();
+  }
+
   std::function<void(core&)> at_each_;
   std::function<void()> over_;
   std::atomic<std::size_t> to_turn_{0};
+  std::deque<standing_post> turns_;  // of each loop
 };
 
 }  // namespace weir

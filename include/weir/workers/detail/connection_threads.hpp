@@ -37,6 +37,9 @@ class connection_threads {
   void tell() noexcept;
   void cancel() noexcept;
 
+  // Any thread. For the connections that begin from now on.
+  void set_idle_timeout(std::chrono::milliseconds t) noexcept;
+
   // Ends the threads, with what is left.
   void stop() noexcept;
 
