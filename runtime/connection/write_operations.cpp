@@ -19,6 +19,7 @@ bool cancel_write(operation& op, int error) noexcept {
 }
 
 const operation_kind kind_of_send{proceed_writing<send_operation>, cancel_write};
+const operation_kind kind_of_send_chunk{proceed_writing<send_chunk_operation>, cancel_write};
 const operation_kind kind_of_gather{proceed_writing<gather_operation>, cancel_write};
 const operation_kind kind_of_send_file{proceed_writing<send_file_operation>, cancel_write};
 
@@ -51,6 +52,14 @@ attempt_result send_operation::attempted(long n, std::size_t part) noexcept {
   data += n;
   size -= static_cast<std::size_t>(n);
   return not_all_yet(static_cast<std::size_t>(n), part);
+}
+
+attempt_result send_chunk_operation::attempted(long n) noexcept {
+  on->sent = n > 0;
+  if (n < 0) return give_up(static_cast<int>(-n));
+  data += n;
+  size -= static_cast<std::uint32_t>(n);
+  return not_all_yet(static_cast<std::size_t>(n), most_per_turn);
 }
 
 attempt_result gather_operation::attempt() noexcept {

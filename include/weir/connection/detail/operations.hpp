@@ -18,6 +18,7 @@ namespace weir::detail {
 extern const operation_kind kind_of_receive;
 extern const operation_kind kind_of_read;
 extern const operation_kind kind_of_send;
+extern const operation_kind kind_of_send_chunk;
 extern const operation_kind kind_of_gather;
 extern const operation_kind kind_of_send_file;
 
@@ -103,10 +104,9 @@ struct receive_operation : connection_operation {
   bool attempt() noexcept;
   [[nodiscard]] chunk nothing_received() const;
 
-  // Set when the operation ends: where the bytes are, in a block of the pool, or an errno, or 0. One word,
-  // because it is part of each connection's frame.
+  // `answer`: where the bytes are, in a block of the pool, or an errno, or 0. No member of its own, because
+  // this is part of each connection's frame.
   static constexpr std::uintptr_t lowest_address = 4096;
-  std::uintptr_t answer;
 };
 
 // Reads into the caller's memory until at least `least` bytes are there.
@@ -194,17 +194,30 @@ struct send_operation : write_operation {
   std::size_t size;
 };
 
-// A chunk is never more than a turn may move.
-struct send_chunk_operation : send_operation {
-  using send_operation::send_operation;
+// A chunk is never more than a turn may move: its size lies in the word of the outcome, because this is part
+// of each connection's frame.
+struct send_chunk_operation : write_operation {
+  send_chunk_operation(connection_state& c, const void* bytes, std::size_t count) noexcept
+      : write_operation(c), size(static_cast<std::uint32_t>(count)), data(static_cast<const char*>(bytes)) {}
   bool await_ready() noexcept {
-    if (!on->writable || !on->driver->spend()) return false;
+    return on->writable && on->driver->spend() && attempt() == attempt_result::done;
+  }
+  template <task_promise P>
+  void await_suspend(std::coroutine_handle<P> h) {
+    kind = &kind_of_send_chunk;
+    wait_to_write(h);
+  }
+  attempt_result attempt() noexcept {
     on->sent = true;  // before the call, after which `on` would be loaded again; attempted() corrects it
     const long n = system_call::send(on->fd, data, size);
     if (n == static_cast<long>(size)) [[likely]]
-      return true;
-    return attempted(n, most_per_turn) == attempt_result::done;
+      return attempt_result::done;
+    return attempted(n);
   }
+  attempt_result attempted(long n) noexcept;
+
+  std::uint32_t size;
+  const char* data;
 };
 
 struct gather_operation : write_operation {
