@@ -150,8 +150,11 @@ permit_pool::permit accept_thread::wait_for_permit() {
 
 void accept_thread::has_caught_up() noexcept {
   if (!waits_for_loop_) return;
-  const std::lock_guard lock(mutex_);
-  changed_.notify_all();
+  {
+    // The thread has looked before this, and waits, or it looks after it.
+    const std::lock_guard lock(mutex_);
+  }
+  changed_.notify_all();  // not within the mutex, for which the thread would have to wait next
 }
 
 // A loop that a handler holds up takes nothing up. For a moment its siblings still count it, so that a loop

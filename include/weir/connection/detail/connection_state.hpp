@@ -150,7 +150,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void output_free() noexcept;
 
   ending end = ending::none;
-  // The flags of these three bytes are written by the thread that holds the connection only.
+  // These two bytes are written by the thread that holds the connection only.
   bool broken : 1 = false;              // by the peer or the network, and sending was told
   bool awaits_first_bytes : 1 = false;  // although it is stopping
   bool output_wanted : 1 = false;       // by an outbox, when the present send has ended
@@ -227,8 +227,8 @@ class connection_state final : public io::descriptor, private io::timer, public 
   bool has_permit_ : 1 = false;  // of the table's pool
   bool migrates_ : 1 = false;
   bool parked_wait_failed_ : 1 = false;
+  phase phase_ : 3 = phase::opening;
   std::atomic<bool> stopping_{false};
-  phase phase_ = phase::opening;
   std::uint32_t idle_timeout_ = 0;  // milliseconds
   std::coroutine_handle<task<>::promise_type> handler_;
   // What few connections have, and only one of them at a time, except that one that migrates may linger.

@@ -5,6 +5,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -18,7 +19,6 @@ namespace weir::detail {
 extern const operation_kind kind_of_receive;
 extern const operation_kind kind_of_read;
 extern const operation_kind kind_of_send;
-extern const operation_kind kind_of_send_chunk;
 extern const operation_kind kind_of_gather;
 extern const operation_kind kind_of_send_file;
 
@@ -153,23 +153,27 @@ struct write_operation : connection_operation {
     wait_to_write(h);
   }
   bool await_resume() const {
-    if (outcome > 0) [[unlikely]]
-      throw_failed(outcome, "send");
-    return outcome == all_sent;
+    if (outcome < 0) [[unlikely]]
+      return not_sent();
+    return true;
   }
   // After a failed system call: done if that is final.
   attempt_result give_up(int failure) noexcept;
   // A system call has moved `n` bytes, of `asked`, and more are left.
   attempt_result not_all_yet(std::size_t n, std::size_t asked) noexcept;
+  [[nodiscard]] bool not_sent() const;
 
-  static constexpr int all_sent = 0;
-  static constexpr int peer_gone = -1;
-  int outcome = all_sent;  // or the errno of a failure
+  // Negative when it has failed: an errno, or that the peer is gone. Otherwise all is sent in the end; some
+  // operations count here what is left, because this is part of each connection's frame.
+  long outcome = 0;
+  static constexpr long peer_gone = std::numeric_limits<long>::min();
 };
 
 struct send_operation : write_operation {
   send_operation(connection_state& c, const void* bytes, std::size_t count) noexcept
-      : write_operation(c), data(static_cast<const char*>(bytes)), size(count) {}
+      : write_operation(c), data(static_cast<const char*>(bytes)) {
+    outcome = static_cast<long>(count);
+  }
   bool await_ready() noexcept {
     return on->writable && on->driver->spend() && attempt() == attempt_result::done;
   }
@@ -178,11 +182,12 @@ struct send_operation : write_operation {
     kind = &kind_of_send;
     wait_to_write(h);
   }
+  [[nodiscard]] std::size_t left() const noexcept { return static_cast<std::size_t>(outcome); }
   attempt_result attempt() noexcept {
     connection_state& c = *on;
-    const std::size_t part = size < most_per_turn ? size : most_per_turn;
+    const std::size_t part = left() < most_per_turn ? left() : most_per_turn;
     const long n = system_call::send(c.fd, data, part);
-    if (n == static_cast<long>(size)) [[likely]] {
+    if (n == outcome) [[likely]] {
       c.sent = true;
       return attempt_result::done;
     }
@@ -191,33 +196,19 @@ struct send_operation : write_operation {
   attempt_result attempted(long n, std::size_t part) noexcept;
 
   const char* data;
-  std::size_t size;
 };
 
-// A chunk is never more than a turn may move: its size lies in the word of the outcome, because this is part
-// of each connection's frame.
-struct send_chunk_operation : write_operation {
-  send_chunk_operation(connection_state& c, const void* bytes, std::size_t count) noexcept
-      : write_operation(c), size(static_cast<std::uint32_t>(count)), data(static_cast<const char*>(bytes)) {}
+// A chunk is never more than a turn may move.
+struct send_chunk_operation : send_operation {
+  using send_operation::send_operation;
   bool await_ready() noexcept {
-    return on->writable && on->driver->spend() && attempt() == attempt_result::done;
-  }
-  template <task_promise P>
-  void await_suspend(std::coroutine_handle<P> h) {
-    kind = &kind_of_send_chunk;
-    wait_to_write(h);
-  }
-  attempt_result attempt() noexcept {
+    if (!on->writable || !on->driver->spend()) return false;
     on->sent = true;  // before the call, after which `on` would be loaded again; attempted() corrects it
-    const long n = system_call::send(on->fd, data, size);
-    if (n == static_cast<long>(size)) [[likely]]
-      return attempt_result::done;
-    return attempted(n);
+    const long n = system_call::send(on->fd, data, left());
+    if (n == outcome) [[likely]]
+      return true;
+    return attempted(n, most_per_turn) == attempt_result::done;
   }
-  attempt_result attempted(long n) noexcept;
-
-  std::uint32_t size;
-  const char* data;
 };
 
 struct gather_operation : write_operation {
