@@ -180,8 +180,9 @@ void accept_thread::wait_for_share() {
   while (!stopping_ && siblings_->own_is_above_share()) {
     // There is nothing to decide before a client comes.
     if (poll_all(-1) != 0) continue;
-    // The wait ends when a sibling has taken what there is. It also ends after a moment, to look at all of it
-    // again: connections of this process have ended, or a sibling has died.
+    // The wait ends when a sibling has taken what there is, or enough connections of this process have ended.
+    // It also ends after a moment, to look at all of it again: a sibling has died.
+    const permit_pool::watch watching(permits_);
     siblings_->wait_for_least(least_needed_for(siblings_->own_load()), 20ms);
   }
 }
