@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -50,6 +51,16 @@ class only_wake_signal {
  private:
   ::sigset_t before_;
 };
+
+// A client that comes makes this thread ready to run, but does not take the CPU from the loop, which is at
+// work for other clients and wants the next one only afterwards. A policy that the program was started with
+// stays.
+void interrupt_nobody() noexcept {
+  int policy = 0;
+  ::sched_param parameters{};
+  if (::pthread_getschedparam(::pthread_self(), &policy, &parameters) == 0 && policy == SCHED_OTHER)
+    ::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &parameters);
+}
 
 // Bytes of the lock's file.
 constexpr ::off_t place_in_front = 0;
@@ -260,6 +271,7 @@ int accept_thread::accept_from_any(permit_pool::permit permit) {
 
 void accept_thread::run() noexcept {
   ::pthread_setname_np(::pthread_self(), "weir accept");  // from elsewhere it would take a descriptor
+  interrupt_nobody();
   auto pause = 100ms;
   int failures = 0;
   while (!stopping_) {
