@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,6 +56,16 @@ class only_wake_signal {
  private:
   ::sigset_t before_;
 };
+
+// A client that comes makes this thread ready to run, but does not take the CPU from the loop, which is at
+// work for other clients and wants the next one only afterwards. A policy that the program was started with
+// stays.
+void interrupt_nobody() noexcept {
+  int policy = 0;
+  ::sched_param parameters{};
+  if (::pthread_getschedparam(::pthread_self(), &policy, &parameters) == 0 && policy == SCHED_OTHER)
+    ::pthread_setschedparam(::pthread_self(), SCHED_BATCH, &parameters);
+}
 
 // Bytes of the lock's file.
 constexpr ::off_t place_in_front = 0;
@@ -162,8 +173,11 @@ permit_pool::permit accept_thread::wait_for_permit() {
 
 void accept_thread::has_caught_up() noexcept {
   if (!waits_for_loop_) return;
-  const std::lock_guard lock(mutex_);
-  changed_.notify_all();
+  {
+    // The thread has looked before this, and waits, or it looks after it.
+    const std::lock_guard lock(mutex_);
+  }
+  changed_.notify_all();  // not within the mutex, for which the thread would have to wait next
 }
 
 // A loop that a handler holds up takes nothing up. For 250 ms its siblings still count it, so that a loop
@@ -191,8 +205,9 @@ void accept_thread::wait_for_share() {
   while (!stopping_ && siblings_->own_is_above_share()) {
     // There is nothing to decide before a client comes.
     if (poll_all(-1) != 0) continue;
-    // The wait ends when a sibling has taken what there is. It also ends after a moment, to look at all of it
-    // again: connections of this process have ended, or a sibling has died.
+    // The wait ends when a sibling has taken what there is, or enough connections of this process have ended.
+    // It also ends after a moment, to look at all of it again: a sibling has died.
+    const permit_pool::watch watching(permits_);
     siblings_->wait_for_least(least_needed_for(siblings_->own_load()), 20ms);
   }
 }
@@ -272,6 +287,7 @@ void accept_thread::run() noexcept {
   ::pthread_setname_np(::pthread_self(), "weir accept");  // from elsewhere it would take a descriptor
   signalled_here = &signalled_;
   signalled_ = false;  // a signal that came before is not noted
+  interrupt_nobody();
   auto pause = 100ms;
   int failures = 0;
   while (!stopping_) {

@@ -104,14 +104,14 @@ void connection_starter::wake(connection_state& parked) noexcept {
 }
 
 void connection_starter::empty_mailbox() noexcept {
-  std::vector<accepted_socket> arrived;
   {
     const std::lock_guard lock(mutex_);
-    arrived.swap(mailbox_);
+    arrived_.swap(mailbox_);
     posted_at_ = 0;
   }
-  for (auto& s : arrived) start(std::move(s));
-  waiting_.fetch_sub(static_cast<std::uint32_t>(arrived.size()));
+  for (auto& s : arrived_) start(std::move(s));
+  waiting_.fetch_sub(static_cast<std::uint32_t>(arrived_.size()));
+  arrived_.clear();
   if (taken_up_) taken_up_();
 }
 

@@ -42,11 +42,8 @@ never_destroyed no_connection;
 
 }  // namespace detail
 
-connection_state::connection_state(connection_table& table, int socket, const peer_address& peer) noexcept
-    : chain(table.home().driver()),
-      place_(static_cast<std::uint32_t>(table.all().size())),
-      table_(&table),
-      peer_(peer) {
+connection_state::connection_state(connection_table& table, int socket, kept_peer peer) noexcept
+    : chain(table.home().driver()), peer_(std::move(peer)) {
   fd = socket;
   driver = &table.home().driver();
   wait_begins();
@@ -60,12 +57,25 @@ connection_state::connection_state(connection_table& table, int socket, const pe
 
 connection_state::connection_state(no_core_t) noexcept : chain(nowhere()) { orphan(); }
 
+permit_pool::permit connection_state::take_permit() noexcept {
+  if (!has_permit_) return {};
+  has_permit_ = false;
+  return permit_pool::adopt(table().permits_);
+}
+
+// The table counts it no more.
+void connection_state::leave_table() noexcept {
+  connection_table& t = table();
+  if (t.freed_ && has_permit_) t.freed_(peer());
+  t.home().timers().disarm(*this);
+  if (migrates_) delete aside_.away;
+  migrates_ = false;
+  static_cast<void>(take_permit());
+}
+
 // Its core ends before its handle does. From here on it is closed, and the handle's end frees it.
 void connection_state::orphan() noexcept {
-  if (table_ != nullptr) table_->forget(*this);
-  delete std::exchange(migration_, nullptr);
-  permit_ = {};
-  table_ = nullptr;
+  if (driver != nullptr) leave_table();
   driver = nullptr;
   move_to(nowhere());
   phase_ = phase::ended;
@@ -74,7 +84,7 @@ void connection_state::orphan() noexcept {
   reading = writing = &occupied;
 }
 
-bool connection_state::is_home() const noexcept { return driver == &table_->home().driver(); }
+bool connection_state::is_home() const noexcept { return driver == &table().home().driver(); }
 
 void connection_state::begin_serving() noexcept {
   phase_ = phase::serving;
@@ -89,8 +99,8 @@ void connection_state::end_input(ending why) noexcept {
 
 void connection_state::give_up_socket() noexcept {
   driver->forget(*this);  // closing does not, while a forked child or a copy keeps the socket open
-  if (migration_ != nullptr) migration_->end();
-  if (is_home() && mode != io::wait_mode::migrating) table_->home().timers().disarm(*this);
+  if (migrates_) aside_.away->end();
+  if (is_home() && mode != io::wait_mode::migrating) table().home().timers().disarm(*this);
   wait_no_more();
   fd = -1;
   phase_ = phase::ended;
@@ -128,18 +138,14 @@ void connection_state::close_gracefully() noexcept {
   int unread = 0;
   // What is known of readiness says nothing here: bytes may have come since the last batch of events.
   const bool may_have_input = end != ending::peer_closed && end != ending::peer_reset;
-  if (!may_have_input || table_->cutting_ || ::ioctl(fd, FIONREAD, &unread) != 0 || unread == 0 ||
+  if (!may_have_input || table().cutting_ || ::ioctl(fd, FIONREAD, &unread) != 0 || unread == 0 ||
       !begin_linger())
     end_socket(ending::closed);
 }
 
 void connection_state::let_go() noexcept {
   held_ = false;
-  if (is_orphan()) {
-    this->~connection_state();
-    block_pool::deallocate(this, sizeof *this);
-    return;
-  }
+  if (is_orphan()) return state_slab::give_back_orphan(*this);
   free_if_unused();
 }
 
@@ -150,14 +156,14 @@ void connection_state::let_go_and_close() noexcept {
 }
 
 void connection_state::free_if_unused() noexcept {
-  if (phase_ == phase::ended && !held_ && !handler_ && table_ != nullptr) schedule();  // turn() frees it
+  if (phase_ == phase::ended && !held_ && !handler_ && !is_orphan()) schedule();  // turn() frees it
 }
 
 // The server stops.
 void connection_state::stop(std::uint32_t grace) noexcept {
-  table_->home().driver().assert_thread("connection_state::stop");
+  table().home().driver().assert_thread("connection_state::stop");
   if (stopping_.exchange(true, std::memory_order_relaxed)) return;
-  if (mode == io::wait_mode::migrating) return migration_->notify();
+  if (mode == io::wait_mode::migrating) return aside_.away->notify();
   awaits_first_bytes =
       is_open() && heard == hearing::never && static_cast<std::uint32_t>(driver->now()) - active_at < grace;
   if (!awaits_first_bytes) on(connection_event::stop);
@@ -175,7 +181,7 @@ void connection_state::tell_stop() noexcept {
   if (reading != nullptr) reading->root->schedule();
 }
 
-void connection_state::describe(char* text, std::size_t size) const noexcept { peer_.write_to(text, size); }
+void connection_state::describe(char* text, std::size_t size) const noexcept { peer().write_to(text, size); }
 
 void connection_state::output_free() noexcept {
   output_wanted = false;

@@ -1,5 +1,6 @@
 #include "weir/connection/detail/connection_table.hpp"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -16,53 +17,58 @@ connection_table::connection_table(core& home) noexcept : home_(home) {
 void connection_table::cut() noexcept {
   home_.driver().assert_thread("connection_table::cut");
   cutting_ = true;
-  for (connection_state* c : open_) c->cut();
+  for (connection_state* c : all()) c->cut();
 }
 
 connection_table::~connection_table() {
   cutting_ = true;
   // What still waits is destroyed: each frame is first detached from what it waits for. All frames go before
   // the first state does, because a handler may hold other connections than its own.
-  for (connection_state* c : open_) {
+  for (connection_state* c : all()) {
     if (c->handler_) c->note_cut();
     c->abandon();
     if (c->handler_) std::exchange(c->handler_, nullptr).destroy();
   }
-  while (!open_.empty()) {
-    connection_state& c = *open_.back();
-    if (c.wait_ != nullptr) std::exchange(c.wait_, nullptr)->end();
-    if (c.phase_ != phase::ended) c.owes_ ? c.reset_at_once() : c.end_socket(ending::closed);
-    c.home().unschedule(c);
-    if (c.held_)
-      c.orphan();
-    else
-      free(c);
+  for (std::size_t i = slabs_.size(); i-- > 0;) {
+    const state_slab& slab = *slabs_[i];  // with sanitizers it goes with its one state
+    for (std::size_t at = 0; connection_state* const c = slab.first_from(at); ++at) {
+      c->wait_no_more();
+      if (c->phase_ != phase::ended) c->owes_ ? c->reset_at_once() : c->end_socket(ending::closed);
+      c->home().unschedule(*c);
+      c->held_ ? c->orphan() : free(*c);
+    }
   }
+  for (state_slab* slab : slabs_) slab->leave_to_orphans();
+}
+
+state_slab& connection_table::slab_with_room() {
+  for (; first_with_room_ < slabs_.size(); ++first_with_room_)
+    if (!slabs_[first_with_room_]->is_full()) return *slabs_[first_with_room_];
+  if (slabs_.size() == slabs_.capacity()) slabs_.reserve(2 * slabs_.size() + 4);
+  return *slabs_.emplace_back(&state_slab::make(*this, static_cast<std::uint32_t>(slabs_.size())));
 }
 
 connection_state& connection_table::open(int fd, const peer_address& peer) {
   home_.driver().assert_thread("connection_table::open");
   unique_fd guard(fd);
-  if (open_.size() == open_.capacity()) open_.reserve(2 * open_.size() + 16);
-  void* const memory = block_pool::allocate(sizeof(connection_state));
-  auto* const c = new (memory) connection_state(*this, guard.release(), peer);
-  open_.push_back(c);  // has room
-  return *c;
-}
-
-void connection_table::forget(connection_state& c) noexcept {
-  if (freed_ && c.permit_) freed_(c.peer_);
-  open_.back()->place_ = c.place_;
-  open_[c.place_] = open_.back();
-  open_.pop_back();
+  kept_peer kept(peer);
+  void* const memory = slab_with_room().take();
+  ++count_;
+  return *new (memory) connection_state(*this, guard.release(), std::move(kept));
 }
 
 void connection_table::free(connection_state& c) noexcept {
-  forget(c);
-  home_.timers().disarm(c);
-  delete c.migration_;
-  c.~connection_state();
-  block_pool::deallocate(&c, sizeof c);
+  c.leave_table();
+  state_slab& slab = state_slab::of(c);
+  slab.give_back(c);
+  --count_;
+  first_with_room_ = std::min(first_with_room_, std::size_t{slab.place});
+  if constexpr (!build::pools) {
+    slabs_[slab.place] = slabs_.back();
+    slabs_[slab.place]->place = slab.place;
+    slabs_.pop_back();
+    slab.leave_to_orphans();
+  }
 }
 
 }  // namespace weir

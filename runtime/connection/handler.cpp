@@ -10,12 +10,15 @@ namespace weir {
 
 void connection_state::serve(task<> handler, permit_pool::permit permit) noexcept {
   if (phase_ == phase::opening) begin();
-  permit_ = std::move(permit);
+  if (permit) {
+    table().permits_ = permit.release();
+    has_permit_ = true;
+  }
   handler_ = handler.release_to(*this);
-  if (migration_ == nullptr) return resume_later(handler_);
+  if (!migrates_) return resume_later(handler_);
   mode = io::wait_mode::migrating;
   wait_for_turn(handler_);
-  migration_->hand_over();  // from here on a worker may hold it
+  aside_.away->hand_over();  // from here on a worker may hold it
 }
 
 bool connection_state::is_between_messages() const noexcept {
@@ -27,10 +30,10 @@ void connection_state::note_cut() noexcept {
 }
 
 void connection_state::cut() noexcept {
-  table_->home().driver().assert_thread("connection_state::cut");
+  table().home().driver().assert_thread("connection_state::cut");
   if (mode != io::wait_mode::migrating) return on(connection_event::cut);
   cancel_at_next_wait();
-  migration_->notify();  // the thread that holds it notes the cut
+  aside_.away->notify();  // the thread that holds it notes the cut
 }
 
 void connection_state::cut_handler() noexcept {
@@ -42,37 +45,39 @@ void connection_state::cut_handler() noexcept {
 void connection_state::turn() {
   if (handler_) {
     if (!handler_.done())
-      return mode == io::wait_mode::migrating && is_home() ? migration_->go_on() : resume();
-    if (!is_home()) return migration_->leave();
+      return mode == io::wait_mode::migrating && is_home() ? aside_.away->go_on() : resume();
+    if (!is_home()) return aside_.away->leave();
     return on(connection_event::handler_end);
   }
+  if (phase_ == phase::parked)
+    return on(parked_wait_failed_ ? connection_event::wait_failed : connection_event::input);
   if (phase_ == phase::ended && !held_) {
     driver->unschedule(*this);
-    table_->free(*this);
+    table().free(*this);
   }
 }
 
 void connection_state::end_of_handler() noexcept {
   const bool failed = handler_.promise().error != nullptr;
   if (failed) log_failure();
-  if (migration_ != nullptr) {
+  if (migrates_) {
     // Here nobody else holds it any more: from now on it waits like any other connection of this core.
-    migration_->end();
+    aside_.away->end();
     mode = io::wait_mode::loop;
-    table_->home().timers().disarm(*this);
+    table().home().timers().disarm(*this);
   }
   std::exchange(handler_, nullptr).destroy();  // and with it, most often, the handle: the phase may change
   if (parks_) {
     parks_ = false;
     return failed ? close_parked() : begin_parking();
   }
-  if (phase_ == phase::lingering && wait_ == nullptr && !begin_linger()) end_socket(end);
+  if (phase_ == phase::lingering && lingering_wait() == nullptr && !begin_linger()) end_socket(end);
   free_if_unused();
 }
 
 void connection_state::finished() noexcept {
   if (&home() == driver && is_home()) return schedule();
-  if (&home() == driver) return migration_->leave();
+  if (&home() == driver) return aside_.away->leave();
   // The handler ended on another core: what is left is done where it came from.
   remote_wake* const w = remote_wake::depart(*this);
   move_to(*driver);
@@ -85,9 +90,9 @@ void connection_state::log_failure() noexcept {
     const auto held_back = limit.pass();
     if (!held_back) return;
     if (*held_back == 0)
-      log::error("connection from {} closed: its handler threw: {}", peer_, what);
+      log::error("connection from {} closed: its handler threw: {}", peer(), what);
     else
-      log::error("connection from {} closed: its handler threw: {} ({} more like this)", peer_, what,
+      log::error("connection from {} closed: its handler threw: {} ({} more like this)", peer(), what,
                  *held_back);
   };
   try {

@@ -22,7 +22,7 @@ void connection_state::set_idle_timeout(std::chrono::milliseconds t) {
   const bool never = t.count() <= 0 || t.count() > std::numeric_limits<std::uint32_t>::max();
   idle_timeout_ = never ? 0 : static_cast<std::uint32_t>(t.count());
   if (mode != io::wait_mode::loop) return;  // looked at from time to time, or not at all
-  auto& timers = table_->home().timers();
+  auto& timers = table().home().timers();
   if (idle_timeout_ == 0) return timers.disarm(*this);
   wait_begins();
   timers.arm_at(*this, driver->now() + idle_timeout_);
@@ -34,11 +34,11 @@ bool connection_state::is_idle(std::uint64_t now) const noexcept {
 
 void connection_state::check_idle() noexcept {
   if (idle_timeout_ == 0 && mode != io::wait_mode::migrating) return;
-  auto& timers = table_->home().timers();
-  const auto now = table_->home().driver().refresh_now();
+  auto& timers = table().home().timers();
+  const auto now = table().home().driver().refresh_now();
   if (mode == io::wait_mode::migrating) {
     timers.arm(*this, migrated_interval);
-    return migration_->check_idle(now);
+    return aside_.away->check_idle(now);
   }
   if (end_if_idle(now)) return;
   // A handler that waits for something else than this socket is not idle.
@@ -68,9 +68,10 @@ void connection_state::end_idle() noexcept {
 }
 
 void connection_state::run_handler_on(worker_queue& at) {
-  migration_ = at.migrate(*this);
+  aside_.away = at.migrate(*this);
+  migrates_ = true;
   mode = io::wait_mode::migrating;
-  table_->home().timers().arm(*this, migrated_interval);
+  table().home().timers().arm(*this, migrated_interval);
 }
 
 }  // namespace weir

@@ -4,9 +4,11 @@
 
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "weir/base/detail/system_call.hpp"
 #include "weir/connection/detail/connection_table.hpp"
+#include "weir/connection/detail/migration.hpp"
 #include "weir/connection/detail/unattended_wait.hpp"
 
 namespace weir {
@@ -20,7 +22,7 @@ constexpr int reads_per_turn = 16;
 // False if it cannot: there is no memory. On a worker's thread it only begins: the socket is read when the
 // handler has ended and the connection is on its core again.
 bool connection_state::begin_linger() noexcept {
-  if (table_->cutting_) return false;
+  if (table().cutting_) return false;
   if (mode == io::wait_mode::blocking) set_blocking(false);
   if (is_home() && !wait_unattended()) return false;
   const bool begun = phase_ == phase::lingering;
@@ -30,8 +32,8 @@ bool connection_state::begin_linger() noexcept {
     reading = nullptr;  // its operation is in the run queue, and finds the end
     ::shutdown(fd, SHUT_WR);
   }
-  if (wait_ == nullptr) return true;
-  table_->home().timers().arm(*this, most_lingering);
+  if (lingering_wait() == nullptr) return true;
+  table().home().timers().arm(*this, most_lingering);
   linger_step();
   return true;
 }
@@ -45,9 +47,9 @@ void connection_state::linger_step() noexcept {
   }
   if (scratch != nullptr) io::chunk_block::release(scratch);
   if (n > 0 || n == -EINTR)
-    wait_->look_again();
+    lingering_wait()->look_again();
   else if (n == -EAGAIN)
-    wait_->park();
+    lingering_wait()->park();
   else
     end_linger();
 }
@@ -62,13 +64,22 @@ void connection_state::cut_linger() noexcept {
   end_linger();
 }
 
+unattended_wait*& connection_state::lingering_wait() noexcept {
+  return migrates_ ? aside_.away->lingers : aside_.lingers;
+}
+
 bool connection_state::wait_unattended() noexcept {
-  if (wait_ == nullptr) wait_ = unattended_wait::make(*this);
-  return wait_ != nullptr;
+  unattended_wait*& wait = lingering_wait();
+  if (wait == nullptr) wait = unattended_wait::make(*this);
+  return wait != nullptr;
 }
 
 void connection_state::wait_no_more() noexcept {
-  if (wait_ != nullptr) std::exchange(wait_, nullptr)->end();
+  if (phase_ == phase::parked && !migrates_) {
+    if (aside_.parked != nullptr) std::exchange(aside_.parked, nullptr)->end();
+  } else if (unattended_wait*& wait = lingering_wait(); wait != nullptr) {
+    std::exchange(wait, nullptr)->end();
+  }
 }
 
 }  // namespace weir

@@ -54,6 +54,7 @@ template <bool was_parked>
 [[gnu::noinline]] bool receive_failed(receive_operation& op, io::chunk_block* unused, long n) noexcept {
   op.on->chunks().give_back(unused);
   if (ended(*op.on, n, true)) return receive_nothing(op, 0);
+  op.kind = &kind_of_receive;  // instead of the result that there is not
   // Nothing was said about the socket: no event would come.
   if (interrupted(*op.on, n)) return try_receive<was_parked>(op);
   if (was_parked) op.park_reading();

@@ -29,14 +29,15 @@ void connection_state::begin_parking() noexcept {
   phase_ = phase::parked;
   wait_begins();
   // Where I/O blocks or handlers migrate nothing is saved by waiting here.
-  if (may_block_ || migration_ != nullptr) return table_->parking_.wake(*this);
-  table_->parking_.at_once || is_stopping() || readable ? wake_parked() : wait_parked();
+  if (may_block_ || migrates_) return table().parking_.wake(*this);
+  table().parking_.at_once || is_stopping() || readable ? wake_parked() : wait_parked();
 }
 
 void connection_state::wait_parked() noexcept {
-  if (!wait_unattended()) return close_parked();
-  if (idle_timeout_ != 0) table_->home().timers().arm_at(*this, driver->now() + idle_timeout_);
-  wait_->park();
+  if (aside_.parked == nullptr && (aside_.parked = parked_wait::make(*this)) == nullptr)
+    return close_parked();
+  if (idle_timeout_ != 0) table().home().timers().arm_at(*this, driver->now() + idle_timeout_);
+  aside_.parked->park();
 }
 
 // Input has come, or may have; or the server stops.
@@ -49,7 +50,7 @@ void connection_state::wake_parked() noexcept {
   const bool nothing_yet = n < 0 && errno == EAGAIN;
   if (n > 0) {
     wait_no_more();
-    table_->parking_.wake(*this);  // starts a handler, or gives the socket to another core
+    table().parking_.wake(*this);  // starts a handler, or gives the socket to another core
   } else if (nothing_yet && !is_stopping()) {
     wait_parked();
   } else {
@@ -60,8 +61,8 @@ void connection_state::wake_parked() noexcept {
 // Offers it to another process, when it is time to. True if this process has nothing to do with it any more,
 // or not until it is offered again.
 bool connection_state::give_away() noexcept {
-  if (!table_->parking_.give_away || !(table_->parking_.at_once || is_stopping())) return false;
-  const auto given = table_->parking_.give_away(fd);
+  if (!table().parking_.give_away || !(table().parking_.at_once || is_stopping())) return false;
+  const auto given = table().parking_.give_away(fd);
   if (given == parking::given::yes) {
     wait_no_more();
     end_socket(ending::closed);
@@ -71,7 +72,7 @@ bool connection_state::give_away() noexcept {
   if (given == parking::given::never || !is_stopping()) return false;
   wait_no_more();
   phase_ = phase::leaving;
-  table_->home().timers().arm(*this, offer_interval);
+  table().home().timers().arm(*this, offer_interval);
   return true;
 }
 
@@ -82,7 +83,7 @@ void connection_state::offer_again() noexcept {
 
 void connection_state::check_idle_parked() noexcept {
   if (!is_idle(driver->refresh_now())) {
-    if (idle_timeout_ != 0) table_->home().timers().arm_at(*this, driver->now() + idle_timeout_);
+    if (idle_timeout_ != 0) table().home().timers().arm_at(*this, driver->now() + idle_timeout_);
     return;
   }
   end = ending::idle;

@@ -55,4 +55,49 @@ void unattended_wait::end() noexcept {
 
 void unattended_wait::describe(char* text, std::size_t size) const noexcept { on_->describe(text, size); }
 
+parked_wait::parked_wait(connection_state& on) noexcept : operation(kind_of_parked) { root = &on; }
+
+parked_wait* parked_wait::make(connection_state& on) noexcept {
+  try {
+    return new (block_pool::allocate(sizeof(parked_wait))) parked_wait(on);
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+connection_state& parked_wait::connection_of(operation& op) noexcept {
+  return static_cast<connection_state&>(*op.root);
+}
+
+void parked_wait::park() noexcept {
+  connection_state& on = connection_of(*this);
+  on.readable = false;
+  on.driver->park_reading(on, *this);
+}
+
+// Called by the driver. The event may free this object.
+bool parked_wait::has_input(operation& op) noexcept {
+  connection_state& on = connection_of(op);
+  on.reading = nullptr;
+  on.on(connection_event::input);
+  return false;  // there is no coroutine to resume
+}
+
+// The driver gives the connection a turn after it.
+bool parked_wait::failed(operation& op, int /*error*/) noexcept {
+  connection_state& on = connection_of(op);
+  on.parked_wait_failed_ = true;
+  if (on.reading == &op) on.reading = nullptr;
+  return true;
+}
+
+void parked_wait::end() noexcept {
+  connection_state& on = connection_of(*this);
+  on.parked_wait_failed_ = false;
+  if (on.reading == this) on.reading = nullptr;
+  on.driver->unschedule(on);
+  this->~parked_wait();
+  block_pool::deallocate(this, sizeof(parked_wait));
+}
+
 }  // namespace weir

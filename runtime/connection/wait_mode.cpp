@@ -28,9 +28,9 @@ void connection_state::set_blocking(bool on) noexcept {
   mode = on ? io::wait_mode::blocking : io::wait_mode::loop;
   readable = writable = true;
   if (on)
-    table_->home().timers().disarm(*this);
+    table().home().timers().disarm(*this);
   else if (idle_timeout_ != 0)
-    table_->home().timers().arm_at(*this, driver->refresh_now() + idle_timeout_);
+    table().home().timers().arm_at(*this, driver->refresh_now() + idle_timeout_);
 }
 
 void connection_state::children_changed(bool none) noexcept {
@@ -44,14 +44,14 @@ void connection_state::park_elsewhere(io::descriptor& on, bool for_reading) noex
   auto& c = static_cast<connection_state&>(on);
   operation& op = *(for_reading ? c.reading : c.writing);
   // May give the connection to another thread: do not touch it afterwards.
-  if (c.mode == io::wait_mode::migrating) return c.migration_->park(op, for_reading);
+  if (c.mode == io::wait_mode::migrating) return c.aside_.away->park(op, for_reading);
   // A slice of a blocking call is over. The thread's timers and posts have their turn, and then the next
   // slice.
   static_cast<void>(c.end_if_idle(c.driver->refresh_now()));
   op.root->schedule();
 }
 
-void connection_state::go_on_in_reserved_place() noexcept { migration_->go_on_in_reserved_place(); }
+void connection_state::go_on_in_reserved_place() noexcept { aside_.away->go_on_in_reserved_place(); }
 
 void connection_state::take_pending_events() noexcept {
   if (is_cancelled()) {

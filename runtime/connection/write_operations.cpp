@@ -14,7 +14,7 @@ bool cancel_write(operation& op, int error) noexcept {
   auto& self = static_cast<write_operation&>(op);
   self.on->owe();
   self.leave_writing();
-  self.outcome = error;
+  self.outcome = -error;
   return true;
 }
 
@@ -22,13 +22,18 @@ const operation_kind kind_of_send{proceed_writing<send_operation>, cancel_write}
 const operation_kind kind_of_gather{proceed_writing<gather_operation>, cancel_write};
 const operation_kind kind_of_send_file{proceed_writing<send_file_operation>, cancel_write};
 
+bool write_operation::not_sent() const {
+  if (outcome != peer_gone) throw_failed(static_cast<int>(-outcome), "send");
+  return false;
+}
+
 attempt_result write_operation::give_up(int failure) noexcept {
   if (interrupted(*on, -failure)) return attempt_result::again;
   if (failure == EAGAIN || failure == EINTR) {
     if (on->mode != io::wait_mode::blocking) on->writable = false;
     return attempt_result::blocked;
   }
-  outcome = failure == ENOMEM || failure == ENOBUFS ? failure : peer_gone;
+  outcome = failure == ENOMEM || failure == ENOBUFS ? -failure : peer_gone;
   on->owe();
   if (outcome == peer_gone) on->lost(failure);
   return attempt_result::done;
@@ -49,7 +54,7 @@ attempt_result send_operation::attempted(long n, std::size_t part) noexcept {
   on->sent = n > 0;
   if (n < 0) return give_up(static_cast<int>(-n));
   data += n;
-  size -= static_cast<std::size_t>(n);
+  outcome -= n;
   return not_all_yet(static_cast<std::size_t>(n), part);
 }
 
@@ -99,7 +104,7 @@ attempt_result send_file_operation::attempt() noexcept {
     if (failure != ENODATA && failure != EINVAL && failure != EIO && failure != EOVERFLOW &&
         failure != ESPIPE && !(failure == EBADF && on->fd >= 0))
       return give_up(failure);
-    outcome = failure;
+    outcome = -failure;
     on->owe();
     break;
   }

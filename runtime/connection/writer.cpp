@@ -50,7 +50,7 @@ namespace detail {
 attempt_result flush_operation::attempt() noexcept {
   int error = 0;
   const attempt_result result = out->try_flush(error, more_follows);
-  if (error != 0) outcome = error == ENOMEM || error == ENOBUFS ? error : peer_gone;
+  if (error != 0) outcome = error == ENOMEM || error == ENOBUFS ? -error : peer_gone;
   return result;
 }
 
@@ -60,7 +60,7 @@ namespace {
 bool cancel_flush(operation& op, int error) noexcept {
   auto& self = static_cast<flush_operation&>(op);
   self.leave_writing();
-  self.outcome = error;
+  self.outcome = -error;
   return true;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -148,6 +149,17 @@ TEST_CASE("an accept thread takes all connections, each with a permit") {
     CHECK(f.permits.in_use() == 20);
     for (const auto& s : f.arrived) CHECK((s.fd && s.permit && s.peer.is_ip()));
   }
+}
+
+TEST_CASE("an accept thread that is woken does not take the CPU from a loop") {
+  fixture f(0);  // takes nothing
+  std::atomic<int> policy{-1};
+  permit_pool one(1);
+  accept_thread taking(f.where(), one, [&](accepted_socket) { policy = ::sched_getscheduler(0); });
+  taking.start();
+  const test::client client(f.listener.local());
+  CHECK(test::eventually([&] { return policy == SCHED_BATCH; }));
+  taking.stop();
 }
 
 TEST_CASE("the permit of the wait is told, and given back at the end") {

@@ -194,3 +194,28 @@ TEST_CASE("a limit that is raised frees permits for those that wait, and a lower
   CHECK_FALSE(g.try_acquire());  // the first is still in use
   CHECK(g.limit() == 1);
 }
+
+TEST_CASE("a permit that is given back is told while somebody watches, of an inner pool too") {
+  permit_pool outer(4);
+  permit_pool inner(4, &outer);
+  int told = 0;
+  std::uint32_t seen = 9;
+  outer.when_given_back([&] {
+    ++told;
+    seen = outer.in_use();
+  });
+  auto first = inner.acquire_from(outer.try_acquire());
+  auto second = outer.try_acquire();
+  auto third = outer.try_acquire();
+  third = {};
+  CHECK(told == 0);
+  {
+    const permit_pool::watch one(outer);
+    const permit_pool::watch two(outer);
+    first = {};
+    CHECK(told == 1);
+    CHECK(seen == 1);
+  }
+  second = {};
+  CHECK(told == 1);
+}

@@ -26,6 +26,7 @@ COLUMNS = [  # key, heading, how it is printed
     ("calls_at_1", "calls at 1", "{:.2f}".format),
     ("calls_at_64", "at 64", "{:.2f}".format),
     ("bytes_per_idle_connection", "bytes/idle", "{:,.0f}".format),
+    ("bytes_per_parked_connection", "parked", "{:,.0f}".format),
     ("requests_per_second", "req/s", "{:,.0f}".format),
     ("requests_ratio", "ratio", "{:.2f}".format),
     ("requests_range", "range", lambda range: "{:.2f}-{:.2f}".format(*range)),
@@ -67,6 +68,7 @@ def rows_of(rounds):
 
 class Bench:
     def __init__(self, build, quick):
+        self.build = build
         self.load = Load(build)
         self.rounds = 2 if quick else 5
         self.seconds = 0.5 if quick else 1.5
@@ -93,6 +95,10 @@ class Bench:
         for program in chosen:
             say(f"memory: {program.name}, 10,000 idle connections")
             self.note(program.name, bytes_per_idle_connection=measure.bytes_per_idle_connection(program, self.load))
+        parking = measure.parking_echo(self.build)
+        if any(program.name == parking.name for program in chosen) and parking.built():
+            say("memory: 10,000 parked connections")
+            self.note(parking.name, bytes_per_parked_connection=measure.bytes_per_idle_connection(parking, self.load))
 
     def in_turns(self, what, chosen, *arguments):
         """Per program's name its rounds, each (requests/s, CPU µs per request, p99 and p99.9 in µs), and its user share

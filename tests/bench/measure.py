@@ -103,6 +103,11 @@ def programs(build):
     ]
 
 
+def parking_echo(build):
+    """weir's echo with a handler that parks after each message."""
+    return Program("weir", [Path(build) / "tests/bench/echo_park", "--listen", "127.0.0.1:{port}", "--cores", str(SERVER_CPU)])
+
+
 class Server:
     """A running server; leaves the `with` block stopped, and complains if it did not stop by itself, unless it is to
     be killed."""

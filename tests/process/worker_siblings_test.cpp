@@ -5,7 +5,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <chrono>
+#include <future>
+#include <thread>
 
 #include "sockets.hpp"
 
@@ -72,4 +75,22 @@ TEST_CASE(
   int status = -1;
   CHECK(::waitpid(child, &status, 0) == child);
   CHECK(status == 0);
+}
+
+TEST_CASE("a worker that waits for its share is woken when its own connections end") {
+  fixture f;
+  f.self.load = 9;
+  std::atomic<bool> waits{false};
+  auto waited = std::async(std::launch::async, [&] {
+    const auto begin = std::chrono::steady_clock::now();
+    waits = true;
+    f.here.wait_for_least(least_needed_for(9), 60s);
+    return std::chrono::steady_clock::now() - begin;
+  });
+  while (!waits) std::this_thread::yield();
+  f.self.load = 4;
+  f.here.has_shrunk();  // above its share still: nobody is woken for it
+  f.self.load = 1;
+  f.here.has_shrunk();
+  CHECK(waited.get() < 30s);
 }

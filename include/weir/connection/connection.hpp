@@ -112,7 +112,7 @@ class connection {
 
   [[nodiscard]] ending end() const noexcept { return state_->end; }
   [[nodiscard]] bool is_open() const noexcept { return state_->is_open(); }
-  [[nodiscard]] const peer_address& peer() const noexcept { return state_->peer(); }
+  [[nodiscard]] peer_address peer() const noexcept { return state_->peer(); }
   // Errors: none; an empty address once it is closed.
   [[nodiscard]] peer_address local() const noexcept;
   // Gives the socket away, out of the event loop and not closed; the handle finds itself closed. -1 if it is.

@@ -1,6 +1,6 @@
 #pragma once
 // [listen] > accept > distribute > core > connection
-// listen: the address of a peer, small enough for every connection to carry.
+// listen: the address of a peer. A connection keeps it in 8 bytes: connection/detail/kept_peer.hpp.
 
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -11,6 +11,8 @@
 #include <type_traits>
 
 namespace weir {
+
+class kept_peer;
 
 // A remote or local address in 24 bytes, where sockaddr_storage takes 128. A v4 address that arrived at a
 // dual socket (::ffff:1.2.3.4) is a v4 address. Of a unix socket only the kind is kept: clients have no path.
@@ -48,6 +50,8 @@ class peer_address {
   bool operator==(const peer_address&) const = default;
 
  private:
+  friend kept_peer;
+
   std::array<std::uint8_t, 16> bytes_{};  // network order; v4 uses the first four
   std::uint32_t scope_ = 0;
   std::uint16_t port_ = 0;

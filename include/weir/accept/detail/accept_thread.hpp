@@ -51,7 +51,10 @@ class accept_thread {
 
   // Before start(). The thread does not accept while this process has more connections than most_beside()
   // allows beside `siblings`, which outlive it. It waits for their counts; no time ends that wait.
-  void stand_back_for(sibling_workers& siblings) noexcept { siblings_ = &siblings; }
+  void stand_back_for(sibling_workers& siblings) {
+    siblings_ = &siblings;
+    permits_.when_given_back([&siblings] { siblings.has_shrunk(); });
+  }
 
   // Before start(). The thread does not accept while `behind` holds: what it delivered has not been taken up,
   // so nothing tells that this process serves. Its siblings are not made to wait for it then. Called on the

@@ -84,6 +84,22 @@ class permit_pool {
     tell();
   }
 
+  // Before the first permit. `f`, which throws nothing and takes no permit, is called after each permit that
+  // is given back while somebody watches, on the thread that gives it back.
+  void when_given_back(std::function<void()> f) { given_back_ = std::move(f); }
+  // While one lives its owner watches: what it looks at afterwards is either up to date, or followed by a
+  // call.
+  class watch {
+   public:
+    explicit watch(permit_pool& p) noexcept : pool_(p) { pool_.watchers_.fetch_add(1); }
+    watch(const watch&) = delete;
+    watch& operator=(const watch&) = delete;
+    ~watch() { pool_.watchers_.fetch_sub(1); }
+
+   private:
+    permit_pool& pool_;
+  };
+
   // Drops the pending calls.
   void forget_waiting() noexcept;
 
@@ -95,6 +111,8 @@ class permit_pool {
     in_use_.fetch_sub(1);
     if (waited_for_.load()) [[unlikely]]
       tell();
+    if (watchers_.load() != 0 && given_back_) [[unlikely]]
+      given_back_();
     if (outer_ != nullptr) outer_->leave();
   }
   void tell() noexcept;
@@ -104,6 +122,8 @@ class permit_pool {
   std::atomic<std::uint32_t> own_count_{0};
   std::atomic<std::uint32_t>& in_use_;
   std::atomic<bool> waited_for_{false};
+  std::atomic<std::uint32_t> watchers_{0};
+  std::function<void()> given_back_;
   std::mutex mutex_;
   std::vector<std::function<void()>> waiting_;  // for room
   std::function<void()> empty_;

@@ -117,6 +117,8 @@ class connection_starter {
   std::atomic<std::uint32_t> waiting_{0};
   std::mutex mutex_;
   std::vector<accepted_socket> mailbox_;
+  std::vector<accepted_socket>
+      arrived_;  // empty, with room: the core's thread takes what is in the mailbox for it
   std::atomic<std::int64_t> posted_at_{0};  // milliseconds of the steady clock; 0: the core is not told
   standing_post arrivals_{home_, [this] { empty_mailbox(); }};
 };

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "weir/admission/detail/permit_pool.hpp"
+#include "weir/connection/detail/kept_peer.hpp"
 #include "weir/connection/detail/phase.hpp"
 #include "weir/connection/ending.hpp"
 #include "weir/io/detail/descriptor.hpp"
@@ -19,6 +20,7 @@ namespace weir {
 class connection_table;
 class core;
 class migration;
+class parked_wait;
 class unattended_wait;
 class worker_queue;
 
@@ -31,7 +33,8 @@ class worker_queue;
 // Thread: the one that holds it: its core's, or the worker on which its handler runs.
 class connection_state final : public io::descriptor, private io::timer, public chain {
  public:
-  connection_state(connection_table& table, int fd, const peer_address& peer) noexcept;
+  // In memory of the table's.
+  connection_state(connection_table& table, int fd, kept_peer peer) noexcept;
 
   // A connection that belongs to no core and is closed: what a handle without a connection refers to.
   struct no_core_t {};
@@ -43,7 +46,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void begin() noexcept { call(connection_event::serve, "connection_state::begin"); }
 
   // Serves the connection with `handler`, from the run queue on, unless it has ended meanwhile: then the
-  // handler finds the end. `permit` is held until the state is freed.
+  // handler finds the end. `permit` is held until the state is freed; the permits of a table are of one pool.
   void serve(task<> handler, permit_pool::permit permit) noexcept;
 
   // Before serve(). The handler, and what it does with this connection, runs on the threads behind `at`.
@@ -116,7 +119,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void lost(int error) noexcept { broken |= error != EPIPE && error != ENOMEM && error != ENOBUFS; }
 
   // Of a parked connection that is to go on elsewhere.
-  [[nodiscard]] permit_pool::permit take_permit() noexcept { return std::exchange(permit_, {}); }
+  [[nodiscard]] permit_pool::permit take_permit() noexcept;
 
   // Cuts the connection when an operation has waited that long without a byte moving. Zero: never; so is more
   // than 49 days.
@@ -125,10 +128,10 @@ class connection_state final : public io::descriptor, private io::timer, public 
   [[nodiscard]] bool is_open() const noexcept { return phase_ != phase::ended && phase_ != phase::lingering; }
   [[nodiscard]] phase now_in() const noexcept { return phase_; }
   [[nodiscard]] io::chunk_pool& chunks() const noexcept { return driver->chunks(); }
-  [[nodiscard]] const peer_address& peer() const noexcept { return peer_; }
+  [[nodiscard]] peer_address peer() const noexcept { return peer_.get(); }
   [[nodiscard]] core& home_core() const noexcept;
   // Its core is gone, or it never had one.
-  [[nodiscard]] bool is_orphan() const noexcept { return table_ == nullptr; }
+  [[nodiscard]] bool is_orphan() const noexcept { return driver == nullptr; }
   // A handler or another task of this process has made it: it is in use, and no handler is its own.
   [[nodiscard]] bool is_outgoing() const noexcept {
     return !handler_ && (phase_ == phase::opening || phase_ == phase::serving);
@@ -136,7 +139,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
 
   // For workers/: where its handler is, if that is not its core; whether it is on its core; what happened
   // while another thread held it; whether the handler's wait was cut.
-  [[nodiscard]] migration* away() const noexcept { return migration_; }
+  [[nodiscard]] migration* away() const noexcept { return migrates_ ? aside_.away : nullptr; }
   [[nodiscard]] bool is_home() const noexcept;
   void take_pending_events() noexcept;
   void note_cut() noexcept;
@@ -147,12 +150,14 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void output_free() noexcept;
 
   ending end = ending::none;
+  // These two bytes are written by the thread that holds the connection only.
   bool broken : 1 = false;              // by the peer or the network, and sending was told
   bool awaits_first_bytes : 1 = false;  // although it is stopping
   bool output_wanted : 1 = false;       // by an outbox, when the present send has ended
 
  private:
   friend class connection_table;
+  friend class parked_wait;
   friend class unattended_wait;
   friend struct phase_table;
 
@@ -197,6 +202,9 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void end_idle() noexcept;
   void free_if_unused() noexcept;
   void orphan() noexcept;
+  void leave_table() noexcept;
+  [[nodiscard]] connection_table& table() const noexcept;  // of one that is no orphan
+  [[nodiscard]] unattended_wait*& lingering_wait() noexcept;
   [[nodiscard]] bool wait_unattended() noexcept;
   void wait_no_more() noexcept;
   [[nodiscard]] bool is_between_messages() const noexcept;
@@ -212,21 +220,24 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void turn() override;
   void log_failure() noexcept;
 
-  // The flags share a byte with those above: only the thread that holds the connection writes them.
   bool held_ : 1 = true;  // a handle exists
   bool may_block_ : 1 = false;
   bool parks_ : 1 = false;  // when its handler has ended
   bool owes_ : 1 = false;
+  bool has_permit_ : 1 = false;  // of the table's pool
+  bool migrates_ : 1 = false;
+  bool parked_wait_failed_ : 1 = false;
+  phase phase_ : 3 = phase::opening;
   std::atomic<bool> stopping_{false};
-  phase phase_ = phase::opening;
-  std::uint32_t place_ = 0;         // in the table
   std::uint32_t idle_timeout_ = 0;  // milliseconds
-  connection_table* table_ = nullptr;
-  migration* migration_ = nullptr;
   std::coroutine_handle<task<>::promise_type> handler_;
-  permit_pool::permit permit_;
-  peer_address peer_;
-  unattended_wait* wait_ = nullptr;  // in the phases without a handler's operation: lingering and parked
+  // What few connections have, and only one of them at a time, except that one that migrates may linger.
+  union {
+    migration* away;           // if it migrates
+    unattended_wait* lingers;  // in that phase
+    parked_wait* parked;       // in that phase
+  } aside_{nullptr};
+  kept_peer peer_;
 };
 
 namespace detail {

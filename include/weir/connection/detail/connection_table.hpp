@@ -3,10 +3,10 @@
 
 #include <atomic>
 #include <functional>
-#include <span>
 #include <vector>
 
 #include "weir/connection/detail/connection_state.hpp"
+#include "weir/connection/detail/state_slab.hpp"
 #include "weir/core/core.hpp"
 
 namespace weir {
@@ -35,7 +35,7 @@ class connection_table {
   // A connection on `fd`, which it owns from then on. Errors: std::bad_alloc, and `fd` is closed.
   [[nodiscard]] connection_state& open(int fd, const peer_address& peer);
 
-  [[nodiscard]] std::span<connection_state* const> all() const noexcept { return open_; }
+  [[nodiscard]] open_connections all() const noexcept { return {slabs_, count_}; }
   [[nodiscard]] core& home() const noexcept { return home_; }
 
   void when_parked(parking p) { parking_ = std::move(p); }
@@ -48,16 +48,21 @@ class connection_table {
 
  private:
   friend class connection_state;
+  [[nodiscard]] state_slab& slab_with_room();
   void free(connection_state& c) noexcept;
-  void forget(connection_state& c) noexcept;
 
   core& home_;
-  std::vector<connection_state*> open_;
+  std::vector<state_slab*> slabs_;
+  std::size_t first_with_room_ = 0;  // those before it are full
+  std::size_t count_ = 0;
+  permit_pool* permits_ = nullptr;  // whose permits the connections hold
   parking parking_;
   std::function<void(const peer_address&)> freed_;
   std::atomic<bool> cutting_{false};  // read on the workers' threads
 };
 
-inline core& connection_state::home_core() const noexcept { return table_->home(); }
+inline connection_table& connection_state::table() const noexcept { return state_slab::of(*this).table(); }
+
+inline core& connection_state::home_core() const noexcept { return table().home(); }
 
 }  // namespace weir

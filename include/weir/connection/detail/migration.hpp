@@ -8,6 +8,7 @@
 namespace weir {
 
 class connection_state;
+class unattended_wait;
 
 // One connection whose handler runs on worker threads. Implemented by workers/; a connection whose handler
 // runs on its core has none.
@@ -39,6 +40,8 @@ class migration {
 
   // Thread: the core's. Ends the handler's wait if the core holds the connection and it is idle.
   virtual void check_idle(std::uint64_t now) noexcept = 0;
+
+  unattended_wait* lingers = nullptr;  // the connection's, which has no room for both
 
  protected:
   migration() = default;

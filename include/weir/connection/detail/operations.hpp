@@ -5,6 +5,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -103,10 +104,9 @@ struct receive_operation : connection_operation {
   bool attempt() noexcept;
   [[nodiscard]] chunk nothing_received() const;
 
-  // Set when the operation ends: where the bytes are, in a block of the pool, or an errno, or 0. One word,
-  // because it is part of each connection's frame.
+  // `answer`: where the bytes are, in a block of the pool, or an errno, or 0. No member of its own, because
+  // this is part of each connection's frame.
   static constexpr std::uintptr_t lowest_address = 4096;
-  std::uintptr_t answer;
 };
 
 // Reads into the caller's memory until at least `least` bytes are there.
@@ -153,23 +153,27 @@ struct write_operation : connection_operation {
     wait_to_write(h);
   }
   bool await_resume() const {
-    if (outcome > 0) [[unlikely]]
-      throw_failed(outcome, "send");
-    return outcome == all_sent;
+    if (outcome < 0) [[unlikely]]
+      return not_sent();
+    return true;
   }
   // After a failed system call: done if that is final.
   attempt_result give_up(int failure) noexcept;
   // A system call has moved `n` bytes, of `asked`, and more are left.
   attempt_result not_all_yet(std::size_t n, std::size_t asked) noexcept;
+  [[nodiscard]] bool not_sent() const;
 
-  static constexpr int all_sent = 0;
-  static constexpr int peer_gone = -1;
-  int outcome = all_sent;  // or the errno of a failure
+  // Negative when it has failed: an errno, or that the peer is gone. Otherwise all is sent in the end; some
+  // operations count here what is left, because this is part of each connection's frame.
+  long outcome = 0;
+  static constexpr long peer_gone = std::numeric_limits<long>::min();
 };
 
 struct send_operation : write_operation {
   send_operation(connection_state& c, const void* bytes, std::size_t count) noexcept
-      : write_operation(c), data(static_cast<const char*>(bytes)), size(count) {}
+      : write_operation(c), data(static_cast<const char*>(bytes)) {
+    outcome = static_cast<long>(count);
+  }
   bool await_ready() noexcept {
     return on->writable && on->driver->spend() && attempt() == attempt_result::done;
   }
@@ -178,11 +182,12 @@ struct send_operation : write_operation {
     kind = &kind_of_send;
     wait_to_write(h);
   }
+  [[nodiscard]] std::size_t left() const noexcept { return static_cast<std::size_t>(outcome); }
   attempt_result attempt() noexcept {
     connection_state& c = *on;
-    const std::size_t part = size < most_per_turn ? size : most_per_turn;
+    const std::size_t part = left() < most_per_turn ? left() : most_per_turn;
     const long n = system_call::send(c.fd, data, part);
-    if (n == static_cast<long>(size)) [[likely]] {
+    if (n == outcome) [[likely]] {
       c.sent = true;
       return attempt_result::done;
     }
@@ -191,7 +196,6 @@ struct send_operation : write_operation {
   attempt_result attempted(long n, std::size_t part) noexcept;
 
   const char* data;
-  std::size_t size;
 };
 
 // A chunk is never more than a turn may move.
@@ -200,8 +204,8 @@ struct send_chunk_operation : send_operation {
   bool await_ready() noexcept {
     if (!on->writable || !on->driver->spend()) return false;
     on->sent = true;  // before the call, after which `on` would be loaded again; attempted() corrects it
-    const long n = system_call::send(on->fd, data, size);
-    if (n == static_cast<long>(size)) [[likely]]
+    const long n = system_call::send(on->fd, data, left());
+    if (n == outcome) [[likely]]
       return true;
     return attempted(n, most_per_turn) == attempt_result::done;
   }

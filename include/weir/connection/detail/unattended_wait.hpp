@@ -1,5 +1,5 @@
 #pragma once
-// connection: waits for input of a connection while no handler does: it lingers, or it is parked.
+// connection: waits for input of a connection that is closed and lingers, or is parked.
 
 #include "weir/task/detail/block_pool.hpp"
 #include "weir/task/detail/chain.hpp"
@@ -8,8 +8,8 @@ namespace weir {
 
 class connection_state;
 
-// Taken from block_pool when a connection begins to linger or to wait parked. It is a chain of its own
-// because the handler's chain may still run while the socket lingers. Thread: the core's.
+// Taken from block_pool when a connection begins to linger. It is a chain of its own because the handler's
+// chain may still run while the socket lingers. Thread: the core's.
 class unattended_wait final : public chain, private operation {
  public:
   // Errors: null without memory.
@@ -38,6 +38,29 @@ class unattended_wait final : public chain, private operation {
 
   connection_state* on_;
   bool failed_ = false;  // epoll refuses the socket
+};
+
+// The same for a parked connection. No handler runs, so the connection's own chain has the turns, and this is
+// not more than what the driver needs. Thread: the core's.
+class parked_wait final : private operation {
+ public:
+  // Errors: null without memory.
+  [[nodiscard]] static parked_wait* make(connection_state& on) noexcept;
+
+  // Waits for input.
+  void park() noexcept;
+
+  // Ends the wait, and frees this object.
+  void end() noexcept;
+
+ private:
+  explicit parked_wait(connection_state& on) noexcept;
+  ~parked_wait() = default;
+
+  [[nodiscard]] static connection_state& connection_of(operation& op) noexcept;
+  static bool has_input(operation& op) noexcept;
+  static bool failed(operation& op, int error) noexcept;
+  static constexpr operation_kind kind_of_parked{&has_input, &failed};
 };
 
 }  // namespace weir

@@ -18,9 +18,10 @@ namespace weir {
 }
 
 // What the least loaded target must have, at least, before a target with `own` connections is within its
-// share.
+// share: the smallest `least` for which most_beside() allows `own`. Rounded up: with one less the target
+// would be told at once, find that it is above its share, and ask again.
 [[nodiscard]] constexpr std::uint32_t least_needed_for(std::uint32_t own) noexcept {
-  return own <= 2 ? 0 : static_cast<std::uint32_t>((std::uint64_t{own} - 2) * 8 / 9);
+  return own <= 2 ? 0 : static_cast<std::uint32_t>(((std::uint64_t{own} - 2) * 8 + 8) / 9);
 }
 
 // Problem: of processes that accept from one socket, the one that has the CPU takes all of a burst. So each
@@ -42,13 +43,17 @@ class sibling_workers {
   // The own count has grown: wakes the siblings that wait for that.
   virtual void has_grown() noexcept = 0;
 
+  // The own count has shrunk: wakes what waits for its share in this process, if it is within the share.
+  virtual void has_shrunk() noexcept {}
+
   // One acceptor of this process cannot take connections for now, or can again.
   virtual void hold_up(bool held) noexcept = 0;
 
   // This process takes the next connection only if this does not hold.
   [[nodiscard]] bool own_is_above_share() const noexcept { return own_load() > most_beside(least_load()); }
 
-  // Returns when least_load() has perhaps reached `least`, after a signal, or after `most`.
+  // Returns when least_load() has perhaps reached `least` or the own count is within its share, after a
+  // signal, or after `most`.
   virtual void wait_for_least(std::uint32_t least, std::chrono::milliseconds most) noexcept = 0;
 
  protected:

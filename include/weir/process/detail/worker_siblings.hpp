@@ -22,6 +22,7 @@ class worker_siblings final : public sibling_workers {
   }
   [[nodiscard]] bool any_passed_over() const noexcept override { return board_.any_passed_over(self_); }
   void has_grown() noexcept override;
+  void has_shrunk() noexcept override;
   void hold_up(bool held) noexcept override;
   void wait_for_least(std::uint32_t least, std::chrono::milliseconds most) noexcept override;
 

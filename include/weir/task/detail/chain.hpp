@@ -38,9 +38,12 @@ struct operation_kind {
 // and owns nothing. The owner of a suspended frame calls chain::abandon() before it destroys the frame.
 struct operation {
   explicit operation(const operation_kind& k) noexcept : kind(&k) {}
-  operation() noexcept {}      // NOLINT(*-use-equals-default,*-pro-type-member-init): most never need one
-  const operation_kind* kind;  // set when it suspends, at the latest
-  chain* root;                 // set when it suspends
+  operation() noexcept {}  // NOLINT(*-use-equals-default,*-pro-type-member-init): most never need one
+  union {
+    const operation_kind* kind;  // set when it suspends, at the latest
+    std::uintptr_t answer;       // of an operation that has ended: nobody asks any more what it was
+  };
+  chain* root;  // set when it suspends
 };
 
 // Problem: a coroutine alone does not tell what it waits for, so it cannot be cancelled or destroyed safely.
