@@ -150,7 +150,7 @@ weir::task<> until(Fact fact) {
 
 // Gives the loop a few rounds, each with a look at the sockets, so that what is ready happens.
 inline weir::task<> rounds(int n = 8) {
-  const weir::io::readiness_driver& driver = weir::core::here().driver();
+  const weir::io::driver& driver = weir::core::here().driver();
   const std::uint64_t end = driver.batch() + static_cast<std::uint64_t>(n);
   while (driver.batch() < end) co_await weir::yield();
 }

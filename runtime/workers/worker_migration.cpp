@@ -109,7 +109,7 @@ void worker_migration::wait_at_worker(operation& op, bool for_reading) noexcept 
 }
 
 void worker_migration::wait_at_core(operation& op, bool for_reading) noexcept {
-  io::readiness_driver& core_driver = home().driver();
+  io::driver& core_driver = home().driver();
   worker* const from = at_.load(std::memory_order_relaxed);
   registration_.fd = of_.fd;
   if (from != nullptr) depart();
