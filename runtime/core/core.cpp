@@ -11,6 +11,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/io/detail/completion_driver.hpp"
 #include "weir/io/detail/readiness_driver.hpp"
 
 namespace weir {
@@ -92,6 +93,10 @@ std::unique_ptr<io::driver> make_driver(asio::io_context& context, io::chunk_poo
                                   .polls_per_turn = s.loop.polls_per_turn,
                                   .events = s.loop.events,
                                   .one_turn = role.io_blocks};
+  // Threads on which I/O blocks, or that only may come to wait for sockets, need no ring.
+  if (s.io == io_kind::io_uring && !role.io_blocks && !role.opens_late)
+    return std::make_unique<io::completion_driver>(
+        context, limits, io::completion_driver::ring_bounds{s.loop.ring_buffers, s.loop.read_ahead}, chunks);
   return std::make_unique<io::readiness_driver>(context, limits, chunks);
 }
 
@@ -128,7 +133,9 @@ class core::spawned final : public chain {
     move_to(*home_.driver_);
     home_.driver_->deliver(w);
   }
-  [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override { return &q == home_.driver_.get(); }
+  [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override {
+    return &q == home_.driver_.get();
+  }
   void turn() override {
     if (!frame_.done()) return resume();
     try {
@@ -162,7 +169,8 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
       timers_(context_, driver_.get()) {
   chunks_.belongs_to(driver_.get());
   // Threads that only may come to wait for sockets have no epoll set until they do.
-  if (!role.io_blocks && !role.opens_late) driver_->open();
+  // A ring belongs to the thread that makes it: that one opens it.
+  if (!role.io_blocks && !role.opens_late && driver_->tries_first()) driver_->open();
 }
 
 core::~core() {
@@ -192,6 +200,7 @@ void core::run() {
   const sigpipe_blocked quiet;
   const entered here(*this);
   const running_thread known(thread_mutex_, thread_);
+  if (!driver_->tries_first()) driver_->open();
   const auto work = asio::make_work_guard(context_);
   for (;;) try {
       context_.run();
@@ -208,6 +217,7 @@ std::size_t core::poll() {
   const sigpipe_blocked quiet;
   const entered here(*this);
   context_.restart();
+  if (!driver_->tries_first()) driver_->open();
   std::size_t all = 0;
   for (;;) {
     const std::uint64_t before = driver_->progress();

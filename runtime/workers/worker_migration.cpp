@@ -82,6 +82,7 @@ void worker_migration::do_io() noexcept {
 // A worker may have it from here on.
 void worker_migration::hand_over() noexcept {
   if (of_.is_queued()) of_.home().unschedule(of_);  // it goes on by this, once
+  home().driver().disarm(registration_);
   holder_.store(holder::worker);
   work_.push(of_);
 }

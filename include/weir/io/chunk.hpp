@@ -18,11 +18,9 @@ class chunk_pool;
 
 // A buffer: this header and `capacity` bytes behind it.
 struct chunk_block {
-  union {
-    chunk_block* next;  // while it is free
-    std::size_t size;   // of what was received, while it is lent
-  };
-  chunk_pool* home;  // null: not one of a pool's size
+  chunk_block* next;  // while it is free, or in a queue
+  std::size_t size;   // of what was received
+  chunk_pool* home;   // null: not one of a pool's size
   std::size_t capacity;
 
   [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
