@@ -26,6 +26,9 @@ constexpr std::uint64_t to_asio = 1;
 constexpr std::uint64_t to_bell = 2;
 
 constexpr std::uint64_t flight_bits = 15;
+constexpr unsigned everything = 31;
+
+constexpr unsigned bit(unsigned flight) noexcept { return 1U << flight; }
 
 // While buffers could not be lent for want of memory.
 constexpr long starved_microseconds = 10'000;
@@ -39,11 +42,12 @@ struct alignas(16) completion_driver::entry {
   chunk_block* first = nullptr;  // bytes that no operation has taken
   chunk_block** last = &first;
   std::uint32_t taken_of_first = 0;
-  std::uint32_t held = 0;  // blocks
-  std::uint8_t in_flight = 0;
+  std::uint32_t held = 0;   // blocks
+  unsigned in_flight = 0;   // a bit for each flight
   bool ahead = false;       // the receive in flight goes on by itself
   bool cancelling = false;  // that one is being ended
   bool on_demand = false;   // because the operations do not keep up
+  bool hung_up = false;     // the peer sends no more
   bool sent = false;        // there is an answer of a send
   bool ended = false;       // there is no more to receive: `error`, and then 0
   bool starved = false;
@@ -123,7 +127,7 @@ completion_driver::entry* completion_driver::find_or_make(descriptor& on) noexce
     if (e == nullptr) {
       e = new (block_pool::allocate(sizeof(entry))) entry{.on = &on};
     } else {  // of a descriptor that has gone elsewhere
-      drain(*e, flight_bits);
+      drain(*e, everything);
       drop_input(*e);
       *e = entry{.on = &on};
     }
@@ -161,8 +165,8 @@ void completion_driver::watch(descriptor& on, descriptor::watch what) noexcept {
 int completion_driver::poll_once(descriptor& on, flight what) noexcept {
   entry* const e = find_or_make(on);
   if (e == nullptr) return ENOMEM;
-  if ((e->in_flight & what) != 0) return 0;
-  e->in_flight |= what;
+  if ((e->in_flight & bit(what)) != 0) return 0;
+  e->in_flight |= bit(what);
   io_uring_sqe& s =
       ring_state_->all.next(IORING_OP_POLL_ADD, on.fd, reinterpret_cast<std::uintptr_t>(e) | what);
   s.poll32_events = what == polling_room ? POLLOUT : POLLIN | POLLRDHUP;
@@ -175,7 +179,7 @@ int completion_driver::arm_once(descriptor& on, bool for_reading) noexcept {
 }
 
 void completion_driver::disarm(descriptor& on) noexcept {
-  if (entry* const e = find(on); e != nullptr && e->in_flight != 0) drain(*e, flight_bits);
+  if (entry* const e = find(on); e != nullptr && e->in_flight != 0) drain(*e, everything);
 }
 
 void completion_driver::forget(descriptor& on) noexcept {
@@ -183,7 +187,7 @@ void completion_driver::forget(descriptor& on) noexcept {
   if (const run_queue* const here = run_queue::current(); here != nullptr && here != this) return;
   entry* const e = find(on);
   if (e == nullptr) return;
-  drain(*e, flight_bits);
+  drain(*e, everything);
   drop_input(*e);
   for (entry** at = &starved_; *at != nullptr; at = &(*at)->next_starved)
     if (*at == e) {
@@ -197,7 +201,7 @@ void completion_driver::forget(descriptor& on) noexcept {
 bool completion_driver::stop_reading_ahead(descriptor& on) noexcept {
   entry* const e = find(on);
   if (e == nullptr) return false;
-  drain(*e, receiving);
+  drain(*e, bit(receiving));
   return e->first != nullptr;
 }
 
@@ -262,16 +266,16 @@ void completion_driver::await_input(descriptor& on) noexcept {
     return op.root->wait_failed(op, ENOMEM);
   }
   if (e->first != nullptr || e->ended) return on.reading->root->schedule();
-  if ((e->in_flight & receiving) == 0) arm_receive(*e);
+  if ((e->in_flight & bit(receiving)) == 0) arm_receive(*e);
 }
 
 long completion_driver::send(descriptor& on, const void* from, std::size_t size, int flags) noexcept {
   if (on.fd < 0) return -EBADF;
   entry* const e = find_or_make(on);
   if (e == nullptr) return -ENOMEM;
-  if ((e->in_flight & sending) != 0) return -EAGAIN;
+  if ((e->in_flight & bit(sending)) != 0) return -EAGAIN;
   if (std::exchange(e->sent, false)) return e->answer;
-  e->in_flight |= sending;
+  e->in_flight |= bit(sending);
   io_uring_sqe& s =
       ring_state_->all.next(IORING_OP_SEND, on.fd, reinterpret_cast<std::uintptr_t>(e) | sending);
   s.addr = reinterpret_cast<std::uintptr_t>(from);
@@ -283,7 +287,7 @@ long completion_driver::send(descriptor& on, const void* from, std::size_t size,
 long completion_driver::end_send(descriptor& on) noexcept {
   entry* const e = find(on);
   if (e == nullptr) return -ECANCELED;
-  drain(*e, sending);
+  drain(*e, bit(sending));
   return std::exchange(e->sent, false) ? e->answer : -ECANCELED;
 }
 
@@ -299,12 +303,19 @@ void completion_driver::arm_receive(entry& e) noexcept {
     if (!std::exchange(e.starved, true)) e.next_starved = std::exchange(starved_, &e);
     return;
   }
-  e.in_flight |= receiving;
+  e.in_flight |= bit(receiving);
   e.ahead = !e.on_demand;
   e.cancelling = false;
   io_uring_sqe& s = o.all.next(IORING_OP_RECV, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | receiving);
   s.flags = IOSQE_BUFFER_SELECT;
-  if (e.ahead) s.ioprio = IORING_RECV_MULTISHOT;
+  if (!e.ahead) return;
+  s.ioprio = IORING_RECV_MULTISHOT;
+  // A receive that goes on by itself misses the end where bytes and FIN have come at once (seen on
+  // Linux 6.18): the end is waited for beside it.
+  if ((e.in_flight & bit(polling_end)) != 0) return;
+  e.in_flight |= bit(polling_end);
+  o.all.next(IORING_OP_POLL_ADD, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | polling_end).poll32_events =
+      POLLRDHUP;
 }
 
 // --- ends ---
@@ -320,14 +331,14 @@ void completion_driver::drain(entry& e, unsigned what) noexcept {
   if ((e.in_flight & what) == 0) return;
   // The kernel has dropped the requests of a thread that has ended.
   if (!is_mine()) {
-    e.in_flight &= static_cast<std::uint8_t>(~what);
+    e.in_flight &= ~what;
     return;
   }
   opened& o = *ring_state_;
   reap(e);
   while ((e.in_flight & what) != 0) {
-    for (const flight each : {receiving, sending, polling_input, polling_room})
-      if ((e.in_flight & what & each) != 0) cancel_flight(e, each);
+    for (const flight each : {receiving, sending, polling_input, polling_room, polling_end})
+      if ((e.in_flight & what & bit(each)) != 0) cancel_flight(e, each);
     // A request that was about to run when it should have been cancelled runs now, and is cancelled next
     // time.
     o.all.enter(0);
@@ -380,18 +391,20 @@ void completion_driver::look(entry& e) noexcept {
 // What a completion says, without resuming anything.
 void completion_driver::note(entry& e, flight what, int result, std::uint32_t flags) noexcept {
   if (what != receiving) {
-    e.in_flight &= static_cast<std::uint8_t>(~what);
+    e.in_flight &= ~bit(what);
     if (what == sending) {
       e.sent = true;
       e.answer = result;
+    } else if (what == polling_end && result > 0) {
+      e.hung_up = e.on_demand = true;
     }
     return;
   }
   if ((flags & IORING_CQE_F_MORE) == 0) {
-    e.in_flight &= static_cast<std::uint8_t>(~receiving);
+    e.in_flight &= ~bit(receiving);
     e.cancelling = false;
     // A receive on demand that has emptied the socket: the operations keep up again.
-    if (!e.ahead && (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0) e.on_demand = false;
+    if (!e.ahead && (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0) e.on_demand = e.hung_up;
   }
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     chunk_block* const block = ring_state_->buffers->take(flags >> IORING_CQE_BUFFER_SHIFT);
@@ -425,12 +438,17 @@ void completion_driver::complete(std::uint64_t cookie, int result, std::uint32_t
   const auto what = static_cast<flight>(cookie & flight_bits);
   descriptor& d = *e->on;
   note(*e, what, result, flags);
-  if (what == receiving) {
-    d.writable = alone_ && (e->in_flight & sending) == 0;
-    if (e->on_demand && e->ahead && (e->in_flight & receiving) != 0 && !std::exchange(e->cancelling, true))
-      cancel_flight(*e, receiving);
+  if (e->on_demand && e->ahead && (e->in_flight & bit(receiving)) != 0 && !std::exchange(e->cancelling, true))
+      [[unlikely]]
+    cancel_flight(*e, receiving);
+  operation* op = nullptr;
+  switch (what) {
+    case receiving: d.writable = alone_ && (e->in_flight & bit(sending)) == 0; [[fallthrough]];
+    case polling_input: op = d.reading; break;
+    case sending:
+    case polling_room: op = d.writing; break;
+    case polling_end: break;
   }
-  operation* const op = (what & (receiving | polling_input)) != 0 ? d.reading : d.writing;
   // Resuming may destroy `d`, and `e` with it.
   if (op != nullptr) [[likely]]
     give_turn(*op);
@@ -444,7 +462,7 @@ void completion_driver::refill() noexcept {
     entry& each = *e;
     e = std::exchange(each.next_starved, nullptr);
     each.starved = false;
-    if (each.on->reading != nullptr && (each.in_flight & receiving) == 0) arm_receive(each);
+    if (each.on->reading != nullptr && (each.in_flight & bit(receiving)) == 0) arm_receive(each);
   }
 }
 

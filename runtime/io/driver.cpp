@@ -12,7 +12,8 @@ driver::driver(asio::io_context& context, bounds limits, chunk_pool& chunks, boo
       context_(context),
       chunks_(chunks),
       tries_first_(tries_first),
-      turn_(context, [](void* self) { static_cast<driver*>(self)->turn_without_set(); }, this),
+      turn_(
+          context, [](void* self) { static_cast<driver*>(self)->turn_without_set(); }, this),
       now_(coarse_milliseconds()) {
   asio_ready_.readable = false;
 }

@@ -65,7 +65,8 @@ class completion_driver final : public driver {
   friend driver;
   struct entry;
   struct opened;
-  enum flight : std::uint8_t { receiving = 1, sending = 2, polling_input = 4, polling_room = 8 };
+  // What may be in flight for a descriptor.
+  enum flight : std::uint8_t { receiving, sending, polling_input, polling_room, polling_end };
 
   void run(long microseconds, asio_handlers& ready) override { run_in(*this, microseconds, ready); }
   void ring_bell() noexcept override;

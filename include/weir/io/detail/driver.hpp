@@ -1,6 +1,6 @@
 #pragma once
-// io: what the core's io_context waits in, and what each way to do I/O has of it: the run queue, the clock, the
-// wake-ups from other threads.
+// io: what the core's io_context waits in, and what each way to do I/O has of it: the run queue, the clock,
+// the wake-ups from other threads.
 
 #include <atomic>
 #include <cstddef>
@@ -38,18 +38,20 @@ class driver : public run_queue, protected asio_task {
     bool one_turn = false;
   };
 
-  // `chunks`: where receive buffers come from. `tries_first`: operations try their system call before they wait.
+  // `chunks`: where receive buffers come from. `tries_first`: operations try their system call before they
+  // wait.
   driver(asio::io_context& context, bounds limits, chunk_pool& chunks, bool tries_first);
   driver(const driver&) = delete;
   driver& operator=(const driver&) = delete;
   virtual ~driver();
 
-  // Makes what the io_context is to wait in; until then, or the first wait of an operation, there is none, and
-  // chains have their turns between Asio's handlers.
-  // Thread: the one that runs the core. Errors: std::system_error. It may be called again.
+  // Makes what the io_context is to wait in; until then, or the first wait of an operation, there is none,
+  // and chains have their turns between Asio's handlers. Thread: the one that runs the core. Errors:
+  // std::system_error. It may be called again.
   virtual void open() = 0;
 
-  // Whether operations try their system call before they wait: so begin `readable` and `writable` of a descriptor.
+  // Whether operations try their system call before they wait: so begin `readable` and `writable` of a
+  // descriptor.
   [[nodiscard]] bool tries_first() const noexcept { return tries_first_; }
 
   // True if one more operation may complete inline; after false the caller goes to the end of the run queue.
@@ -98,8 +100,8 @@ class driver : public run_queue, protected asio_task {
   // The core's thread. The thread that owns `on` may close it from now on without a word, armed or not.
   virtual void disarm(descriptor& /*on*/) noexcept {}
 
-  // No bytes of `on` are taken any more unless an operation reads. True if bytes are held that no operation has
-  // got yet.
+  // No bytes of `on` are taken any more unless an operation reads. True if bytes are held that no operation
+  // has got yet.
   virtual bool stop_reading_ahead(descriptor& /*on*/) noexcept { return false; }
   [[nodiscard]] virtual bool holds_input(const descriptor& /*on*/) const noexcept { return false; }
 
@@ -167,7 +169,8 @@ class driver : public run_queue, protected asio_task {
     if (std::exchange(asio_ready_.readable, false)) wait_->run_reactor(ready);
   }
 
-  // Before a wait: whether the thread may sleep. From here on another thread that leaves something wakes it up.
+  // Before a wait: whether the thread may sleep. From here on another thread that leaves something wakes it
+  // up.
   [[nodiscard]] bool may_sleep() noexcept {
     sleeping_.store(true);
     return delivered_.load() == nullptr && !interrupted_.load();
