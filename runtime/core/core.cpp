@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -96,7 +97,8 @@ std::unique_ptr<io::driver> make_driver(asio::io_context& context, io::chunk_poo
   // Threads on which I/O blocks, or that only may come to wait for sockets, need no ring.
   if (s.io == io_kind::io_uring && !role.io_blocks && !role.opens_late)
     return std::make_unique<io::completion_driver>(
-        context, limits, io::completion_driver::ring_bounds{s.loop.ring_buffers, s.loop.read_ahead}, chunks);
+        context, limits,
+        io::completion_driver::ring_bounds{std::bit_ceil(s.loop.ring_buffers), s.loop.read_ahead}, chunks);
   return std::make_unique<io::readiness_driver>(context, limits, chunks);
 }
 

@@ -64,6 +64,7 @@ def programs(build):
         Program("echo_libuv", [peers / "echo_libuv", "{port}"]),
         Program("echo_asio", [peers / "echo_asio", "{port}"]),
         Program("weir", weir),
+        Program("weir-io_uring", weir + ["--io", "io_uring"]),
         Program("weir-no-deadline", weir + ["--set", "limits.idle_timeout=0s"], instructions_only=True),
     ]
 
