@@ -8,8 +8,9 @@ get_target_property(weir_type weir TYPE)
 install(TARGETS weir weir_http weir_llhttp EXPORT weirTargets)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/weir DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp)
 install(EXPORT weirTargets NAMESPACE weir:: DESTINATION ${weir_package_dir})
-# Debian ships no CMake package for these two.
+# Debian ships no CMake package for these.
 install(FILES ${PROJECT_SOURCE_DIR}/cmake/FindAsio.cmake ${PROJECT_SOURCE_DIR}/cmake/FindHwloc.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/FindLiburing.cmake
   DESTINATION ${weir_package_dir}/modules)
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/weirConfig.cmake.in ${PROJECT_BINARY_DIR}/weirConfig.cmake
@@ -27,7 +28,7 @@ list(TRANSFORM weir_pc_definitions PREPEND -D)
 list(JOIN weir_pc_definitions " " weir_pc_definitions)
 # What the library is made with is linked by name, not required as packages: `pkg-config --static` would follow them to
 # libraries that Debian has no archive of (hwloc's libudev), and no header of weir includes theirs.
-set(weir_pc_libs "-lspdlog -lhwloc")
+set(weir_pc_libs "-lspdlog -lhwloc -luring")
 get_target_property(weir_toml_type tomlplusplus::tomlplusplus TYPE)
 if(NOT weir_toml_type STREQUAL "INTERFACE_LIBRARY")
   string(APPEND weir_pc_libs " -ltomlplusplus")

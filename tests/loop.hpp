@@ -7,8 +7,10 @@
 #include <catch2/catch.hpp>
 
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "sockets.hpp"
@@ -25,10 +27,19 @@ using namespace std::chrono_literals;
 // Longer than anything takes on a busy machine under a sanitizer.
 inline constexpr auto deadline = 20s;
 
+// The io of a test run: the tests of a folder run over each (the label `ring`).
+inline weir::settings over_io_of_run(weir::settings s = {}) {
+  const char* const name = std::getenv("TEST_IO");
+  if (name != nullptr && std::string_view(name) == "io_uring") s.io = weir::io_kind::io_uring;
+  return s;
+}
+
 class loop {
  public:
   explicit loop(const weir::settings& s = {}, weir::core_role role = {})
-      : core_(std::in_place, 0U, std::nullopt, s, nullptr, nullptr, role) {}
+      : core_(std::in_place, 0U, std::nullopt, over_io_of_run(s), nullptr, nullptr, role) {
+    core_->poll();  // a ring is opened by the thread that runs it
+  }
 
   [[nodiscard]] weir::core& core() noexcept { return *core_; }
   [[nodiscard]] weir::connection_table& table() { return core_->local<weir::connection_table>(); }
@@ -150,7 +161,7 @@ weir::task<> until(Fact fact) {
 
 // Gives the loop a few rounds, each with a look at the sockets, so that what is ready happens.
 inline weir::task<> rounds(int n = 8) {
-  const weir::io::readiness_driver& driver = weir::core::here().driver();
+  const weir::io::driver& driver = weir::core::here().driver();
   const std::uint64_t end = driver.batch() + static_cast<std::uint64_t>(n);
   while (driver.batch() < end) co_await weir::yield();
 }

@@ -272,7 +272,10 @@ std::vector<tunable> make_tunables() {
       choice(
           "model", [](auto& s) -> auto& { return s.model; }, "the concurrency model; see --list-models"),
       choice(
-          "io", [](auto& s) -> auto& { return s.io; }, "how a loop does I/O"),
+          "io", [](auto& s) -> auto& { return s.io; },
+          "how a loop does I/O: epoll: system calls when a socket is ready; io_uring: the kernel completes "
+          "operations; auto: "
+          "io_uring where the model and the kernel allow it"),
 
       cores(),
       fact(
@@ -331,10 +334,16 @@ std::vector<tunable> make_tunables() {
           "operations that a coroutine completes without waiting before others run"),
       count(
           "loop.polls_per_turn", "polls", 1, 1024, [](auto& s) -> auto& { return s.loop.polls_per_turn; },
-          "epoll_wait calls before timers and posted work are served"),
+          "waits before timers and posted work are served"),
       count(
           "loop.events", "events", 1, 65536, [](auto& s) -> auto& { return s.loop.events; },
-          "socket events taken per epoll_wait"),
+          "socket events taken per wait"),
+      count(
+          "loop.ring_buffers", "buffers", 8, 32768, [](auto& s) -> auto& { return s.loop.ring_buffers; },
+          "io_uring: receive buffers that the kernel has of each loop; rounded up to a power of two"),
+      count(
+          "loop.read_ahead", "buffers", 0, 32768, [](auto& s) -> auto& { return s.loop.read_ahead; },
+          "io_uring: full buffers of one connection beyond which it is read only when its handler reads"),
 
       count(
           "workers.count", "threads", 1, 1024, [](auto& s) -> auto& { return s.workers.count; },

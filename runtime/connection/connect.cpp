@@ -40,6 +40,11 @@ struct connect_operation : connection_operation {
     return attempt_result::done;
   }
 
+  template <class Way>
+  attempt_result attempt_by() noexcept {
+    return attempt();
+  }
+
   int error = 0;
 };
 

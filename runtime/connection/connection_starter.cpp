@@ -87,7 +87,9 @@ void connection_starter::give_parked_to(std::function<parking::given(int fd)> f,
 
 void connection_starter::wake(connection_state& parked) noexcept {
   try {
-    connection_starter& next = place_ ? place_(parked.peer()) : *this;
+    // Bytes that this core has read already are served here.
+    const bool stays = !place_ || parked.driver->holds_input(parked);
+    connection_starter& next = stays ? *this : place_(parked.peer());
     if (&next == this) {
       parked.begin();
       task<> handler = handler_(connection(parked));

@@ -46,6 +46,7 @@ connection_state::connection_state(connection_table& table, int socket, kept_pee
     : chain(table.home().driver()), peer_(std::move(peer)) {
   fd = socket;
   driver = &table.home().driver();
+  readable = writable = driver->tries_first();
   wait_begins();
   io::timer::fire = [](io::timer& t) noexcept {
     auto& c = static_cast<connection_state&>(t);
@@ -177,7 +178,7 @@ void connection_state::end_grace() noexcept {
 void connection_state::tell_stop() noexcept {
   if (mode == io::wait_mode::blocking) set_blocking(false);
   reads_until_eagain = true;  // a short read does not mean any more that the next one need not be tried
-  readable = true;
+  readable = driver->tries_first();
   if (reading != nullptr) reading->root->schedule();
 }
 

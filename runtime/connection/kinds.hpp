@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include "weir/connection/detail/operations.hpp"
+#include "weir/io/detail/completion_driver.hpp"
 
 namespace weir::detail {
 
@@ -20,10 +21,34 @@ bool ended(connection_state& c, long n, bool between_messages) noexcept;
 // For a write_operation. What was not sent is owed.
 bool cancel_write(operation& op, int error) noexcept;
 
-template <class Op>
+// How an operation moves bytes: by system calls, or by asking the ring, which answers like the call.
+struct by_call {
+  static constexpr bool asks_ring = false;
+  [[gnu::always_inline]] static long recv(connection_state& c, void* into, std::size_t size) noexcept {
+    return system_call::recv(c.fd, into, size);
+  }
+  [[gnu::always_inline]] static long send(connection_state& c, const void* from, std::size_t size,
+                                          int flags = 0) noexcept {
+    return system_call::send(c.fd, from, size, flags);
+  }
+};
+[[nodiscard]] inline io::completion_driver& ring_of(const connection_state& c) noexcept {
+  return static_cast<io::completion_driver&>(*c.driver);
+}
+struct by_ring {
+  static constexpr bool asks_ring = true;
+  static long recv(connection_state& c, void* into, std::size_t size) noexcept {
+    return ring_of(c).recv(c, into, size);
+  }
+  static long send(connection_state& c, const void* from, std::size_t size, int flags = 0) noexcept {
+    return ring_of(c).send(c, from, size, flags);
+  }
+};
+
+template <class Op, class Way = by_call>
 bool proceed_reading(operation& op) noexcept {
   auto& self = static_cast<Op&>(op);
-  switch (self.attempt()) {
+  switch (self.template attempt_by<Way>()) {
     case attempt_result::done: self.leave_reading(); return true;
     case attempt_result::again: self.again(); return false;
     case attempt_result::blocked: self.park_reading(); return false;
@@ -32,9 +57,22 @@ bool proceed_reading(operation& op) noexcept {
 }
 
 template <class Op>
+void begin_reading(operation& op) noexcept {
+  auto& self = static_cast<Op&>(op);
+  ring_of(*self.on).await_input(*self.on);
+}
+
+// Asks the ring to send, unless it is sending. What is answered at once is answered again in the next turn.
+template <class Op>
+void begin_writing(operation& op) noexcept {
+  auto& self = static_cast<Op&>(op);
+  if (self.template attempt_by<by_ring>() != attempt_result::blocked) self.root->schedule();
+}
+
+template <class Op, class Way = by_call>
 bool proceed_writing(operation& op) noexcept {
   auto& self = static_cast<Op&>(op);
-  switch (self.attempt()) {
+  switch (self.template attempt_by<Way>()) {
     case attempt_result::done: self.leave_writing(); return true;
     case attempt_result::again: self.again(); return false;
     case attempt_result::blocked: self.park_writing(); return false;

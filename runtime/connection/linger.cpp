@@ -31,6 +31,7 @@ bool connection_state::begin_linger() noexcept {
     end_input(ending::closed);
     reading = nullptr;  // its operation is in the run queue, and finds the end
     ::shutdown(fd, SHUT_WR);
+    static_cast<void>(driver->stop_reading_ahead(*this));
   }
   if (lingering_wait() == nullptr) return true;
   table().home().timers().arm(*this, most_lingering);

@@ -97,6 +97,24 @@ bool proceed_receive(operation& op) noexcept {
 
 bool proceed_read(operation& op) noexcept { return proceed_reading<read_operation>(op); }
 
+bool take_received(operation& op) noexcept {
+  auto& self = static_cast<receive_operation&>(op);
+  connection_state& c = *self.on;
+  if (c.end != ending::none) [[unlikely]]
+    return receive_end(self);
+  c.reading = nullptr;
+  io::chunk_block* block = nullptr;
+  const long n = ring_of(c).receive(c, block);
+  if (n > 0) [[likely]] {
+    self.answer = reinterpret_cast<std::uintptr_t>(block->data());
+    c.heard = io::descriptor::hearing::since_wait;
+    return true;
+  }
+  if (ended(c, n, true)) return receive_nothing(self, 0);
+  self.park_reading();
+  return false;
+}
+
 bool cancel_receive(operation& op, int error) noexcept {
   auto& self = static_cast<receive_operation&>(op);
   self.leave_reading();
@@ -111,11 +129,23 @@ bool cancel_read(operation& op, int error) noexcept {
   return true;
 }
 
+// What a cancelled one would have got is kept for the next.
+constexpr operation_kind kind_of_ring_receive{.proceed = take_received,
+                                              .cancel = cancel_receive,
+                                              .advance = operation_kind::advance_by<take_received>,
+                                              .begin = begin_reading<receive_operation>};
+constexpr operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation, by_ring>,
+                                           .cancel = cancel_read,
+                                           .begin = begin_reading<read_operation>};
+
 }  // namespace
 
-const operation_kind kind_of_receive{proceed_receive, cancel_receive,
-                                     operation_kind::advance_by<proceed_receive>};
-const operation_kind kind_of_read{proceed_read, cancel_read};
+const operation_kind kind_of_receive{.proceed = proceed_receive,
+                                     .cancel = cancel_receive,
+                                     .advance = operation_kind::advance_by<proceed_receive>,
+                                     .completed = &kind_of_ring_receive};
+const operation_kind kind_of_read{
+    .proceed = proceed_read, .cancel = cancel_read, .completed = &kind_of_ring_read};
 
 void connection_operation::throw_failed(int error, const char* what) const {
   throw std::system_error(error, std::generic_category(), fmt::format("{} {}", what, on->peer().to_string()));
@@ -155,7 +185,10 @@ chunk receive_operation::nothing_received() const {
 
 bool receive_operation::attempt() noexcept { return try_receive<false>(*this); }
 
-attempt_result read_operation::attempt() noexcept {
+attempt_result read_operation::attempt() noexcept { return attempt_by<by_call>(); }
+
+template <class Way>
+attempt_result read_operation::attempt_by() noexcept {
   connection_state& c = *on;
   for (std::size_t moved = 0; done < least;) {
     if (c.end != ending::none) [[unlikely]]
@@ -165,7 +198,7 @@ attempt_result read_operation::attempt() noexcept {
       return attempt_result::again;
     }
     const std::size_t room = std::min(size - done, most_per_turn);
-    const long n = system_call::recv(c.fd, into + done, room);
+    const long n = Way::recv(c, into + done, room);
     if (n <= 0) {
       if (ended(c, n, done == 0)) return attempt_result::done;
       return interrupted(c, n) ? attempt_result::again : attempt_result::blocked;
@@ -173,7 +206,9 @@ attempt_result read_operation::attempt() noexcept {
     done += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();
-    if (static_cast<std::size_t>(n) < room && !c.reads_until_eagain) {
+    if (Way::asks_ring) {  // which knows more by the next look
+      c.heard = io::descriptor::hearing::since_wait;
+    } else if (static_cast<std::size_t>(n) < room && !c.reads_until_eagain) {
       c.drained();
       return done >= least ? attempt_result::done : attempt_result::blocked;
     }

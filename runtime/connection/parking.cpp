@@ -30,7 +30,8 @@ void connection_state::begin_parking() noexcept {
   wait_begins();
   // Where I/O blocks or handlers migrate nothing is saved by waiting here.
   if (may_block_ || migrates_) return table().parking_.wake(*this);
-  table().parking_.at_once || is_stopping() || readable ? wake_parked() : wait_parked();
+  const bool has_input = driver->stop_reading_ahead(*this);
+  table().parking_.at_once || is_stopping() || readable || has_input ? wake_parked() : wait_parked();
 }
 
 void connection_state::wait_parked() noexcept {
@@ -42,10 +43,12 @@ void connection_state::wait_parked() noexcept {
 
 // Input has come, or may have; or the server stops.
 void connection_state::wake_parked() noexcept {
-  if (give_away()) return;
+  // Bytes that are in this process already are served in it.
+  const bool holds_input = driver->holds_input(*this);
+  if (!holds_input && give_away()) return;
   char byte;
-  ssize_t n = 0;
-  do n = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  ssize_t n = holds_input ? 1 : 0;
+  while (n == 0) n = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   while (n < 0 && errno == EINTR);
   const bool nothing_yet = n < 0 && errno == EAGAIN;
   if (n > 0) {

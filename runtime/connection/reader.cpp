@@ -44,6 +44,11 @@ void reader::give_back_if_empty() noexcept {
   begin_ = end_ = 0;
 }
 
+std::size_t reader::adopt_from_ring() noexcept {
+  begin_ = 0;
+  return end_ = static_cast<std::size_t>(detail::ring_of(*state_).receive(*state_, block_));
+}
+
 namespace detail {
 
 fill_operation::fill_operation(reader& r, std::size_t count, std::string_view mark) noexcept
@@ -79,13 +84,20 @@ bool fill_operation::attempt_first() noexcept {
   return false;
 }
 
-attempt_result fill_operation::attempt() noexcept {
+attempt_result fill_operation::attempt() noexcept { return attempt_by<by_call>(); }
+
+void fill_operation::end_ring_send() noexcept {
+  if (waits_to_write()) in->replies_->end_ring_send();
+}
+
+template <class Way>
+attempt_result fill_operation::attempt_by() noexcept {
   connection_state& c = *on;
   // A failed flush loses the replies. That the peer is gone is found out by reading; one that is there would
   // wait for an answer that never comes.
   if (waits_to_write()) {
     int failure = 0;
-    if (const auto flushed = in->replies_->try_flush(failure); flushed != attempt_result::done)
+    if (const auto flushed = in->replies_->template try_flush<Way>(failure); flushed != attempt_result::done)
       return flushed;
     if (failure == ENOMEM || failure == ENOBUFS) {
       error = failure;
@@ -95,7 +107,7 @@ attempt_result fill_operation::attempt() noexcept {
   for (std::size_t moved = 0;;) {
     if (c.end != ending::none) [[unlikely]]
       return attempt_result::done;
-    if (!c.readable) {
+    if (!Way::asks_ring && !c.readable) {
       in->give_back_if_empty();
       return attempt_result::blocked;
     }
@@ -104,12 +116,21 @@ attempt_result fill_operation::attempt() noexcept {
       return attempt_result::again;
     }
     const std::size_t used = in->buffered().size();
+    if constexpr (Way::asks_ring)
+      if (used == 0 && ring_of(c).holds_input(c)) {
+        in->give_back_if_empty();
+        moved += in->adopt_from_ring();
+        c.heard = io::descriptor::hearing::since_wait;
+        c.moved_slowly();
+        if (is_satisfied()) return attempt_result::done;
+        continue;
+      }
     if (!in->make_room(std::max(least, used + 1))) {
       error = ENOMEM;
       return attempt_result::done;
     }
     const std::size_t room = std::min(in->block_->capacity - in->end_, most_per_turn);
-    const long n = system_call::recv(c.fd, in->block_->data() + in->end_, room);
+    const long n = Way::recv(c, in->block_->data() + in->end_, room);
     if (n <= 0) {
       const bool over = ended(c, n, used == 0 && !in->inside_);
       if (over) return attempt_result::done;
@@ -120,9 +141,10 @@ attempt_result fill_operation::attempt() noexcept {
     in->end_ += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();
-    if (static_cast<std::size_t>(n) < room && !c.reads_until_eagain) {
+    if (Way::asks_ring)
+      c.heard = io::descriptor::hearing::since_wait;
+    else if (static_cast<std::size_t>(n) < room && !c.reads_until_eagain)
       c.drained();
-    }
     if (is_satisfied()) return attempt_result::done;
   }
 }
@@ -161,9 +183,10 @@ std::string_view peek_operation::await_resume() const {
 
 namespace {
 
+template <class Way>
 bool proceed_fill(operation& op) noexcept {
   auto& self = static_cast<fill_operation&>(op);
-  const attempt_result result = self.attempt();
+  const attempt_result result = self.attempt_by<Way>();
   if (result == attempt_result::done) {
     self.leave_reading();
     self.leave_writing();
@@ -190,9 +213,24 @@ bool cancel_fill(operation& op, int error) noexcept {
   return true;
 }
 
+void begin_fill(operation& op) noexcept {
+  auto& self = static_cast<fill_operation&>(op);
+  if (!self.waits_to_write()) return ring_of(*self.on).await_input(*self.on);
+  begin_writing<fill_operation>(op);
+}
+
+bool cancel_ring_fill(operation& op, int error) noexcept {
+  static_cast<fill_operation&>(op).end_ring_send();
+  return cancel_fill(op, error);
+}
+
+constexpr operation_kind kind_of_ring_fill{
+    .proceed = proceed_fill<by_ring>, .cancel = cancel_ring_fill, .begin = begin_fill};
+
 }  // namespace
 
-const operation_kind kind_of_fill{proceed_fill, cancel_fill};
+const operation_kind kind_of_fill{
+    .proceed = proceed_fill<by_call>, .cancel = cancel_fill, .completed = &kind_of_ring_fill};
 
 }  // namespace detail
 }  // namespace weir

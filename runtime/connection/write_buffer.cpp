@@ -4,7 +4,7 @@
 #include <cstring>
 #include <new>
 
-#include "weir/io/detail/readiness_driver.hpp"
+#include "weir/io/detail/driver.hpp"
 
 namespace weir {
 

@@ -18,7 +18,40 @@ bool cancel_write(operation& op, int error) noexcept {
   return true;
 }
 
-const operation_kind kind_of_send{proceed_writing<send_operation>, cancel_write};
+template <class Way>
+attempt_result send_operation::attempt_by() noexcept {
+  if constexpr (!Way::asks_ring) return attempt();
+  connection_state& c = *on;
+  const std::size_t part = std::min(left(), most_per_turn);
+  const long n = Way::send(c, data, part);
+  if (n == -EAGAIN) return attempt_result::blocked;  // it is under way
+  if (n == outcome) [[likely]] {
+    c.sent = true;
+    return attempt_result::done;
+  }
+  return attempted(n, part);
+}
+
+namespace {
+
+// The kernel may be using the bytes until this returns. If all of them are sent nothing is owed.
+bool cancel_ring_send(operation& op, int error) noexcept {
+  auto& self = static_cast<send_operation&>(op);
+  const long n = ring_of(*self.on).end_send(*self.on);
+  if (n != self.outcome) return cancel_write(op, error);
+  self.on->sent = true;
+  self.leave_writing();
+  return true;
+}
+
+constexpr operation_kind kind_of_ring_send{.proceed = proceed_writing<send_operation, by_ring>,
+                                           .cancel = cancel_ring_send,
+                                           .begin = begin_writing<send_operation>};
+
+}  // namespace
+
+const operation_kind kind_of_send{
+    .proceed = proceed_writing<send_operation>, .cancel = cancel_write, .completed = &kind_of_ring_send};
 const operation_kind kind_of_gather{proceed_writing<gather_operation>, cancel_write};
 const operation_kind kind_of_send_file{proceed_writing<send_file_operation>, cancel_write};
 

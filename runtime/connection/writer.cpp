@@ -7,6 +7,7 @@
 
 namespace weir {
 
+template <class Way>
 detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept {
   using detail::attempt_result;
   error = 0;
@@ -15,9 +16,9 @@ detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept
     return attempt_result::done;
   }
   connection_state& c = *state_;
-  if (!c.writable && c.is_open()) return attempt_result::blocked;
+  if (!Way::asks_ring && !c.writable && c.is_open()) return attempt_result::blocked;
   const std::size_t part = std::min(pending(), detail::most_per_turn);
-  const long n = system_call::send(c.fd, begin_, part, more_follows ? MSG_MORE : 0);
+  const long n = Way::send(c, begin_, part, more_follows ? MSG_MORE : 0);
   if (detail::interrupted(c, n)) return attempt_result::again;
   if (n == -EAGAIN || n == -EINTR) {
     if (c.mode != io::wait_mode::blocking) c.writable = false;
@@ -45,11 +46,25 @@ detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept
   return attempt_result::blocked;
 }
 
+template detail::attempt_result writer::try_flush<detail::by_call>(int&, bool) noexcept;
+template detail::attempt_result writer::try_flush<detail::by_ring>(int&, bool) noexcept;
+
+void writer::end_ring_send() noexcept {
+  const long n = detail::ring_of(*state_).end_send(*state_);
+  if (n <= 0) return;
+  state_->sent = true;
+  begin_ += n;
+  if (begin_ == end_) clear();
+}
+
 namespace detail {
 
-attempt_result flush_operation::attempt() noexcept {
+attempt_result flush_operation::attempt() noexcept { return attempt_by<by_call>(); }
+
+template <class Way>
+attempt_result flush_operation::attempt_by() noexcept {
   int error = 0;
-  const attempt_result result = out->try_flush(error, more_follows);
+  const attempt_result result = out->try_flush<Way>(error, more_follows);
   if (error != 0) outcome = error == ENOMEM || error == ENOBUFS ? -error : peer_gone;
   return result;
 }
@@ -66,7 +81,18 @@ bool cancel_flush(operation& op, int error) noexcept {
 
 }  // namespace
 
-const operation_kind kind_of_flush{proceed_writing<flush_operation>, cancel_flush};
+struct ring_flush {
+  static bool cancel(operation& op, int error) noexcept {
+    static_cast<flush_operation&>(op).out->end_ring_send();
+    return cancel_flush(op, error);
+  }
+  static constexpr operation_kind kind{.proceed = proceed_writing<flush_operation, by_ring>,
+                                       .cancel = cancel,
+                                       .begin = begin_writing<flush_operation>};
+};
+
+const operation_kind kind_of_flush{
+    .proceed = proceed_writing<flush_operation>, .cancel = cancel_flush, .completed = &ring_flush::kind};
 
 }  // namespace detail
 }  // namespace weir

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -11,6 +12,8 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/io/detail/completion_driver.hpp"
+#include "weir/io/detail/readiness_driver.hpp"
 
 namespace weir {
 namespace {
@@ -85,13 +88,27 @@ class running_thread {
   std::optional<pthread_t>& at_;
 };
 
+std::unique_ptr<io::driver> make_driver(asio::io_context& context, io::chunk_pool& chunks, const settings& s,
+                                        core_role role) {
+  const io::driver::bounds limits{.inline_budget = s.loop.inline_budget,
+                                  .polls_per_turn = s.loop.polls_per_turn,
+                                  .events = s.loop.events,
+                                  .one_turn = role.io_blocks};
+  // Threads on which I/O blocks, or that only may come to wait for sockets, need no ring.
+  if (s.io == io_kind::io_uring && !role.io_blocks && !role.opens_late)
+    return std::make_unique<io::completion_driver>(
+        context, limits,
+        io::completion_driver::ring_bounds{std::bit_ceil(s.loop.ring_buffers), s.loop.read_ahead}, chunks);
+  return std::make_unique<io::readiness_driver>(context, limits, chunks);
+}
+
 }  // namespace
 
 // A root task of the core's own, in the list of those that have not ended.
 class core::spawned final : public chain {
  public:
   spawned(core& home, task<> t)
-      : chain(home.driver_),
+      : chain(*home.driver_),
         home_(home),
         frame_(t.release_to(*this)),
         next_(home.spawned_),
@@ -106,19 +123,21 @@ class core::spawned final : public chain {
   ~spawned() {
     *link_ = next_;
     if (next_ != nullptr) next_->link_ = link_;
-    home_.driver_.unschedule(*this);
+    home_.driver_->unschedule(*this);
     abandon();
     frame_.destroy();
     home_.end_own_work();
   }
 
   void finished() noexcept override {
-    if (&chain::home() == &home_.driver_) return schedule();
+    if (&chain::home() == home_.driver_.get()) return schedule();
     remote_wake* const w = remote_wake::depart(*this);
-    move_to(home_.driver_);
-    home_.driver_.deliver(w);
+    move_to(*home_.driver_);
+    home_.driver_->deliver(w);
   }
-  [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override { return &q == &home_.driver_; }
+  [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override {
+    return &q == home_.driver_.get();
+  }
   void turn() override {
     if (!frame_.done()) return resume();
     try {
@@ -146,17 +165,14 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
       own_offload_(shared_with == nullptr ? std::make_unique<offload_pool>(s.workers.count, s.workers.queue)
                                           : nullptr),
       offload_(shared_with == nullptr ? own_offload_.get() : shared_with),
-      chunks_(s.loop.chunk_size, s.loop.idle_chunks, role.handlers_migrate, &driver_),
+      chunks_(s.loop.chunk_size, s.loop.idle_chunks, role.handlers_migrate),
       context_(1),
-      driver_(context_,
-              {.inline_budget = s.loop.inline_budget,
-               .polls_per_turn = s.loop.polls_per_turn,
-               .events = s.loop.events,
-               .one_turn = role.io_blocks},
-              chunks_),
-      timers_(context_, &driver_) {
+      driver_(make_driver(context_, chunks_, s, role)),
+      timers_(context_, driver_.get()) {
+  chunks_.belongs_to(driver_.get());
   // Threads that only may come to wait for sockets have no epoll set until they do.
-  if (!role.io_blocks && !role.opens_late) driver_.open();
+  // A ring belongs to the thread that makes it: that one opens it.
+  if (!role.io_blocks && !role.opens_late && driver_->tries_first()) driver_->open();
 }
 
 core::~core() {
@@ -166,7 +182,7 @@ core::~core() {
   // Frames first: what they own goes back to the core.
   const entered here(*this);
   while (spawned_ != nullptr) delete spawned_;
-  driver_.drop_delivered();  // the jobs of frames that are gone
+  driver_->drop_delivered();  // the jobs of frames that are gone
   while (!locals_in_order_.empty()) locals_in_order_.pop_back();
 }
 
@@ -186,6 +202,7 @@ void core::run() {
   const sigpipe_blocked quiet;
   const entered here(*this);
   const running_thread known(thread_mutex_, thread_);
+  if (!driver_->tries_first()) driver_->open();
   const auto work = asio::make_work_guard(context_);
   for (;;) try {
       context_.run();
@@ -202,12 +219,13 @@ std::size_t core::poll() {
   const sigpipe_blocked quiet;
   const entered here(*this);
   context_.restart();
+  if (!driver_->tries_first()) driver_->open();
   std::size_t all = 0;
   for (;;) {
-    const std::uint64_t before = driver_.progress();
+    const std::uint64_t before = driver_->progress();
     const std::size_t handlers = context_.poll();
-    if (handlers == 0 && driver_.progress() == before) return all;
-    all += handlers + (driver_.progress() - before);
+    if (handlers == 0 && driver_->progress() == before) return all;
+    all += handlers + (driver_->progress() - before);
   }
 }
 
@@ -223,7 +241,7 @@ void core::end_own_work() noexcept {
 }
 
 void core::spawn(task<> t) {
-  driver_.assert_thread("core::spawn");
+  driver_->assert_thread("core::spawn");
   new spawned(*this, std::move(t));
 }
 

@@ -33,7 +33,7 @@ void chunk_pool::give_back_another(chunk_block* block) noexcept {
 
 chunk_block* chunk_block::make(std::size_t capacity, chunk_pool* home) noexcept {
   void* const memory = ::operator new(sizeof(chunk_block) + capacity, std::nothrow);
-  return memory == nullptr ? nullptr : new (memory) chunk_block{{nullptr}, home, capacity};
+  return memory == nullptr ? nullptr : new (memory) chunk_block{nullptr, 0, home, capacity};
 }
 
 void chunk_block::free(chunk_block* block) noexcept { ::operator delete(block); }

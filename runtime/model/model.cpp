@@ -49,8 +49,24 @@ static_assert(in_order(), "one row per model_kind, in its order");
 
 }  // namespace
 
+std::string why_no_ring(const settings& s) {
+  const auto& row = row_of(s.model);
+  if (!row.loops_do_io)
+    return fmt::format("in model \"{}\" {} does the I/O, and io_uring works for loops", row.name(),
+                       row.does_io);
+  if (row.threads == handler_threads::fixed && s.workers.io != worker_io_kind::loop)
+    return "with workers.io = \"worker\" the workers do the I/O, and io_uring works for loops";
+  return {};
+}
+
 std::optional<refusal> check(const settings& s, state_kind keeps) {
   const auto& row = row_of(s.model);
+  if (const std::string why = why_no_ring(s); s.io == io_kind::io_uring && !why.empty())
+    return refusal{
+        "io", fmt::format("\"io_uring\": {}; the nearest that runs is io = \"epoll\" or \"auto\", or {}", why,
+                          row.loops_do_io ? "workers.io = \"loop\""
+                          : row.one_loop  ? "model \"single-loop\""
+                                          : "model \"loop-per-core\"")};
   if ((keeps == state_kind::per_core || keeps == state_kind::sharded) && !row.handlers_run_on_loops())
     return refusal{"model",
                    fmt::format("the handler keeps state per core, without locks, and in model \"{}\" {} runs "

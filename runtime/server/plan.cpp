@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "weir/config/detail/names.hpp"
+#include "weir/io/detail/completion_driver.hpp"
 #include "weir/listen/endpoint.hpp"
 
 namespace weir {
@@ -81,6 +82,22 @@ std::optional<refusal> check_listeners(const settings& s) {
   return std::nullopt;
 }
 
+io_choice choose_io(const settings& s) {
+  if (s.io != io_kind::automatic) return {s.io, {}};
+  std::string why = why_no_ring(s);
+  if (why.empty()) why = io::completion_driver::why_not();
+  if (!why.empty()) return {io_kind::epoll, "no io_uring: " + why};
+  return {io_kind::io_uring, "all that it needs is there"};
+}
+
+std::optional<refusal> check_io(const settings& s) {
+  if (s.io != io_kind::io_uring) return std::nullopt;
+  const std::string why = io::completion_driver::why_not();
+  if (why.empty()) return std::nullopt;
+  return refusal{
+      "io", fmt::format("\"io_uring\" is not to be had here: {}; the nearest that runs is \"epoll\"", why)};
+}
+
 pool_plan plan_pool(const settings& s, const core_choice& cores) {
   pool_plan out{s, cores.cpus};
   auto& p = out.settings.processes;
@@ -101,7 +118,9 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
   std::string out;
   add(out, "model", fmt::format("{}, as in {}", row.name(), row.in_the_wild));
   add(out, "", fmt::format("accepts: {}", row.accepts));
-  add(out, "", fmt::format("does I/O: {} ({})", row.does_io, name_of(s.io)));
+  const io_choice io = choose_io(s);
+  add(out, "",
+      fmt::format("does I/O: {} ({}{}{})", row.does_io, name_of(io.io), io.why.empty() ? "" : "; ", io.why));
   add(out, "", fmt::format("runs the handler: {}", row.runs_handler));
 
   add(out, "allowed CPUs", allowed.to_string());

@@ -60,7 +60,8 @@ std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
     }
   }
   if (parse)
-    if (const auto refused = check_listeners(asked.settings)) add(refused->key, refused->text);
+    for (const auto& refused : {check_listeners(asked.settings), check_io(asked.settings)})
+      if (refused) add(refused->key, refused->text);
   const auto check_file = [&](std::string_view key, const std::string& path) {
     if (path.empty()) return;
     if (const std::string why = why_not_writable(path); !why.empty())
@@ -196,6 +197,10 @@ int run(int argc, char** argv, service_form form, const program& what) {
     }
     const core_choice cores = validate(asked, form.keeps);
     prepare_process(asked.settings);
+    if (asked.settings.io == io_kind::automatic) {
+      const io_choice chosen = choose_io(asked.settings);
+      log::info("io: {}; {}", name_of(chosen.io), chosen.why);
+    }
     if (row_of(asked.settings.model).processes) {
       const auto read_again = [&, keeps = form.keeps] {
         const command_line again = parse_command_line(argc, argv, ::environ, named);

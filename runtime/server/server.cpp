@@ -66,7 +66,7 @@ server::server(const settings& s, service_form form)
         {"model: a server is one process, and \"process-pool\" needs a master that forks others; start it "
          "with weir::run, or choose another model, such as \"loop-per-core\""});
   check_settings(s);
-  for (const auto& refused : {check(s, form_.keeps), check_listeners(s)})
+  for (const auto& refused : {check(s, form_.keeps), check_listeners(s), check_io(s)})
     if (refused) throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
   const std::vector<int> cpus = choose_cores(s).cpus;
   const std::size_t loops = row_of(s.model).one_loop ? 1 : cpus.size();
@@ -151,6 +151,7 @@ void server::take_limits(const limit_settings& fresh) noexcept {
 }
 
 void server::build(const std::vector<int>& cpus, std::size_t loops) {
+  settings_.io = choose_io(settings_).io;
   std::vector<std::optional<int>> pins;
   for (std::size_t i = 0; i < loops; ++i)
     pins.push_back(settings_.cores.pin ? std::optional(cpus[i]) : std::nullopt);

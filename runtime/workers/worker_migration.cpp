@@ -82,6 +82,7 @@ void worker_migration::do_io() noexcept {
 // A worker may have it from here on.
 void worker_migration::hand_over() noexcept {
   if (of_.is_queued()) of_.home().unschedule(of_);  // it goes on by this, once
+  home().driver().disarm(registration_);
   holder_.store(holder::worker);
   work_.push(of_);
 }
@@ -109,7 +110,7 @@ void worker_migration::wait_at_worker(operation& op, bool for_reading) noexcept 
 }
 
 void worker_migration::wait_at_core(operation& op, bool for_reading) noexcept {
-  io::readiness_driver& core_driver = home().driver();
+  io::driver& core_driver = home().driver();
   worker* const from = at_.load(std::memory_order_relaxed);
   registration_.fd = of_.fd;
   if (from != nullptr) depart();

@@ -31,7 +31,7 @@ task<> all_in_a_scope(test::nothing* n, int* begun, int* cancelled) {
 TEST_CASE("ten thousand coroutines that wait in every way are destroyed at once with their core") {
   test::nothing n;
   {
-    test_core core;
+    test_core core(test::over_io_of_run());
     for (int i = 0; i < most; ++i)
       core->spawn(test::waits[static_cast<std::size_t>(i) % test::waits.size()].begin(&n));
     core.settle();
@@ -48,7 +48,7 @@ TEST_CASE("ten thousand coroutines that wait in every way are cancelled at once,
   int cancelled = 0;
   std::error_code error;
   {
-    test_core core;
+    test_core core(test::over_io_of_run());
     test::root all(*core, test::error_of(all_in_a_scope(&n, &begun, &cancelled), &error));
     core.settle();
     CHECK(begun == most);
@@ -74,7 +74,7 @@ TEST_CASE("ten thousand deadlines permit at once, and the core is as it was") {
     co_await test::error_of(within(1s, std::move(t)), &error);
     if (error == std::errc::timed_out) ++*count;
   };
-  test_core core;
+  test_core core(test::over_io_of_run());
   for (int i = 0; i < most; ++i)
     core->spawn(limited(test::waits[static_cast<std::size_t>(i) % test::waits.size()].begin(&n), &timed_out));
   core.advance(999ms);

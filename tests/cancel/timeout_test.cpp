@@ -14,7 +14,7 @@ namespace {
 
 // What the operations of the table are tried on.
 struct ground : test::nothing {
-  test_core core;
+  test_core core(test::over_io_of_run());
   test::narrow_pair ends;
   reader in{ends.server};
   writer out{ends.server};
@@ -259,7 +259,7 @@ TEST_CASE("each operation that has timed out may be waited for again, and is des
     INFO(wait.name);
     test::nothing n;
     {
-      test_core core;
+      test_core core(test::over_io_of_run());
       std::error_code error;
       core->spawn(test::error_of(within(50ms, wait.begin(&n)), &error));
       core.advance(50ms);

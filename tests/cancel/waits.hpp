@@ -160,7 +160,7 @@ inline const std::vector<wait> waits = {
      [](nothing* n) -> weir::task<> {
        const alive here(&n->living);
        const weir::unique_fd copy(::fcntl(n->lonely.get(), F_DUPFD_CLOEXEC, 0));
-       weir::io::readiness_driver& driver = weir::core::here().driver();
+       weir::io::driver& driver = weir::core::here().driver();
        weir::listening_descriptor listener(driver, copy.get());
        const weir::detail::accept_outcome outcome =
            co_await weir::detail::accept_operation(listener, n->permit_pool);

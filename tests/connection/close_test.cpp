@@ -278,7 +278,7 @@ TEST_CASE("an outbox that finds a broken connection tells the reader so") {
 }
 
 TEST_CASE("a scope that is destroyed without a join leaves no children behind in its parent") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   const auto child = []() -> task<> { co_await sleep_for(1h); };
   const auto parent = [](task<> (*make)(), bool* tied) -> task<> {

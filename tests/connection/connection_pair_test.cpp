@@ -31,7 +31,7 @@ task<> listen(connection* c, std::string* heard) {
 }  // namespace
 
 TEST_CASE("a handler is tested at the other end of a pair") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   const auto text = test::pattern(3'000'000);  // more than fits between them
   std::string answer;
@@ -45,7 +45,7 @@ TEST_CASE("a handler is tested at the other end of a pair") {
 }
 
 TEST_CASE("the ends of a pair are unix sockets without an idle timeout") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   CHECK(ends.client.peer().is_unix());
   CHECK(ends.server.peer().is_unix());
@@ -56,7 +56,7 @@ TEST_CASE("the ends of a pair are unix sockets without an idle timeout") {
 }
 
 TEST_CASE("a deadline around its handler limits a whole connection, however lively it is") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   const auto limited = [](connection client) -> task<> {
     auto work = within(10min, echo(std::move(client)));
@@ -83,7 +83,7 @@ TEST_CASE("a deadline around its handler limits a whole connection, however live
 }
 
 TEST_CASE("closing one end is the end of the stream at the other, which stays open") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   std::string answer;
   core->spawn(listen(&ends.client, &answer));
@@ -98,7 +98,7 @@ TEST_CASE("closing one end is the end of the stream at the other, which stays op
 TEST_CASE("a pair needs a core and two descriptors") {
   CHECK_THROWS_AS(connection_pair(), std::system_error);
   if (build::sanitized) return;  // which needs descriptors of its own to look at an exception
-  test_core core;
+  test_core core(test::over_io_of_run());
   const test::no_descriptors none;
   try {
     const connection_pair ends;

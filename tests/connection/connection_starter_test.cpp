@@ -144,7 +144,7 @@ struct timed {
 
   permit_pool all{1000};
   connection_handler handler;
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_starter here;
 };
 

@@ -115,7 +115,7 @@ TEST_CASE("a handler that outlives its handle goes on") {
   CHECK(ended);
 }
 
-TEST_CASE("an exception that leaves a handler closes its connection and is logged with the peer") {
+TEST_CASE("an exception that leaves a handler closes its connection and is logged with the peer", "[epoll]") {
   permit_pool g(2);
   test::loop l;
   test::half good(l);

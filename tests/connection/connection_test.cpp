@@ -61,7 +61,7 @@ TEST_CASE("receive gives what has come, at most a chunk, and nothing at the end"
   l.run(body(&h.here, &sent));
 }
 
-TEST_CASE("a connection that waits holds no chunk") {
+TEST_CASE("a connection that waits holds no chunk", "[epoll]") {
   test::loop l;
   test::half h(l);
   std::string got;
@@ -328,7 +328,7 @@ TEST_CASE("a second waiter in the same direction is told so, and the first is no
 }
 
 TEST_CASE("an idle connection is cut when its time is up, and not before") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   ends.server.set_idle_timeout(40ms);
   std::string got;
@@ -354,7 +354,7 @@ TEST_CASE("an idle connection costs a few wake-ups of the loop, not one per mill
 }
 
 TEST_CASE("a connection that moves bytes now and then is not idle") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   ends.server.set_idle_timeout(200ms);
   const auto peer = [](connection* c) -> task<> {
@@ -373,7 +373,7 @@ TEST_CASE("a connection that moves bytes now and then is not idle") {
 }
 
 TEST_CASE("a peer that does not read is cut when the sender is idle for too long") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   ends.server.set_idle_timeout(50ms);
   const std::string much(10'000'000, 'x');
@@ -388,7 +388,7 @@ TEST_CASE("a peer that does not read is cut when the sender is idle for too long
 }
 
 TEST_CASE("a handler that waits for something else is not idle, and no timeout is none") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair patient;
   connection_pair endless;
   patient.server.set_idle_timeout(20s);
@@ -402,7 +402,7 @@ TEST_CASE("a handler that waits for something else is not idle, and no timeout i
 }
 
 TEST_CASE("a close sees input that has come since the socket was last read to its end") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   std::string answer;
   const auto refuse_early = [](connection* client, connection* server, std::string* out) -> task<> {
@@ -422,7 +422,7 @@ TEST_CASE("a close sees input that has come since the socket was last read to it
 
 TEST_CASE("a close with unread input lingers until the peer closes, or for five seconds") {
   for (const bool peer_closes : {true, false}) {
-    test_core core;
+    test_core core(test::over_io_of_run());
     connection_pair ends;
     const auto ask = [](connection* c, std::string* answer) -> task<> {
       co_await c->send("question that nobody reads");

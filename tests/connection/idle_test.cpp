@@ -32,7 +32,7 @@ task<> send_now_and_then(connection* c, int times) {
 }  // namespace
 
 TEST_CASE("bytes that are sent keep a connection alive on which another coroutine waits for bytes") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   ends.server.set_idle_timeout(25s);
   core->spawn(wait_for_bytes(&ends.server));
@@ -44,7 +44,7 @@ TEST_CASE("bytes that are sent keep a connection alive on which another coroutin
 }
 
 TEST_CASE("bytes that come keep a connection alive on which another coroutine waits to send") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   ends.server.set_idle_timeout(25s);
   const std::string much(8 << 20, 'x');
@@ -62,7 +62,7 @@ TEST_CASE("bytes that come keep a connection alive on which another coroutine wa
 }
 
 TEST_CASE("a reader that gets a message byte by byte is not idle between them") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   ends.server.set_idle_timeout(25s);
   std::string got;
@@ -87,7 +87,7 @@ TEST_CASE("a reader that gets a message byte by byte is not idle between them") 
 TEST_CASE("after each end no call arms the idle timer again") {
   const auto ends_with = [](void (*end)(connection&), const char* name) {
     CAPTURE(name);
-    test_core core;
+    test_core core(test::over_io_of_run());
     {
       connection_pair ends;
       ends.server.set_idle_timeout(1h);
@@ -107,7 +107,7 @@ TEST_CASE("after each end no call arms the idle timer again") {
 }
 
 TEST_CASE("an idle timeout of many weeks is neither shortened nor lost") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   const auto forty_days = std::chrono::hours(40 * 24);
   ends.server.set_idle_timeout(forty_days);

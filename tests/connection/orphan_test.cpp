@@ -44,7 +44,7 @@ TEST_CASE("a connection whose core is gone is closed, and every call says so") {
   kept.abort();
   kept.shutdown_send();
 
-  test_core another;
+  test_core another(test::over_io_of_run());
   bool done = false;
   const auto use = [](connection* c, bool* out) -> task<> {
     const auto data = co_await c->receive();
@@ -71,7 +71,7 @@ TEST_CASE("a connection whose core is gone is closed, and every call says so") {
 TEST_CASE("a handle may outlive its core, idle or closed, and be destroyed on any thread") {
   std::vector<connection> kept(3);
   {
-    test_core core;
+    test_core core(test::over_io_of_run());
     connection_pair first;
     connection_pair second;
     kept[0] = std::move(first.server);

@@ -222,7 +222,7 @@ TEST_CASE("an outbox that dies with messages waiting is forgotten") {
 }
 
 TEST_CASE("messages wait for another coroutine's send, without spinning, and arrive behind it whole") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   const std::string much = test::pattern(1'000'000);
   const auto send = [](connection* c, std::string_view text, bool* done) -> task<> {
@@ -249,7 +249,7 @@ TEST_CASE("messages wait for another coroutine's send, without spinning, and arr
 }
 
 TEST_CASE("an outbox that waits for another coroutine's send notices that the connection is closed") {
-  test_core core;
+  test_core core(test::over_io_of_run());
   connection_pair ends;
   const std::string much = test::pattern(1'000'000);
   const auto send = [](connection* c, std::string_view text) -> task<> { co_await c->send(text); };

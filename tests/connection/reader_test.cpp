@@ -229,7 +229,7 @@ TEST_CASE("pipelined messages come out one by one without another read") {
   CHECK(out.back() == "message 999");
 }
 
-TEST_CASE("a reader that waits with nothing buffered holds no chunk") {
+TEST_CASE("a reader that waits with nothing buffered holds no chunk", "[epoll]") {
   if (!build::pools) return;
   test::loop l;
   test::half h(l);

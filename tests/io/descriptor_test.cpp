@@ -29,7 +29,7 @@ struct readable_operation : operation {
 
 }  // namespace
 
-TEST_CASE("a descriptor is tried before it is watched, and watched from its first wait on") {
+TEST_CASE("a descriptor is tried before it is watched, and watched from its first wait on", "[epoll]") {
   test::loop l;
   const auto ends = test::unix_pair();
   io::descriptor d;

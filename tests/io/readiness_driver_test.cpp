@@ -128,7 +128,7 @@ TEST_CASE("data and FIN that come as one event are both noticed") {
   }
 }
 
-TEST_CASE("a hang-up is remembered by the descriptor") {
+TEST_CASE("a hang-up is remembered by the descriptor", "[epoll]") {
   test::loop l;
   auto ends = test::unix_pair();
   open_descriptor d(l, ends.a.get());
@@ -143,7 +143,7 @@ TEST_CASE("a hang-up is remembered by the descriptor") {
   CHECK(d.readable);
 }
 
-TEST_CASE("who waits to write goes on when there is room again") {
+TEST_CASE("who waits to write goes on when there is room again", "[epoll]") {
   test::loop l;
   auto ends = test::unix_pair();
   open_descriptor d(l, ends.a.get());
@@ -180,8 +180,8 @@ TEST_CASE("one descriptor may be waited for in both directions at once") {
   CHECK(reads == 1);
 }
 
-TEST_CASE(
-    "an operation on what epoll refuses ends with the errno, in either direction and at every attempt") {
+TEST_CASE("an operation on what epoll refuses ends with the errno, in either direction and at every attempt",
+          "[epoll]") {
   test::loop l;
   const unique_fd file(::memfd_create("file", MFD_CLOEXEC));  // epoll refuses files
   io::descriptor d;
@@ -202,7 +202,7 @@ TEST_CASE(
   CHECK(d.writing == nullptr);
 }
 
-TEST_CASE("an operation that is refused a wait after an event ends with the errno") {
+TEST_CASE("an operation that is refused a wait after an event ends with the errno", "[epoll]") {
   test::loop l;
   auto ends = test::unix_pair();
   open_descriptor d(l, ends.a.get());
@@ -218,7 +218,7 @@ TEST_CASE("an operation that is refused a wait after an event ends with the errn
   CHECK(error == EPERM);
 }
 
-TEST_CASE("an edge is reported once, and a level until it is read or no operation reads") {
+TEST_CASE("an edge is reported once, and a level until it is read or no operation reads", "[epoll]") {
   test::loop l;
   for (const bool level : {false, true}) {
     CAPTURE(level);

@@ -34,7 +34,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-enum class way { loop, blocking, worker_io, core_io };
+enum class way { loop, blocking, worker_io, core_io, ring, ring_core_io };
 
 // The bytes that a server sends over a connection, so that each place is known.
 const std::string& stream_of_bytes() {
@@ -114,12 +114,18 @@ settings small_settings() {
 }
 
 struct world {
+  [[nodiscard]] bool over_ring() const { return waits == way::ring || waits == way::ring_core_io; }
+  [[nodiscard]] bool has_worker() const {
+    return waits == way::worker_io || waits == way::core_io || waits == way::ring_core_io;
+  }
+
   world(std::uint64_t seed, way w)
       : choice(seed), waits(w), file(::memfd_create("weir sequence", MFD_CLOEXEC)) {
     REQUIRE(::write(file.get(), stream_of_bytes().data(), stream_of_bytes().size()) ==
             static_cast<ssize_t>(stream_of_bytes().size()));
     static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
     s.limits.idle_timeout = choice.one_in(3) ? 0ms : std::chrono::milliseconds(20 + choice.below(2000));
+    if (over_ring()) s.io = io_kind::io_uring;
     home.emplace(0U, std::nullopt, s, nullptr, nullptr, core_role{.io_blocks = w == way::blocking});
     entered_home.emplace(*home);
     clock.emplace(*home);
@@ -129,15 +135,15 @@ struct world {
     };
     starter.emplace(*home, s, handler, permits);
     if (w == way::blocking) starter->block(1ms);
-    if (w == way::worker_io || w == way::core_io) {
-      queue.emplace(w == way::core_io, 1 + choice.below(3));
+    if (has_worker()) {
+      queue.emplace(w != way::worker_io, 1 + choice.below(3));
       away.emplace(1U, std::nullopt, s, nullptr, nullptr,
                    core_role{.handlers_migrate = true, .opens_late = true});
       away_clock.emplace(*away);
       worker_there.emplace(*away);
       starter->run_handlers_on(*queue);
     }
-    if (w == way::loop && choice.one_in(2))
+    if ((w == way::loop || w == way::ring) && choice.one_in(2))
       starter->give_parked_to(
           [this](int) {
             const auto answer = choice.below(3);
@@ -386,7 +392,7 @@ task<> world::act(connection* c, ledger* book, bool alone) {
       if (const int fd = choice.one_in(4) ? c->release() : -1; fd >= 0) ::close(fd);
       break;
     case 19: {
-      if (waits == way::worker_io || waits == way::core_io) break;  // only its worker may use it
+      if (has_worker()) break;  // only its worker may use it
       book->exact = false;
       kept.push_back(std::move(*c));
       break;
@@ -539,6 +545,12 @@ void run_sequences(way waits) {
 
 TEST_CASE("random sequences of calls and events where operations wait in the loop") {
   run_sequences(way::loop);
+}
+
+TEST_CASE("random sequences of calls and events over io_uring") { run_sequences(way::ring); }
+
+TEST_CASE("random sequences of calls and events where an io_uring reads and writes for workers") {
+  run_sequences(way::ring_core_io);
 }
 
 TEST_CASE("random sequences of calls and events where operations block") { run_sequences(way::blocking); }

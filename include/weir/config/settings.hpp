@@ -23,7 +23,11 @@ enum class model_kind : std::uint8_t {
 };
 
 // How a loop does I/O.
-enum class io_kind : std::uint8_t { epoll };
+enum class io_kind : std::uint8_t {
+  epoll,     // when a socket is ready an operation makes its system call (a Reactor)
+  io_uring,  // operations are given to the kernel, which completes them (a Proactor)
+  automatic  // io_uring where it is to be had, else epoll
+};
 
 // How the core or worker of the next connection is chosen: see distribute/detail/policy.hpp.
 enum class policy_kind : std::uint8_t {
@@ -75,6 +79,10 @@ struct loop_settings {
   std::uint32_t inline_budget = 64;   // operations that a coroutine completes before others get their turn
   std::uint32_t polls_per_turn = 16;  // epoll_wait calls before timers and posts get theirs
   std::uint32_t events = 512;         // per epoll_wait
+  std::uint32_t ring_buffers =
+      128;  // with io_kind::io_uring: receive buffers that the kernel has, a power of two
+  std::uint32_t read_ahead =
+      8;  // with io_kind::io_uring: buffers of a connection that its handler has not asked for
   bool operator==(const loop_settings&) const = default;
 };
 

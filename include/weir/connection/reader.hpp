@@ -40,6 +40,9 @@ struct fill_operation : connection_operation {
   [[nodiscard]] bool waits_to_write() const noexcept;
   bool attempt_first() noexcept;
   attempt_result attempt() noexcept;
+  template <class Way>
+  attempt_result attempt_by() noexcept;
+  void end_ring_send() noexcept;
   void throw_if_failed() const;
 
   reader* in;
@@ -131,6 +134,8 @@ class reader {
   // Room for at least one more byte behind what is buffered; false without memory.
   [[nodiscard]] bool make_room(std::size_t wanted) noexcept;
   void give_back_if_empty() noexcept;
+  // Takes over a buffer of received bytes, of which there is one. How many bytes.
+  std::size_t adopt_from_ring() noexcept;
 
   connection_state* state_;
   writer* replies_ = nullptr;

@@ -15,6 +15,7 @@ class writer;
 namespace detail {
 
 struct fill_operation;
+struct ring_flush;
 
 extern const operation_kind kind_of_flush;
 
@@ -25,6 +26,8 @@ struct flush_operation : write_operation {
     return on->writable && on->driver->spend() && attempt() == attempt_result::done;
   }
   attempt_result attempt() noexcept;
+  template <class Way>
+  attempt_result attempt_by() noexcept;
 
   writer* out;
   bool more_follows;
@@ -58,9 +61,13 @@ class writer : public write_buffer {
  private:
   friend detail::flush_operation;
   friend detail::fill_operation;
+  friend struct detail::ring_flush;
 
   // One turn of sending. Without `done` something is left; done with an `error` the rest is dropped.
+  template <class Way>
   [[nodiscard]] detail::attempt_result try_flush(int& error, bool more_follows = false) noexcept;
+  // The ring does not use the bytes any more.
+  void end_ring_send() noexcept;
 
   connection_state* state_;
 };

@@ -17,7 +17,7 @@
 #include "weir/config/settings.hpp"
 #include "weir/core/detail/offload_pool.hpp"
 #include "weir/io/chunk.hpp"
-#include "weir/io/detail/readiness_driver.hpp"
+#include "weir/io/detail/driver.hpp"
 #include "weir/io/detail/timer_queue.hpp"
 #include "weir/task/task.hpp"
 
@@ -115,7 +115,7 @@ class core {
 
   // For handlers of a protocol with requests; `--status` shows the sum.
   void count_requests(std::uint64_t n = 1) noexcept {
-    driver_.assert_thread("core::count_requests");
+    driver_->assert_thread("core::count_requests");
     requests_ += n;
   }
   [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
@@ -125,7 +125,7 @@ class core {
   [[nodiscard]] core_pool* pool() const noexcept { return pool_; }
   [[nodiscard]] std::optional<int> cpu() const noexcept { return cpu_; }
   [[nodiscard]] asio::io_context& context() noexcept { return context_; }
-  [[nodiscard]] io::readiness_driver& driver() noexcept { return driver_; }
+  [[nodiscard]] io::driver& driver() noexcept { return *driver_; }
   [[nodiscard]] io::timer_queue& timers() noexcept { return timers_; }
   [[nodiscard]] io::chunk_pool& chunks() noexcept { return chunks_; }
 
@@ -136,7 +136,7 @@ class core {
   // what T's constructor asks for outlives T.
   template <class T>
   [[nodiscard]] T& local() {
-    driver_.assert_thread("core::local");
+    driver_->assert_thread("core::local");
     void*& slot = locals_[typeid(T)];
     if (slot == nullptr) slot = locals_in_order_.emplace_back(std::make_shared<T>(*this)).get();
     return *static_cast<T*>(slot);
@@ -154,7 +154,7 @@ class core {
   offload_pool* offload_;
   io::chunk_pool chunks_;  // before the context, whose handlers may hold chunks when it is destroyed
   asio::io_context context_;
-  io::readiness_driver driver_;
+  std::unique_ptr<io::driver> driver_;
   io::timer_queue timers_;
   std::unordered_map<std::type_index, void*> locals_;
   std::vector<std::shared_ptr<void>>

@@ -18,11 +18,9 @@ class chunk_pool;
 
 // A buffer: this header and `capacity` bytes behind it.
 struct chunk_block {
-  union {
-    chunk_block* next;  // while it is free
-    std::size_t size;   // of what was received, while it is lent
-  };
-  chunk_pool* home;  // null: not one of a pool's size
+  chunk_block* next;  // while it is free, or in a queue
+  std::size_t size;   // of what was received
+  chunk_pool* home;   // null: not one of a pool's size
   std::size_t capacity;
 
   [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
@@ -42,11 +40,9 @@ struct chunk_block {
 class chunk_pool {
  public:
   // Keeps at most `idle` unused buffers of `capacity` bytes, but always one; others are freed. `roaming`:
-  // chunks may be destroyed on other threads; they belong to no pool then. `owner`: whose thread it belongs
-  // to, for the thread rule.
-  chunk_pool(std::size_t capacity, std::size_t idle, bool roaming = false,
-             const run_queue* owner = nullptr) noexcept
-      : capacity_(capacity), idle_(build::pools ? idle : 0), roaming_(roaming), owner_(owner) {}
+  // chunks may be destroyed on other threads; they belong to no pool then.
+  chunk_pool(std::size_t capacity, std::size_t idle, bool roaming = false) noexcept
+      : capacity_(capacity), idle_(build::pools ? idle : 0), roaming_(roaming) {}
   chunk_pool(const chunk_pool&) = delete;
   chunk_pool& operator=(const chunk_pool&) = delete;
   ~chunk_pool();
@@ -75,6 +71,9 @@ class chunk_pool {
     give_back_another(block);
   }
 
+  // Whose thread it belongs to from now on, for the thread rule.
+  void belongs_to(const run_queue* owner) noexcept { owner_ = owner; }
+
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] std::size_t kept() const noexcept { return listed_ + (last_ != nullptr ? 1 : 0); }
 
@@ -91,7 +90,7 @@ class chunk_pool {
   std::size_t capacity_;
   std::size_t idle_;
   bool roaming_;
-  const run_queue* owner_;
+  const run_queue* owner_ = nullptr;
   chunk_block* last_ =
       nullptr;  // the one that was given back last, most often the only one: no link, no count
   std::size_t listed_ = 0;

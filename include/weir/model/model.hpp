@@ -31,7 +31,8 @@ struct model_row {
   bool one_at_a_time = false;  // the next connection is accepted when the present one has ended
   bool io_blocks = false;      // I/O happens in system calls that block the thread
   handler_threads threads = handler_threads::none;
-  bool processes = false;  // a master and its worker processes
+  bool processes = false;    // a master and its worker processes
+  bool loops_do_io = false;  // and so may have it done by io_uring; with fixed workers if workers.io = "loop"
 
   [[nodiscard]] constexpr std::string_view name() const noexcept { return name_of(kind); }
   // A handler runs on other threads than its connection's core, one after the other.
@@ -66,21 +67,24 @@ inline constexpr auto model_table = std::to_array<model_row>({
      .does_io = "the loop",
      .runs_handler = "the loop",
      .in_the_wild = "Redis",
-     .advice = "when one CPU is enough: handlers share state without a lock"},
+     .advice = "when one CPU is enough: handlers share state without a lock",
+     .loops_do_io = true},
     {.kind = model_kind::loop_with_workers,
      .accepts = "the loop",
      .does_io = "the loop, before and after (workers.io = \"loop\"), or the worker (\"worker\")",
      .runs_handler = "a worker thread from one queue of ready connections",
      .in_the_wild = "TinyWebServer",
      .advice = "for handlers that compute or block behind cheap I/O",
-     .threads = handler_threads::fixed},
+     .threads = handler_threads::fixed,
+     .loops_do_io = true},
     {.kind = model_kind::loop_per_core,
      .accepts = "an acceptor loop that distributes, or the kernel",
      .does_io = "the connection's core",
      .runs_handler = "the connection's core",
      .in_the_wild = "Netty, memcached, Seastar",
      .advice = "the default: many connections, handlers that never block",
-     .one_loop = false},
+     .one_loop = false,
+     .loops_do_io = true},
     {.kind = model_kind::process_pool,
      .accepts = "the workers, or the master",
      .does_io = "the worker process",
@@ -88,7 +92,8 @@ inline constexpr auto model_table = std::to_array<model_row>({
      .in_the_wild = "nginx",
      .advice = "when a crash may cost one process, and for reload and upgrade without a refused connection",
      .one_loop = false,
-     .processes = true},
+     .processes = true,
+     .loops_do_io = true},
     {.kind = model_kind::thread_per_event,
      .accepts = "an acceptor loop",
      .does_io = "a short-lived thread per ready event",
@@ -119,6 +124,9 @@ struct refusal {
   std::string text;      // "model \"serial\" is not built yet; the nearest that runs is \"single-loop\""
 };
 [[nodiscard]] std::optional<refusal> check(const settings& s, state_kind keeps = state_kind::per_connection);
+
+// Why no loop of `s` may wait in an io_uring, whatever the kernel has; empty if they may.
+[[nodiscard]] std::string why_no_ring(const settings& s);
 
 // The table as text, for --list-models.
 [[nodiscard]] std::string list_models();

@@ -6,7 +6,7 @@
 
 #include "weir/admission/detail/permit_pool.hpp"
 #include "weir/connection/detail/accepted_socket.hpp"
-#include "weir/io/detail/readiness_driver.hpp"
+#include "weir/io/detail/driver.hpp"
 #include "weir/listen/peer_address.hpp"
 #include "weir/task/task.hpp"
 
@@ -15,7 +15,7 @@ namespace weir {
 // A listening socket in the event loop. Level-triggered: after a lone connection there is no second accept4
 // that could only say EAGAIN; under a burst the accepts go on until it is said.
 struct listening_descriptor : io::descriptor {
-  listening_descriptor(io::readiness_driver& d, int socket) noexcept {
+  listening_descriptor(io::driver& d, int socket) noexcept {
     fd = socket;
     level = true;
     readable = false;

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -58,6 +59,15 @@ inline long invoke(long, long, long, long, long, long) noexcept { return -ENOSYS
     return static_cast<int>(invoke(SYS_epoll_wait, set, reinterpret_cast<long>(into), most, milliseconds, 0));
   const int n = ::epoll_wait(set, into, most, milliseconds);
   return n < 0 ? -errno : n;
+}
+
+// Submits, and waits for `least` completions. io_uring_enter(2) looks at its sixth argument only with a
+// fifth.
+[[gnu::always_inline]] inline int io_uring_enter(int ring, unsigned submit, unsigned least,
+                                                 unsigned flags) noexcept {
+  if constexpr (direct) return static_cast<int>(invoke(SYS_io_uring_enter, ring, submit, least, flags, 0));
+  const long n = ::syscall(SYS_io_uring_enter, ring, submit, least, flags, nullptr, std::size_t{0});
+  return n < 0 ? -errno : static_cast<int>(n);
 }
 
 }  // namespace weir::system_call

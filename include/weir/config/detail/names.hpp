@@ -33,6 +33,8 @@ inline constexpr auto names<model_kind> = std::to_array<named<model_kind>>({
 template <>
 inline constexpr auto names<io_kind> = std::to_array<named<io_kind>>({
     {io_kind::epoll, "epoll"},
+    {io_kind::io_uring, "io_uring"},
+    {io_kind::automatic, "auto"},
 });
 
 template <>

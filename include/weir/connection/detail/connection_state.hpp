@@ -10,7 +10,7 @@
 #include "weir/connection/detail/phase.hpp"
 #include "weir/connection/ending.hpp"
 #include "weir/io/detail/descriptor.hpp"
-#include "weir/io/detail/readiness_driver.hpp"
+#include "weir/io/detail/driver.hpp"
 #include "weir/io/detail/timer_wheel.hpp"
 #include "weir/listen/peer_address.hpp"
 #include "weir/task/task.hpp"

@@ -122,6 +122,8 @@ struct read_operation : connection_operation {
     wait_to_read(h);
   }
   attempt_result attempt() noexcept;
+  template <class Way>
+  attempt_result attempt_by() noexcept;
 
   int error = 0;
   std::byte* into;
@@ -194,6 +196,8 @@ struct send_operation : write_operation {
     return attempted(n, part);
   }
   attempt_result attempted(long n, std::size_t part) noexcept;
+  template <class Way>
+  attempt_result attempt_by() noexcept;
 
   const char* data;
 };
@@ -218,6 +222,10 @@ struct gather_operation : write_operation {
     return on->writable && on->driver->spend() && attempt() == attempt_result::done;
   }
   attempt_result attempt() noexcept;
+  template <class Way>
+  attempt_result attempt_by() noexcept {
+    return attempt();
+  }
 
   std::span<const std::string_view> pieces;
   std::size_t skip = 0;  // bytes of the first piece that are sent already
@@ -230,6 +238,10 @@ struct send_file_operation : write_operation {
     return on->writable && on->driver->spend() && attempt() == attempt_result::done;
   }
   attempt_result attempt() noexcept;
+  template <class Way>
+  attempt_result attempt_by() noexcept {
+    return attempt();
+  }
 
   int file;
   off_t offset;

@@ -7,7 +7,7 @@
 
 namespace weir::io {
 
-class readiness_driver;
+class driver;
 
 // How an operation waits that cannot complete at once. Descriptors that do not wait for the loop are never
 // registered; the driver tests the mode where it would register one, so that those that do wait for the loop
@@ -19,7 +19,7 @@ enum class wait_mode : std::uint8_t {
 };
 
 // Lifetime: its address is the cookie of the epoll set; it stays where it is until the batch of events in
-// which it was closed is over (see readiness_driver::schedule).
+// which it was closed is over (see driver::schedule).
 // Thread: its driver's.
 struct descriptor {
   enum class watch : std::uint8_t { none, reads, both };
@@ -39,7 +39,7 @@ struct descriptor {
   watch watched = watch::none;
   wait_mode mode = wait_mode::loop;
   std::uint32_t active_at = 0;  // driver's now(), low bits, when an operation last finished
-  readiness_driver* driver = nullptr;
+  io::driver* driver = nullptr;
   operation* reading = nullptr;  // the operations that wait, at most one for each direction
   operation* writing = nullptr;
 };

@@ -33,7 +33,7 @@ class timer_queue {
   // Fires `t` after `wait` from now; a wait of zero or less fires at the loop's next turn.
   void arm(timer& t, saturated_duration wait) noexcept { arm_at(t, tick_after(wait)); }
 
-  // Fires `t` when tick `expiry` is reached. readiness_driver::now() counts the same ticks.
+  // Fires `t` when tick `expiry` is reached. driver::now() counts the same ticks.
   void arm_at(timer& t, std::uint64_t expiry) noexcept;
 
   void disarm(timer& t) noexcept {

@@ -22,6 +22,16 @@ struct pool_plan {
 // Why the addresses of `s` cannot be listened on: one of them is there twice. Errors: std::invalid_argument.
 [[nodiscard]] std::optional<refusal> check_listeners(const settings& s);
 
+// What io = "auto" means for `s` here, and why it is not the other; another value means itself.
+struct io_choice {
+  io_kind io;
+  std::string why;
+};
+[[nodiscard]] io_choice choose_io(const settings& s);
+
+// Why this process cannot do what `s.io` demands.
+[[nodiscard]] std::optional<refusal> check_io(const settings& s);
+
 [[nodiscard]] pool_plan plan_pool(const settings& s, const core_choice& cores);
 
 // The CPUs of a worker's loops. Those of different workers differ as long as there are enough.

@@ -29,6 +29,12 @@ struct operation_kind {
   // frequent operation a return and a test.
   void (*advance)(operation&) = &advance_by_kind;
 
+  // The same operation where the driver completes it instead of saying when to try: the driver changes the
+  // kind of the operation when it begins to wait. Null: it waits until it may try.
+  const operation_kind* completed = nullptr;
+  // Of such a kind: asks the driver for what the operation waits for, unless that is under way.
+  void (*begin)(operation&) noexcept = nullptr;
+
   static void advance_by_kind(operation& op);
   template <bool (*Proceed)(operation&) noexcept>
   static void advance_by(operation& op);

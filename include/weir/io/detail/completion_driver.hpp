@@ -1,0 +1,96 @@
+#pragma once
+// io: the Proactor: a ring of io_uring, in which the core's io_context waits and which completes operations.
+
+#include <pthread.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "weir/io/detail/driver.hpp"
+
+namespace weir::io {
+
+// Operations on a connection are queued; one io_uring_enter for each batch submits all of them and waits.
+// Bytes are received into buffers of the core's chunk_pool, which the kernel chooses when bytes are there,
+// and are kept here until an operation takes them: a descriptor is read ahead of its operations while these
+// keep up, and otherwise on demand. What has no completion of its own (accept, connect, sendfile, a lingering
+// or parked socket) polls its descriptor in the ring and then makes its system call.
+//
+// `readable` of its descriptors is never true, so that an operation does not try the system call and comes
+// here; `writable` is true while a system call costs less than a completion: for the only event of a batch.
+//
+// Thread: the one that opens it. Lifetime: outlives its descriptors.
+class completion_driver final : public driver {
+ public:
+  // `buffers`: lent to the kernel, a power of two. `read_ahead`: those with bytes of one descriptor for which
+  // no operation waits; beyond it the descriptor is read on demand. One wake-up of the kernel may bring more.
+  struct ring_bounds {
+    std::uint32_t buffers = 128;
+    std::uint32_t read_ahead = 8;
+  };
+
+  completion_driver(asio::io_context& context, bounds limits, ring_bounds ring, chunk_pool& chunks);
+  ~completion_driver() override;
+
+  // Why the calling thread cannot have a ring with all that is needed; empty if it can.
+  [[nodiscard]] static std::string why_not();
+
+  void open() override;
+  void watch(descriptor& on, descriptor::watch what) noexcept override;
+  // Cancels what is in flight and waits for its completions: nothing of `on`, nor memory of its operations,
+  // is used by the kernel afterwards. Drops bytes that no operation has taken.
+  void forget(descriptor& on) noexcept override;
+  [[nodiscard]] int arm_once(descriptor& on, bool for_reading) noexcept override;
+  void disarm(descriptor& on) noexcept override;
+  bool stop_reading_ahead(descriptor& on) noexcept override;
+  [[nodiscard]] bool holds_input(const descriptor& on) const noexcept override;
+
+  // For operations. Each answers as the system call of its name does for a socket that does not block: a
+  // count, or -errno. After -EAGAIN the operation waits in its direction, and proceeds when there is an
+  // answer.
+  [[nodiscard]] long recv(descriptor& on, void* into, std::size_t size) noexcept;
+  // The same for all bytes of a buffer, which is the caller's then; its `size` tells how many.
+  [[nodiscard]] long receive(descriptor& on, chunk_block*& into) noexcept;
+  // `from` is used until there is an answer other than -EAGAIN.
+  [[nodiscard]] long send(descriptor& on, const void* from, std::size_t size, int flags = 0) noexcept;
+  // Ends a send. The kernel does not use the memory any more. What was sent, or -ECANCELED if nothing was.
+  [[nodiscard]] long end_send(descriptor& on) noexcept;
+  // `on.reading` waits for bytes.
+  void await_input(descriptor& on) noexcept;
+
+ private:
+  friend driver;
+  struct entry;
+  struct opened;
+  // What may be in flight for a descriptor.
+  enum flight : std::uint8_t { receiving, sending, polling_input, polling_room, polling_end };
+
+  void run(long microseconds, asio_handlers& ready) override { run_in(*this, microseconds, ready); }
+  void ring_bell() noexcept override;
+  std::size_t poll(long microseconds);
+  void complete(std::uint64_t cookie, int result, std::uint32_t flags);
+  void note(entry& e, flight what, int result, std::uint32_t flags) noexcept;
+  [[nodiscard]] entry* find(const descriptor& on) const noexcept;
+  [[nodiscard]] entry* find_or_make(descriptor& on) noexcept;
+  [[nodiscard]] int poll_once(descriptor& on, flight what) noexcept;
+  void arm_receive(entry& e) noexcept;
+  void cancel_flight(entry& e, flight what) noexcept;
+  void drain(entry& e, unsigned what) noexcept;
+  void reap(entry& e) noexcept;
+  void refill() noexcept;
+  void look(entry& e) noexcept;
+  void drop_input(entry& e) noexcept;
+  [[nodiscard]] bool is_mine() const noexcept;
+
+  ring_bounds ring_;
+  std::unique_ptr<opened> ring_state_;
+  std::vector<entry*> entries_;  // by descriptor number
+  entry* starved_ = nullptr;     // wait for buffers
+  pthread_t thread_{};
+  bool alone_ = false;  // the event is the only one of its batch
+};
+
+}  // namespace weir::io

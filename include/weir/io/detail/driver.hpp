@@ -1,0 +1,235 @@
+#pragma once
+// io: what the core's io_context waits in, and what each way to do I/O has of it: the run queue, the clock,
+// the wake-ups from other threads.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "weir/base/asio.hpp"
+#include "weir/base/detail/asio_task.hpp"
+#include "weir/base/unique_fd.hpp"
+#include "weir/io/chunk.hpp"
+#include "weir/io/detail/descriptor.hpp"
+#include "weir/task/detail/chain_list.hpp"
+
+namespace weir::io {
+
+// Problem: an io_context costs a thousand instructions per operation in type erasure, locks and memory. Here
+// it waits in this driver, which resumes coroutines directly from what the kernel tells it and goes on to the
+// next wait by itself; Asio's reactor is one descriptor that the driver watches. The io_context has its turn
+// when it has something to do. A readiness_driver waits in an epoll set, a completion_driver in an io_uring.
+//
+// Thread: the core's. Lifetime: outlives its descriptors.
+class driver : public run_queue, protected asio_task {
+ public:
+  // `inline_budget`: operations that may complete inline per resumption, and turns of the run queue for each
+  // batch of events. `polls_per_turn`: batches before Asio's timers and posts get a turn, if there are more
+  // events. `events`: size of a batch. `one_turn`: Asio gets a turn after each of ours, because each may
+  // block.
+  struct bounds {
+    std::uint32_t inline_budget = 64;
+    std::uint32_t polls_per_turn = 16;
+    std::uint32_t events = 512;
+    bool one_turn = false;
+  };
+
+  // `chunks`: where receive buffers come from. `tries_first`: operations try their system call before they
+  // wait.
+  driver(asio::io_context& context, bounds limits, chunk_pool& chunks, bool tries_first);
+  driver(const driver&) = delete;
+  driver& operator=(const driver&) = delete;
+  virtual ~driver();
+
+  // Makes what the io_context is to wait in; until then, or the first wait of an operation, there is none,
+  // and chains have their turns between Asio's handlers. Thread: the one that runs the core. Errors:
+  // std::system_error. It may be called again.
+  virtual void open() = 0;
+
+  // Whether operations try their system call before they wait: so begin `readable` and `writable` of a
+  // descriptor.
+  [[nodiscard]] bool tries_first() const noexcept { return tries_first_; }
+
+  // True if one more operation may complete inline; after false the caller goes to the end of the run queue.
+  bool spend() noexcept {
+    assert_thread("an operation of this core's");
+    if (budget_ <= 1) return false;
+    --budget_;
+    return true;
+  }
+
+  // An operation has moved so many bytes that every other chain and descriptor has its turn before it goes
+  // on: the present round of turns ends, and the sockets, timers and posts are looked at.
+  void end_round() noexcept { round_ends_ = true; }
+
+  // Waits. The operation proceeds when its direction may be ready. Its root is set.
+  // Errors: an operation whose descriptor the kernel refuses (ENOMEM, ENOSPC, EPERM for a file) ends with the
+  // errno.
+  void park_reading(descriptor& on, operation& op) noexcept {
+    assert_thread("waiting to read");
+    on.reading = &op;
+    if (on.watched == descriptor::watch::none) [[unlikely]]
+      register_or_send_elsewhere(on, descriptor::watch::reads);
+  }
+  void park_writing(descriptor& on, operation& op) noexcept {
+    assert_thread("waiting to write");
+    on.writing = &op;
+    if (on.watched != descriptor::watch::both) [[unlikely]]
+      register_or_send_elsewhere(on, descriptor::watch::both);
+  }
+
+  // Called for an operation of a descriptor that does not wait for the loop, instead of registering it.
+  using elsewhere = void (*)(descriptor& on, bool for_reading) noexcept;
+  void when_elsewhere(elsewhere f) noexcept { elsewhere_ = f; }
+
+  // Registers a descriptor, whatever wait_mode it has, for the operation that waits.
+  virtual void watch(descriptor& on, descriptor::watch what) noexcept = 0;
+
+  // The kernel does nothing for the descriptor any more when this returns: it may be closed, or go elsewhere.
+  // Any thread that owns the descriptor.
+  virtual void forget(descriptor& on) noexcept = 0;
+
+  // Reports one event of `on`, to `on.reading` or `on.writing`, and then no more until it is armed again. Any
+  // thread that owns `on.fd` and `on.watched`; the rest of it stays the driver's. 0, or an errno.
+  [[nodiscard]] virtual int arm_once(descriptor& on, bool for_reading) noexcept = 0;
+
+  // The core's thread. The thread that owns `on` may close it from now on without a word, armed or not.
+  virtual void disarm(descriptor& /*on*/) noexcept {}
+
+  // No bytes of `on` are taken any more unless an operation reads. True if bytes are held that no operation
+  // has got yet.
+  virtual bool stop_reading_ahead(descriptor& /*on*/) noexcept { return false; }
+  [[nodiscard]] virtual bool holds_input(const descriptor& /*on*/) const noexcept { return false; }
+
+  // Gives a chain a turn now. For callers that Asio's handlers run.
+  void run_now(chain& root);
+
+  [[nodiscard]] chunk_pool& chunks() const noexcept { return chunks_; }
+
+  // The number of batches: tells an operation whether it was parked in the last one. Any thread.
+  [[nodiscard]] std::uint64_t batch() const noexcept { return batch_.load(std::memory_order_relaxed); }
+
+  // The run queue runs after each batch of events, so that no event of a batch refers to something that the
+  // queue has destroyed.
+  void schedule(chain& root) noexcept override;
+  void unschedule(chain& root) noexcept override;
+  void deliver(remote_wake* w) noexcept override;
+  [[nodiscard]] asio::any_io_executor executor() const override { return context_.get_executor(); }
+
+  // Grows whenever something has run here: a caller that polls the io_context, which counts its own handlers
+  // alone, learns from it whether there was anything to do.
+  [[nodiscard]] std::uint64_t progress() const noexcept { return progress_; }
+
+  // Milliseconds on a coarse monotonic clock, read once per batch.
+  [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
+
+  // Reads that clock. For code that a timer calls: a loop without socket events has no batches.
+  std::uint64_t refresh_now() noexcept {
+    if (!held_) now_ = coarse_milliseconds();
+    return now_;
+  }
+
+  // From now on the clock stands at `now` until it is set again. For tests: see core/virtual_clock.hpp.
+  void hold_now(std::uint64_t now) noexcept {
+    now_ = now;
+    held_ = true;
+  }
+
+  // For the owner of the chains, when it destroys them: ends what has been delivered and wakes no chain.
+  void drop_delivered() noexcept;
+
+ protected:
+  void open_asio() { wait_.emplace(context_, static_cast<asio_task&>(*this)); }
+  void close_asio() noexcept { wait_.reset(); }
+  [[nodiscard]] bool is_open() const noexcept { return has_set_.load(std::memory_order_relaxed); }
+  [[nodiscard]] int asio_descriptor() const noexcept { return wait_->descriptor(); }
+  void opened() noexcept { has_set_.store(true); }
+
+  // What run() is, for a driver with a poll().
+  template <class Driver>
+  void run_in(Driver& self, long microseconds, asio_handlers& ready) {
+    const std::uint32_t rounds = bounds_.one_turn ? 1 : bounds_.polls_per_turn;
+    for (std::uint32_t round = 1;; ++round) {
+      round_ends_ = false;
+      // Handlers that were posted on this thread are in `ready`, without a word.
+      const std::size_t n = self.poll(ready.empty() ? microseconds : 0);
+      take_delivered();
+      if (!queue_.empty()) give_turns();
+      if (microseconds < 0 && ready.empty() && !asio_ready_.readable &&
+          !interrupted_.load(std::memory_order_relaxed)) [[likely]]
+        continue;
+      // After one lone event another poll would most likely find nothing.
+      if ((n < 2 && queue_.empty()) || round >= rounds || round_ends_) break;
+    }
+    interrupted_.store(false, std::memory_order_relaxed);
+    if (std::exchange(asio_ready_.readable, false)) wait_->run_reactor(ready);
+  }
+
+  // Before a wait: whether the thread may sleep. From here on another thread that leaves something wakes it
+  // up.
+  [[nodiscard]] bool may_sleep() noexcept {
+    sleeping_.store(true);
+    return delivered_.load() == nullptr && !interrupted_.load();
+  }
+  void is_awake() noexcept { sleeping_.store(false, std::memory_order_relaxed); }
+  void begin_batch() noexcept {
+    refresh_now();
+    batch_.store(batch() + 1, std::memory_order_relaxed);
+  }
+  void has_progressed() noexcept { ++progress_; }
+  void take_delivered() noexcept {
+    if (delivered_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+      take_all_delivered();
+  }
+  void give_turns();
+  void give_turn(operation& op) {
+    budget_ = bounds_.inline_budget;
+    set_running(op.root);
+    chain::proceed(op);
+  }
+
+  // Ends the wait of the thread. Any thread.
+  virtual void ring_bell() noexcept = 0;
+  [[nodiscard]] static unique_fd made(int fd, const char* by);
+
+  bounds bounds_;
+  chain_list queue_;
+  std::int64_t budget_ = 0;
+  descriptor asio_ready_;  // `readable` when Asio's reactor has something to do
+
+ private:
+  [[nodiscard]] static std::uint64_t coarse_milliseconds() noexcept {
+    timespec t;
+    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return static_cast<std::uint64_t>(t.tv_sec * 1000 + t.tv_nsec / 1'000'000);
+  }
+  void interrupt() override;
+  void turn_without_set();
+  void take_all_delivered() noexcept;
+  void wake_up() noexcept;
+  [[gnu::cold]] void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
+
+  asio::io_context& context_;
+  chunk_pool& chunks_;
+  bool tries_first_;
+  elsewhere elsewhere_ = nullptr;
+  std::optional<asio_wait> wait_;
+  asio_turn turn_;  // until there is something to wait in
+  std::uint64_t now_ = 0;
+  std::uint64_t progress_ = 0;
+  std::atomic<std::uint64_t> batch_{0};
+  std::atomic<remote_wake*> delivered_{nullptr};
+  // Whether the thread may be in its wait: set before it looks at what other threads have left for it, which
+  // they do before they look at this.
+  std::atomic<bool> sleeping_{false};
+  std::atomic<bool> has_set_{false};
+  std::atomic<bool> interrupted_{false};  // Asio has something to do
+  bool round_ends_ = false;
+  bool held_ = false;  // hold_now() sets now_, not the clock
+};
+
+}  // namespace weir::io

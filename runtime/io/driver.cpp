@@ -1,0 +1,109 @@
+#include "weir/io/detail/driver.hpp"
+
+#include <cerrno>
+#include <utility>
+
+#include "weir/base/error.hpp"
+
+namespace weir::io {
+driver::driver(asio::io_context& context, bounds limits, chunk_pool& chunks, bool tries_first)
+    : bounds_(limits),
+      budget_(limits.inline_budget),
+      context_(context),
+      chunks_(chunks),
+      tries_first_(tries_first),
+      turn_(
+          context, [](void* self) { static_cast<driver*>(self)->turn_without_set(); }, this),
+      now_(coarse_milliseconds()) {
+  asio_ready_.readable = false;
+}
+
+driver::~driver() { drop_delivered(); }
+
+unique_fd driver::made(int fd, const char* by) {
+  if (fd < 0) throw_system_error(errno, by);
+  return unique_fd(fd);
+}
+
+void driver::register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept {
+  if (on.mode == wait_mode::loop) return watch(on, what);
+  elsewhere_(on, what == descriptor::watch::reads);
+}
+
+void driver::run_now(chain& root) {
+  assert_thread("running a chain");
+  refresh_now();
+  budget_ = bounds_.inline_budget;
+  set_running(&root);
+  root.resume();
+  set_running(nullptr);
+}
+
+void driver::schedule(chain& root) noexcept {
+  assert_thread("scheduling a chain");
+  if (queue_.push(root) && !is_open()) turn_.request();
+}
+
+void driver::unschedule(chain& root) noexcept {
+  assert_thread("unscheduling a chain");
+  queue_.remove(root);
+}
+
+void driver::deliver(remote_wake* w) noexcept {
+  remote_wake* before = delivered_.load(std::memory_order_relaxed);
+  do {
+    w->next = before;
+  } while (!delivered_.compare_exchange_weak(before, w));
+  // From here on `w` belongs to the home thread.
+  wake_up();
+}
+
+void driver::drop_delivered() noexcept {
+  remote_wake* w = delivered_.exchange(nullptr, std::memory_order_acq_rel);
+  while (w != nullptr) remote_wake::dropped(std::exchange(w, w->next));
+}
+
+void driver::take_all_delivered() noexcept {
+  ++progress_;
+  remote_wake* newest = delivered_.exchange(nullptr, std::memory_order_acq_rel);
+  remote_wake* oldest = nullptr;
+  while (newest != nullptr) {
+    remote_wake* const w = std::exchange(newest, newest->next);
+    w->next = std::exchange(oldest, w);
+  }
+  while (oldest != nullptr) {
+    remote_wake* const w = std::exchange(oldest, oldest->next);
+    if (chain* const root = remote_wake::arrived(w)) queue_.push(*root);
+  }
+}
+
+// Any thread, which has left something to be found.
+void driver::wake_up() noexcept {
+  if (!has_set_.load()) return turn_.request();
+  if (sleeping_.exchange(false)) ring_bell();
+}
+
+// Called by Asio, on any thread, where its handlers are not to wait until the next event.
+void driver::interrupt() {
+  interrupted_.store(true);
+  wake_up();
+}
+
+void driver::turn_without_set() {
+  begin_batch();
+  take_delivered();
+  give_turns();
+  if (!queue_.empty() && !is_open()) turn_.request();
+}
+
+// Several turns for each wait: chains that only wait for each other cost no system call per turn.
+void driver::give_turns() {
+  ++progress_;
+  queue_.run(bounds_.one_turn ? 1 : bounds_.inline_budget, round_ends_, [this](chain& root) {
+    budget_ = bounds_.inline_budget;
+    set_running(&root);
+  });
+  set_running(nullptr);
+}
+
+}  // namespace weir::io

@@ -1,0 +1,106 @@
+#include "ring.hpp"
+
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <new>
+
+#include "weir/base/detail/system_call.hpp"
+#include "weir/base/error.hpp"
+
+namespace weir::io {
+
+ring::ring() {
+  io_uring_params p{};
+  // One thread submits and looks at completions, which are made when it asks for them.
+  p.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+            IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
+  p.cq_entries = completions;
+  if (const int error = ::io_uring_queue_init_params(submissions, &ring_, &p); error < 0)
+    throw_system_error(-error, "io_uring_setup");
+  constexpr unsigned needed =
+      IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
+  if ((p.features & needed) != needed) {
+    ::io_uring_queue_exit(&ring_);
+    throw_system_error(EINVAL, "io_uring_setup");
+  }
+  for (unsigned i = 0; i < submissions; ++i) ring_.sq.array[i] = i;
+  enter_fd_ = ring_.ring_fd;
+  if (::io_uring_register_ring_fd(&ring_) == 1) {  // saves a look-up for each call
+    enter_fd_ = ring_.enter_ring_fd;
+    enter_flags_ |= IORING_ENTER_REGISTERED_RING;
+  }
+}
+
+ring::~ring() { ::io_uring_queue_exit(&ring_); }
+
+int ring::enter(unsigned least) noexcept {
+  publish();
+  return system_call::io_uring_enter(enter_fd_, unsubmitted(), least, enter_flags_);
+}
+
+int ring::enter_for(unsigned least, long microseconds) noexcept {
+  publish();
+  __kernel_timespec limit{.tv_sec = microseconds / 1'000'000, .tv_nsec = microseconds % 1'000'000 * 1000};
+  io_uring_getevents_arg how{};
+  how.ts = reinterpret_cast<std::uintptr_t>(&limit);
+  const long n = ::syscall(SYS_io_uring_enter, enter_fd_, unsubmitted(), least,
+                           enter_flags_ | IORING_ENTER_EXT_ARG, &how, sizeof how);
+  return n < 0 ? -errno : static_cast<int>(n);
+}
+
+// The kernel may be short of memory for a while.
+void ring::make_room() noexcept {
+  publish();
+  while (unsubmitted() == submissions &&
+         system_call::io_uring_enter(enter_fd_, submissions, 0, enter_flags_ & ~IORING_ENTER_GETEVENTS) <= 0)
+    ::sched_yield();
+}
+
+void ring::register_buffers(void* entries, unsigned count) {
+  io_uring_buf_reg how{};
+  how.ring_addr = reinterpret_cast<std::uintptr_t>(entries);
+  how.ring_entries = count;
+  if (const int error = ::io_uring_register_buf_ring(&ring_, &how, 0); error < 0)
+    throw_system_error(-error, "io_uring_register_buf_ring");
+}
+
+lent_buffers::lent_buffers(ring& r, unsigned count, chunk_pool& from)
+    : from_(from), bytes_(count * sizeof(io_uring_buf)), blocks_(count) {
+  empty_.reserve(count);
+  void* const memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw_system_error(errno, "mmap");
+  entries_ = static_cast<io_uring_buf_ring*>(memory);
+  try {
+    r.register_buffers(memory, count);
+  } catch (...) {
+    ::munmap(memory, bytes_);
+    throw;
+  }
+  for (unsigned id = count; id-- > 0;) empty_.push_back(static_cast<std::uint16_t>(id));
+}
+
+lent_buffers::~lent_buffers() {
+  for (const std::uint16_t id : empty_) blocks_[id] = nullptr;
+  for (chunk_block* const each : blocks_)
+    if (each != nullptr) chunk_block::release(each);
+  ::munmap(entries_, bytes_);
+}
+
+bool lent_buffers::refill() noexcept {
+  const int mask = static_cast<int>(blocks_.size()) - 1;
+  int added = 0;
+  for (; !empty_.empty(); ++added) {
+    chunk_block* const block = from_.take();
+    if (block == nullptr) break;
+    const std::uint16_t id = empty_.back();
+    empty_.pop_back();
+    blocks_[id] = block;
+    ::io_uring_buf_ring_add(entries_, block->data(), static_cast<unsigned>(block->capacity), id, mask, added);
+  }
+  ::io_uring_buf_ring_advance(entries_, added);
+  return empty_.empty();
+}
+
+}  // namespace weir::io
