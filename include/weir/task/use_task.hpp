@@ -212,7 +212,7 @@ class asio_run_queue final : public run_queue, public std::enable_shared_from_th
   [[nodiscard]] std::shared_ptr<void> keep_alive() override { return shared_from_this(); }
 
  private:
-  void post();
+  void post() noexcept;
 
   asio::strand<asio::any_io_executor> strand_;
   chain_list queue_;
