@@ -358,7 +358,7 @@ void supervisor::has_ended(worker& m, const exit_reason& how) {
   scoreboard::give_back(*m.score);
   dispatcher_.lost(m);
   if (ending_ != ending::no)
-    for (auto& connection : dispatcher_.take_waiting()) park_or_cut(std::move(connection));
+    while (unique_fd connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
   const auto now = clock::now();
   const auto lived = now - m.process.started();
   if (m.at == stage::leaving) {

@@ -77,7 +77,7 @@ void supervisor::end(ending how) {
     leave(m, ending_);
     if (again) m.kill_at = std::min(m.kill_at, clock::now() + last_grace);
   }
-  for (auto& connection : dispatcher_.take_waiting()) park_or_cut(std::move(connection));
+  while (unique_fd connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
 }
 
 // A connection that no worker has, and none will get any more.

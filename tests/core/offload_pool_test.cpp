@@ -190,8 +190,8 @@ TEST_CASE(
 TEST_CASE("three hundred thousand jobs are withdrawn from the queue, the youngest first") {
   jobs job;
   std::deque<call*> waiting;
+  std::binary_semaphore go_on(0);  // outlives the thread that waits for it
   offload_pool pool(1, 400'000);
-  std::binary_semaphore go_on(0);
   REQUIRE(pool.submit(job([&] { go_on.acquire(); }), no_owner));
   for (int i = 0; i < 300'000; ++i) {
     waiting.push_back(&job([] {}));

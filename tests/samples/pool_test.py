@@ -301,7 +301,7 @@ class Replacing(unittest.TestCase):
             first, second = allowed[:2]
             os.sched_setaffinity(pool.pid, {first})
             self.assertEqual(os.sched_getaffinity(worker_after_a_death(second)), {first})
-            self.assertTrue(pool.lines_with(f"may not run on CPU {second} any more"))
+            pool.wait_for_line(f"may not run on CPU {second} any more")
             os.sched_setaffinity(pool.pid, set(allowed))
             pool.send(signal.SIGHUP)
             pool.wait_for_line("generation 2 serves")

@@ -108,8 +108,13 @@ class dispatcher {
 
   // Connections that were accepted and that no worker could take yet.
   [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
-  // The connections that were accepted and that no worker could take.
-  [[nodiscard]] std::deque<unique_fd> take_waiting() noexcept { return std::exchange(waiting_, {}); }
+  // One of them; empty if there is none. Not all at once: an empty deque takes memory.
+  [[nodiscard]] unique_fd take_waiting() noexcept {
+    if (waiting_.empty()) return {};
+    unique_fd first = std::move(waiting_.front());
+    waiting_.pop_front();
+    return first;
+  }
 
   // In a child: closes what waits.
   void disown() noexcept {
