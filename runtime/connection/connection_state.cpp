@@ -9,6 +9,7 @@
 
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
+#include "weir/connection/detail/no_connection.hpp"
 #include "weir/connection/detail/outbox_waiters.hpp"
 #include "weir/connection/detail/unattended_wait.hpp"
 

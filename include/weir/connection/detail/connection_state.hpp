@@ -209,7 +209,6 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void wait_no_more() noexcept;
   [[nodiscard]] bool is_between_messages() const noexcept;
   [[nodiscard]] bool is_idle(std::uint64_t now) const noexcept;
-  [[nodiscard]] bool has_unread_input() const noexcept;
   void set_blocking(bool) noexcept;
   static void park_elsewhere(io::descriptor& on, bool for_reading) noexcept;
 
@@ -239,20 +238,5 @@ class connection_state final : public io::descriptor, private io::timer, public 
   } aside_{nullptr};
   kept_peer peer_;
 };
-
-namespace detail {
-
-// What a handle without a connection refers to: closed, and an operation on it ends the program with a
-// message.
-union never_destroyed {
-  never_destroyed() noexcept : state(connection_state::no_core) {}
-  never_destroyed(const never_destroyed&) = delete;
-  never_destroyed& operator=(const never_destroyed&) = delete;
-  ~never_destroyed() {}
-  connection_state state;
-};
-extern never_destroyed no_connection;
-
-}  // namespace detail
 
 }  // namespace weir

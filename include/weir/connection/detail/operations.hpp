@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "weir/base/detail/system_call.hpp"
-#include "weir/connection/detail/connection_state.hpp"
+#include "weir/connection/detail/no_connection.hpp"
 #include "weir/io/chunk.hpp"
 #include "weir/task/task.hpp"
 
