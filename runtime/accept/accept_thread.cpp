@@ -281,6 +281,7 @@ void accept_thread::run() noexcept {
       log::error("accept on {}: {}; this listener is closed", on_[0].address, text_of(error));
       break;
     } else if (error != EINTR && (what == remedy::pause || ++failures >= 16)) {
+      make_room_after(error);
       pauses_.fetch_add(1, std::memory_order_relaxed);
       if (const auto held_back = log_limit_.pass())
         log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)", on_[0].address,

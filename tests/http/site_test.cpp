@@ -185,26 +185,57 @@ TEST_CASE("a head that does not become whole is cut, however often a byte comes"
 TEST_CASE("a body that does not come is cut") {
   const sample_site s;
   talk t(s);
-  std::string heard = t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
-  int seconds = 0;
-  while (!t.ended() && seconds < 100) {
-    heard += t.say("x");
-    heard += t.wait(1s);
-    ++seconds;
-  }
-  CHECK(statuses(heard) == std::vector<int>{408});
-  CHECK(seconds <= 11);
+  t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+  CHECK(t.wait(s.limits.body_timeout - 1s).empty());
+  CHECK(statuses(t.wait(2s)) == std::vector<int>{408});
 }
 
-TEST_CASE("a large body has time as long as it moves") {
+TEST_CASE("a body that comes byte by byte is cut once the grace is over, framed or not") {
   const sample_site s;
-  talk t(s);
-  std::string heard = t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
-  for (int i = 0; i < 100; ++i) {
-    heard += t.say(std::string(10000, 'x'));
-    heard += t.wait(1s);
+  for (const char* framed : {"Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n500;"}) {
+    talk t(s);
+    std::string heard = t.say("POST /echo HTTP/1.1\r\nHost: a\r\n" + std::string(framed));
+    int seconds = 0;
+    while (!t.ended() && seconds < 100) {
+      heard += t.say("x");
+      heard += t.wait(1s);
+      ++seconds;
+    }
+    CHECK(statuses(heard) == std::vector<int>{408});
+    CHECK(seconds >= 29);
+    CHECK(seconds <= 31);
+  }
+}
+
+TEST_CASE("a slow upload and one that pauses get through") {
+  const sample_site s;
+  talk slow(s);
+  std::string heard = slow.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+  for (int i = 0; i < 167; ++i) {
+    heard += slow.say(std::string(std::min(6000, 1000000 - i * 6000), 'x'));
+    heard += slow.wait(1s);
   }
   CHECK(statuses(heard) == std::vector<int>{200});
+  talk pauses(s);
+  heard = pauses.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+  for (int i = 0; i < 10; ++i) {
+    heard += pauses.say(std::string(10000, 'x'));
+    heard += pauses.wait(12s);
+  }
+  CHECK(statuses(heard) == std::vector<int>{200});
+}
+
+TEST_CASE("what bounds the time of a body can be set") {
+  sample_site s;
+  s.limits.body_timeout = 5s;
+  s.limits.body_rate = 0;
+  talk t(s);
+  t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
+  for (int i = 0; i < 99; ++i) {  // at any rate
+    CHECK(t.say("x").empty());
+    CHECK(t.wait(4s).empty());
+  }
+  CHECK(statuses(t.wait(2s)) == std::vector<int>{408});
 }
 
 TEST_CASE("between requests only the idle timeout applies") {

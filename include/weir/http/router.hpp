@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -18,8 +19,9 @@ using handler = std::function<task<>(exchange)>;
 using plain_handler = std::function<void(exchange)>;
 
 // Paths are compared as they were sent, without decoding. "/files/*" matches every path that begins with
-// "/files/". An exact path wins over a pattern, a longer pattern over a shorter. HEAD is answered by the
-// handler of GET, without the body.
+// "/files/"; in "/users/{id}/posts" the part {id} matches anything but nothing and '/': exchange::parameter("id").
+// An exact path wins over a pattern; of two patterns the one wins whose first part that differs is a word rather
+// than a {name}, and a {name} rather than the '*'. HEAD is answered by the handler of GET, without the body.
 // Thread: filled by one thread, then read by any.
 class router {
  public:
@@ -27,9 +29,11 @@ class router {
     std::string method;  // empty: any
     handler waits;
     plain_handler plain;
+    std::string pattern = {};  // if it has parameters
   };
 
-  // Errors: std::invalid_argument for a pattern that does not start with '/'.
+  // Errors: std::invalid_argument for a pattern that does not start with '/', or whose {name} is not a whole part
+  // or comes twice.
   template <std::invocable<exchange> F>
   void add(std::string_view method, std::string_view pattern, F f) {
     route r{.method = std::string(method), .waits = {}, .plain = {}};
@@ -56,6 +60,10 @@ class router {
   // path is unknown.
   [[nodiscard]] const route* find(std::string_view method, std::string_view path, std::string& allow) const;
 
+  // What {name} of `pattern` stands for in a path that matches it, as it was sent; nullopt if there is no {name}.
+  [[nodiscard]] static std::optional<std::string_view> parameter(std::string_view pattern, std::string_view path,
+                                                                 std::string_view name) noexcept;
+
  private:
   using routes = std::vector<route>;
   struct hash {
@@ -64,14 +72,15 @@ class router {
       return std::hash<std::string_view>()(text);
     }
   };
-  struct prefix {
-    std::string path;
+  struct pattern_routes {
+    std::string pattern;
+    std::size_t words;  // bytes before the first parameter or '*'
     routes at;
   };
   void add(std::string_view pattern, route r);
 
   std::unordered_map<std::string, routes, hash, std::equal_to<>> exact_;
-  std::vector<prefix> prefixes_;  // the longest first
+  std::vector<pattern_routes> patterns_;  // the one that wins first
 };
 
 }  // namespace weir::http
