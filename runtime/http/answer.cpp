@@ -140,23 +140,27 @@ void message::send(const fixed_response& r) {
   if (answer_ != answer::none) throw std::logic_error("a request is answered once");
   answer_ = answer::whole;
   status_ = r.status();
+  if (close_ || request_.minor() == 0 || is_head_request() || !extra_.empty()) [[unlikely]]
+    return send_changed(r);
+  const std::string_view text = r.text();
+  answered_ = r.body().size();
+  char* const to = session_.out.extend(text.size());
+  std::memcpy(to, text.data(), text.size());
+  write_date_of_now(to + r.date_at());
+}
+
+// With headers of this answer's own, or without a body.
+void message::send_changed(const fixed_response& r) {
   writer& out = session_.out;
-  const std::size_t body = is_head_request() ? 0 : r.body().size();
-  answered_ = body;
-  const std::string_view text = r.text().substr(0, r.text().size() - r.body().size() + body);
-  if (!close_ && request_.minor() != 0 && extra_.empty()) [[likely]] {
-    char* const to = out.extend(text.size());
-    std::memcpy(to, text.data(), text.size());
-    write_date_of_now(to + r.date_at());
-    return;
-  }
+  const std::string_view text = r.text();
   const std::size_t headers_at = r.date_at() + date_size + end_of_line.size();
+  answered_ = is_head_request() ? 0 : r.body().size();
   out.write(text.substr(0, r.date_at()));
   write_date_of_now(out.extend(date_size));
   out.write(end_of_line);
   out.write(extra_);
   put_connection();
-  out.write(text.substr(headers_at));
+  out.write(text.substr(headers_at, text.size() - headers_at - r.body().size() + answered_));
 }
 
 void message::start(int status, std::string_view content_type, std::optional<std::uint64_t> length,
@@ -236,7 +240,8 @@ task<upgraded> message::upgrade(std::string_view protocol, std::span<const heade
   if (!is_token(protocol)) throw std::invalid_argument("a protocol with a character that it may not have");
   check_headers({}, more);
   if (!body_done_) throw error(400, "a request to upgrade has no body");
-  if (request_.minor() == 0 || !names(request_, "connection", "upgrade") || !names(request_, "upgrade", protocol)) {
+  if (request_.minor() == 0 || !names(request_, "connection", "upgrade") ||
+      !names(request_, "upgrade", protocol)) {
     add_header("Upgrade", protocol);
     throw error(426);
   }

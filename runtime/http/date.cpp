@@ -23,7 +23,8 @@ char* put_two(char* to, int value) {
   return to;
 }
 
-constexpr std::string_view long_days[]{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+constexpr std::string_view long_days[]{"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                       "Thursday", "Friday", "Saturday"};
 
 struct cached_date {
   std::time_t when = 0;
@@ -100,8 +101,8 @@ std::optional<std::time_t> parse_date(std::string_view text) noexcept {
   };
   if (text.size() == date_size && text[3] == ',') return parse_fixed(text);
   if (text.size() == 24 && text[3] == ' ' && text[7] == ' ' && text[10] == ' ' && text[19] == ' ')
-    return compose(text.substr(0, 3), text.substr(8, 2), text.substr(4, 3), text.substr(20, 2), text.substr(22),
-                   text.substr(11, 8));
+    return compose(text.substr(0, 3), text.substr(8, 2), text.substr(4, 3), text.substr(20, 2),
+                   text.substr(22), text.substr(11, 8));
   for (const std::string_view day : long_days) {
     const std::string_view rest = text.substr(std::min(day.size(), text.size()));
     if (!text.starts_with(day) || rest.size() != 24 || !rest.ends_with(" GMT")) continue;

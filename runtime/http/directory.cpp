@@ -66,8 +66,10 @@ std::string range_text(byte_range part, std::uint64_t size) {
   return fmt::format("bytes {}-{}/{}", part.first, part.first + part.size - 1, size);
 }
 
-// Several parts, as multipart/byteranges. The boundary cannot be guessed, so no file can contain it on purpose.
-task<> send_parts(exchange x, const open_file* f, const std::vector<byte_range>* parts, file_headers* headers) {
+// Several parts, as multipart/byteranges. The boundary cannot be guessed, so no file can contain it on
+// purpose.
+task<> send_parts(exchange x, const open_file* f, const std::vector<byte_range>* parts,
+                  file_headers* headers) {
   std::array<std::uint64_t, 2> drawn{};
   static_cast<void>(::getrandom(drawn.data(), sizeof drawn, 0));
   const std::string boundary = fmt::format("{:016x}{:016x}", drawn[0], drawn[1]);
@@ -75,8 +77,8 @@ task<> send_parts(exchange x, const open_file* f, const std::vector<byte_range>*
   const std::string end = fmt::format("\r\n--{}--\r\n", boundary);
   std::uint64_t length = end.size();
   for (const byte_range part : *parts) {
-    heads.push_back(fmt::format("\r\n--{}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n", boundary, f->type,
-                                range_text(part, f->size)));
+    heads.push_back(fmt::format("\r\n--{}\r\nContent-Type: {}\r\nContent-Range: {}\r\n\r\n", boundary,
+                                f->type, range_text(part, f->size)));
     length += heads.back().size() + part.size;
   }
   x.start(206, fmt::format("multipart/byteranges; boundary={}", boundary), length, headers->all());

@@ -10,7 +10,8 @@ namespace {
 
 task<form> form_of(message* m, std::uint64_t most) {
   const std::string_view type = m->request().find("content-type").value_or("");
-  if (!same_name(trimmed(type.substr(0, type.find(';'))), "application/x-www-form-urlencoded")) throw error(415);
+  if (!same_name(trimmed(type.substr(0, type.find(';'))), "application/x-www-form-urlencoded"))
+    throw error(415);
   const std::string_view text = co_await m->body(most);
   form out(text);
   co_return out;

@@ -84,7 +84,8 @@ std::optional<std::string_view> cookie_value(std::string_view header, std::strin
     std::string_view value = trimmed(take_until(header, ';'));
     if (value.find('=') == value.npos || trimmed(take_until(value, '=')) != name) continue;
     value = trimmed(value);
-    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
+      value = value.substr(1, value.size() - 2);
     return value;
   }
   return std::nullopt;

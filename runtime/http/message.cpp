@@ -123,15 +123,16 @@ void message::ask_for_body() {
   session_.out.write("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-// Until when more of the body must have come. A slow client may take long, a client that sends byte by byte is
-// cut like one that does so with a head.
+// Until when more of the body must have come. A slow client may take long, a client that sends byte by byte
+// is cut like one that does so with a head.
 std::uint64_t message::body_deadline(std::uint64_t now) noexcept {
   const limits& most = session_.of.limits;
   if (body_began_ == 0) body_began_ = now;
   const std::uint64_t progress = now + ticks(most.body_timeout);
   if (most.body_rate == 0) return progress;
   // What has come at that rate has taken as long.
-  const std::uint64_t earned = body_seen_ / most.body_rate * 1000 + body_seen_ % most.body_rate * 1000 / most.body_rate;
+  const std::uint64_t earned =
+      body_seen_ / most.body_rate * 1000 + body_seen_ % most.body_rate * 1000 / most.body_rate;
   return std::min(progress, body_began_ + ticks(most.body_grace) + earned);
 }
 

@@ -108,6 +108,7 @@ class message {
   void send_ahead(int status, std::span<const header> more);
   void put_head(int status, std::string_view content_type, std::span<const header> more);
   void put_connection();
+  void send_changed(const fixed_response& r);
   void decide_close();
 
   session& session_;
@@ -122,8 +123,8 @@ class message {
   const router::route* route_ = nullptr;
   std::uint64_t body_left_ = 0;  // of a body that is not chunked
   std::uint64_t body_seen_ = 0;
-  std::uint64_t body_began_ = 0;  // on the core's clock; 0: it has not been waited for
-  std::uint64_t answer_left_ = 0;    // of an answer that was started with a length
+  std::uint64_t body_began_ = 0;   // on the core's clock; 0: it has not been waited for
+  std::uint64_t answer_left_ = 0;  // of an answer that was started with a length
   chunk_decoder chunks_;
   std::string kept_;  // the head of a request whose body is read, and the body as it comes
   std::string body_;

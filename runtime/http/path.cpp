@@ -55,7 +55,8 @@ std::string_view content_type_of(std::string_view path) noexcept {
   std::array<char, 16> lower{};
   const std::string_view last = name.substr(dot + 1);
   if (last.size() > lower.size()) return unknown;
-  std::ranges::transform(last, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(last, lower.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   const std::string_view wanted(lower.data(), last.size());
   for (const ending& e : of_the_web)
     if (e.name == wanted) return e.type;

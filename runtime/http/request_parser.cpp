@@ -2,8 +2,6 @@
 
 #include <llhttp/llhttp.h>
 
-#include <new>
-
 #include "weir/http/field_text.hpp"
 
 namespace weir::http {
@@ -49,13 +47,8 @@ struct head_reading {
       self.too_many = true;
       return -1;
     }
-    try {
-      r.add({from, static_cast<std::uint16_t>(size), from, 0});
-    } catch (const std::bad_alloc&) {
-      self.too_many = true;
-      return -1;
-    }
-    return 0;
+    self.too_many = !r.add({from, static_cast<std::uint16_t>(size), from, 0});
+    return self.too_many ? -1 : 0;
   }
 
   static int on_value(llhttp_t* p, const char* at, std::size_t size) {

@@ -93,6 +93,7 @@ void router::add(std::string_view pattern, route r) {
   const bool has_parameter = brace != pattern.size();
   if (!has_parameter && !pattern.ends_with("/*")) {
     exact_[std::string(pattern)].push_back(std::move(r));
+    longest_ = std::max(longest_, pattern.size());
     return;
   }
   if (has_parameter) r.pattern = pattern;
@@ -102,8 +103,8 @@ void router::add(std::string_view pattern, route r) {
     return;
   }
   const std::size_t words = has_parameter ? brace : pattern.size() - 1;
-  const auto loser = std::ranges::find_if(
-      patterns_, [&](const pattern_routes& p) { return wins_over(pattern, p.pattern); });
+  const auto loser =
+      std::ranges::find_if(patterns_, [&](const pattern_routes& p) { return wins_over(pattern, p.pattern); });
   patterns_.insert(loser, {std::string(pattern), words, {}})->at.push_back(std::move(r));
 }
 
@@ -118,9 +119,9 @@ std::optional<std::string_view> router::parameter(std::string_view pattern, std:
 
 const router::route* router::find(std::string_view method, std::string_view path, std::string& allow) const {
   const routes* at = nullptr;
-  if (const auto whole = exact_.find(path); whole != exact_.end()) {
-    at = &whole->second;
-  } else {
+  if (path.size() <= longest_)
+    if (const auto whole = exact_.find(path); whole != exact_.end()) at = &whole->second;
+  if (at == nullptr) {
     for (const pattern_routes& p : patterns_)
       if (path.starts_with(std::string_view(p.pattern).substr(0, p.words)) &&
           match(p.pattern, path, [](std::string_view, std::string_view) {})) {

@@ -78,7 +78,8 @@ class account {
  private:
   [[gnu::noinline]] void tell(const message& m) noexcept {
     const auto none = std::chrono::steady_clock::time_point();
-    const auto took = began_ == none ? std::chrono::nanoseconds(0) : std::chrono::steady_clock::now() - began_;
+    const auto took =
+        began_ == none ? std::chrono::nanoseconds(0) : std::chrono::steady_clock::now() - began_;
     began_ = none;
     try {
       of_.on_finished({m.request(), *peer_, m.status(), m.answered_bytes(), took});
@@ -104,7 +105,8 @@ bool is_cancelled() noexcept {
   }
 }
 
-// Turns the exception being handled, which is no cancellation, into an answer, or into the end of the connection.
+// Turns the exception being handled, which is no cancellation, into an answer, or into the end of the
+// connection.
 verdict answer_exception(message& m) {
   try {
     throw;
@@ -147,6 +149,7 @@ task<request_parser::state> rest_of_head(message* m, account* told) {
 task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
   message m(*s);
   account told(*what, s->client);
+  const bool special = what->on_finished || !what->around.empty();
   for (;;) {
     request_parser::state state = m.parse();
     if (state == request_parser::state::incomplete) {
@@ -162,13 +165,14 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
       co_return verdict::lingers;
     }
     m.begin();
-    told.begin();
+    if (special) [[unlikely]]
+      told.begin();
     ++*served;
     verdict v = verdict::next;
     try {
       if (m.request().framing().length > s->of.limits.body) throw error(413);
       const router::route* const r = m.find_route();
-      if (!what->around.empty())
+      if (special && !what->around.empty())
         co_await next(*what, 0)(exchange(m));
       else if (r == nullptr)
         answer_without_handler(m);
@@ -187,10 +191,13 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
       }
       v = answer_exception(m);
     }
-    told.end(m);
-    if (m.is_upgraded()) co_return verdict::upgraded;
+    if (special) [[unlikely]]
+      told.end(m);
     if (v != verdict::next) co_return v;
-    if (m.closes()) co_return m.has_unread() ? verdict::lingers : verdict::last;
+    if (m.closes()) {
+      if (m.is_upgraded()) co_return verdict::upgraded;
+      co_return m.has_unread() ? verdict::lingers : verdict::last;
+    }
     if (s->out.pending() > most_pending) {
       const bool sent = co_await s->out.flush();
       if (!sent) co_return verdict::last;

@@ -111,8 +111,9 @@ TEST_CASE("the whole is sent instead of parts that are longer together, and of v
 }
 
 TEST_CASE("a range of nothing and a malformed one are unsatisfiable") {
-  for (const char* text : {"100-", "-0", "-", "5-4", "a-b", "0-1x", "0x1-2", "0-1,", ",0-1", "0-1,,3-4", "0-1;3", "1",
-                           "500-,600-", "99999999999999999999-", "0-99999999999999999999", "-99999999999999999999"}) {
+  for (const char* text :
+       {"100-", "-0", "-", "5-4", "a-b", "0-1x", "0x1-2", "0-1,", ",0-1", "0-1,,3-4", "0-1;3", "1",
+        "500-,600-", "99999999999999999999-", "0-99999999999999999999", "-99999999999999999999"}) {
     INFO(text);
     CHECK(of(text).kind == kind::unsatisfiable);
   }
@@ -137,12 +138,14 @@ TEST_CASE("If-Range wants the part of this version only") {
 }
 
 TEST_CASE("gzip is accepted where it is named and not refused") {
-  for (const char* yes : {"gzip", "deflate, gzip", "br;q=1.0, GZIP;q=0.5", "gzip; q=0.001", "gzip;q=1.000", "gzip;x=1"}) {
+  for (const char* yes :
+       {"gzip", "deflate, gzip", "br;q=1.0, GZIP;q=0.5", "gzip; q=0.001", "gzip;q=1.000", "gzip;x=1"}) {
     INFO(yes);
     CHECK(accepts_gzip(asked("Accept-Encoding: " + std::string(yes) + "\r\n").r));
   }
-  for (const char* no : {"", "identity", "gzip;q=0", "gzip;q=0.000", "x-gzip2", "gzip;Q=0", "gzip;q=0;x=1", "gzip;x=1;q=0",
-                         "gzip ; q=0", "gzip;q=", "gzip;q=2", "gzip;q=abc", "gzip;q=1.001", "gzip;q=0.0000", "*"}) {
+  for (const char* no :
+       {"", "identity", "gzip;q=0", "gzip;q=0.000", "x-gzip2", "gzip;Q=0", "gzip;q=0;x=1", "gzip;x=1;q=0",
+        "gzip ; q=0", "gzip;q=", "gzip;q=2", "gzip;q=abc", "gzip;q=1.001", "gzip;q=0.0000", "*"}) {
     INFO(no);
     CHECK_FALSE(accepts_gzip(asked("Accept-Encoding: " + std::string(no) + "\r\n").r));
   }

@@ -143,7 +143,8 @@ TEST_CASE("headers are counted") {
 TEST_CASE("each of many headers is found, and a head of 32 KB has room") {
   std::string head = "GET / HTTP/1.1\r\nHost: a\r\n";
   for (int i = 0; i < 300; ++i) head += "X-" + std::to_string(i) + ": v" + std::to_string(i) + "\r\n";
-  for (const char name : {'A', 'B', 'C'}) head += std::string(1, name) + ": " + std::string(8000, 'y') + "\r\n";
+  for (const char name : {'A', 'B', 'C'})
+    head += std::string(1, name) + ": " + std::string(8000, 'y') + "\r\n";
   head += "\r\n";
   request_parser parser;
   request r;
@@ -154,9 +155,11 @@ TEST_CASE("each of many headers is found, and a head of 32 KB has room") {
 }
 
 TEST_CASE("a target with a scheme has a host") {
-  for (const char* bad : {"http:///a", "http://", "http://?x", "http://:80/a", "http://user@b/a", "http://a b/", "http://a\"/"})
+  for (const char* bad :
+       {"http:///a", "http://", "http://?x", "http://:80/a", "http://user@b/a", "http://a b/", "http://a\"/"})
     CHECK(parse("GET " + std::string(bad) + " HTTP/1.1\r\nHost: a\r\n\r\n") == "400");
-  for (const char* fine : {"http://b/a", "http://b:80/a", "http://b:/a", "http://[::1]:80/a", "http://b", "http://b?x"})
+  for (const char* fine :
+       {"http://b/a", "http://b:80/a", "http://b:/a", "http://[::1]:80/a", "http://b", "http://b?x"})
     CHECK(parse("GET " + std::string(fine) + " HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("GET|"));
 }
 

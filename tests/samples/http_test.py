@@ -316,6 +316,55 @@ class Streams(unittest.TestCase):
                 self.assertEqual((status, body), (200, bytes(range(256)) * 32768))
 
 
+class Descriptors(unittest.TestCase):
+    """Files that are kept open take nothing from clients."""
+
+    def test_a_client_is_served_at_once_after_more_files_than_there_are_descriptors(self):
+        with Root() as root:
+            for i in range(120):
+                root.write(f"root/{i}.css", b"%05d" % i * 4000)
+                root.write(f"root/{i}.css.gz", b"%05d" % i * 4001)
+            for model in ("loop-per-core", "thread-per-connection"):
+                with self.subTest(model), http("--root", root.path, "--model", model,
+                                               before=("prlimit", "--nofile=200:200")) as server:
+                    begin = server.settled_fds()
+                    with contextlib.ExitStack() as all_of_them:
+                        for i in range(120):
+                            client = all_of_them.enter_context(connect(server.address)) if i < 100 else client
+                            for more in (b"", b"Accept-Encoding: gzip\r\n"):
+                                status, _, body, _ = ask(client, b"GET /%d.css HTTP/1.1\r\nHost: a\r\n%b\r\n" % (i, more))
+                                self.assertEqual((status, body[:5]), (200, b"%05d" % i))
+                        for _ in range(50):  # with the others they have nearly all that there is
+                            started = time.monotonic()
+                            self.assertEqual(ask(all_of_them.enter_context(connect(server.address)))[0], 200)
+                            self.assertLess(time.monotonic() - started, 5)
+                    # Without clients nothing stays open for long.
+                    until(lambda: len(server.fds()) <= begin, lambda: server.fds())
+
+    def test_a_file_that_was_deleted_and_a_root_that_was_switched_are_given_up(self):
+        with Root() as root:
+            current = os.path.join(root.folder.name, "current")
+            os.symlink("root", current)
+            with http("--root", current) as server, connect(server.address) as client:
+                large = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+                self.assertEqual(ask(client, large)[0], 200)
+                os.makedirs(os.path.join(root.folder.name, "release2"))
+                root.write("release2/large", b"another")
+                os.symlink("release2", current + ".new")
+                os.rename(current + ".new", current)
+                until(lambda: ask(client, large)[2] == b"another", "the new release", 5)
+                shutil.rmtree(root.path)
+
+                def opened():
+                    links = []
+                    for fd in server.fds():
+                        with contextlib.suppress(FileNotFoundError):
+                            links.append(os.readlink(f"/proc/{server.pid}/fd/{fd}"))
+                    return [link for link in links if "(deleted)" in link and root.folder.name in link]
+
+                until(lambda: not opened(), opened)
+
+
 class SlowClients(unittest.TestCase):
     slow = True
 

@@ -120,8 +120,8 @@ class core {
   }
   [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
 
-  // Its thread waits in the loop whenever nothing runs, so that timers and posts come at any time. False for a
-  // thread that blocks in system calls or waits for jobs.
+  // Its thread waits in the loop whenever nothing runs, so that timers and posts come at any time. False for
+  // a thread that blocks in system calls or waits for jobs.
   [[nodiscard]] bool is_loop() const noexcept { return is_loop_; }
 
   [[nodiscard]] unsigned index() const noexcept { return index_; }

@@ -33,7 +33,8 @@ class form {
 };
 
 // The value of `name` in a Cookie header, "a=1; b=2", as it was sent, without quotes around it.
-[[nodiscard]] std::optional<std::string_view> cookie_value(std::string_view header, std::string_view name) noexcept;
+[[nodiscard]] std::optional<std::string_view> cookie_value(std::string_view header,
+                                                           std::string_view name) noexcept;
 
 // A cookie to be set:
 //   x.add_header("Set-Cookie", weir::http::cookie{.name = "session", .value = id, .secure = true}.text());

@@ -63,7 +63,8 @@ class request {
  private:
   friend class request_parser;
   friend struct head_reading;
-  // Offsets in 16 bits: the fields of a usual request are 512 bytes, and the whole can be moved with its bytes.
+  // Offsets in 16 bits: the fields of a usual request are 512 bytes, and the whole can be moved with its
+  // bytes.
   struct field {
     std::uint16_t name, name_size, value, value_size;
   };
@@ -72,16 +73,14 @@ class request {
   [[nodiscard]] field& at(std::size_t i) noexcept {
     return i < inline_fields ? fields_[i] : more_[i - inline_fields];
   }
-  // Errors: std::bad_alloc.
-  void add(const field& f) {
-    if (count_ < inline_fields)
-      fields_[count_] = f;
-    else if (count_ - inline_fields < more_.size())
-      more_[count_ - inline_fields] = f;
-    else
-      more_.push_back(f);
-    ++count_;
+  // False: there is no memory.
+  [[nodiscard]] bool add(const field& f) noexcept {
+    if (count_ >= inline_fields) [[unlikely]]
+      return add_more(f);
+    fields_[count_++] = f;
+    return true;
   }
+  [[nodiscard]] bool add_more(const field& f) noexcept;
 
   const char* base_ = "";
   std::uint16_t method_ = 0, target_ = 0, target_size_ = 0, path_ = 0, path_size_ = 0, query_ = 0,

@@ -49,8 +49,8 @@ struct finished {
   std::chrono::nanoseconds duration;  // since its head was complete; 0 if it never was
 };
 
-// A site is a value: routes, limits and what happens around each request. handler() takes a copy of it, as it is
-// at that moment:
+// A site is a value: routes, limits and what happens around each request. handler() takes a copy of it, as it
+// is at that moment:
 //
 //   weir::http::site site;
 //   site.routes.get("/", [](weir::http::exchange x) { x.send(200, "text/plain", "hello\n"); });
@@ -66,8 +66,8 @@ struct site {
   std::function<tally&()> tally_of_here;  // called for each connection, on the thread of its handler
 
   // Answers in place of the library: 404, 405, what a handler threw (500, or an http::error with its text), a
-  // request that is refused (its request() is empty then), a file that is not found. It answers with send(); if
-  // it does not, or throws, the answer is the text.
+  // request that is refused (its request() is empty then), a file that is not found. It answers with send();
+  // if it does not, or throws, the answer is the text.
   std::function<void(exchange, int status, std::string_view text)> refusal;
 
   // Called once for each request, those included that the library refused: for an access log.

@@ -7,9 +7,9 @@
 
 namespace weir::http {
 
-// Strict: a size is 1 to 16 hexadecimal digits, followed by CR LF or by extensions, ";name" or ";name=value" with
-// a token or a quoted string and without spaces; lines end with CR LF. All extensions of a body together have at
-// most most_extensions bytes, all trailers most_trailers. Both are checked and dropped.
+// Strict: a size is 1 to 16 hexadecimal digits, followed by CR LF or by extensions, ";name" or ";name=value"
+// with a token or a quoted string and without spaces; lines end with CR LF. All extensions of a body together
+// have at most most_extensions bytes, all trailers most_trailers. Both are checked and dropped.
 class chunk_decoder {
  public:
   enum class state : std::uint8_t { more, done, failed };
@@ -56,7 +56,7 @@ class chunk_decoder {
   std::uint8_t digits_ = 0;
   std::uint16_t extensions_ = 0;  // bytes so far
   std::uint16_t trailers_ = 0;
-  std::uint64_t left_ = 0;      // of the present chunk
+  std::uint64_t left_ = 0;  // of the present chunk
 };
 
 }  // namespace weir::http

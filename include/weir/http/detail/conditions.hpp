@@ -43,8 +43,8 @@ struct byte_ranges {
 };
 
 // By Range and If-Range, of a resource of `size` bytes, as nginx judges them: a malformed range is
-// unsatisfiable; parts that do not exist are left out; the whole is sent instead of too many parts, of parts that
-// are longer together, and of a part of nothing that starts at its beginning.
+// unsatisfiable; parts that do not exist are left out; the whole is sent instead of too many parts, of parts
+// that are longer together, and of a part of nothing that starts at its beginning.
 [[nodiscard]] byte_ranges ranges_of(const request& r, const validators& now, std::uint64_t size);
 
 // By Accept-Encoding: gzip is named with a weight above 0. A malformed weight refuses it.
