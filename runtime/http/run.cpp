@@ -34,8 +34,8 @@ void add_keys(limits& l, std::vector<key>& to) {
 int run(int argc, char** argv, site what, program about) {
   const auto kept = std::make_shared<site>(std::move(what));  // the keys change its limits before it serves
   add_keys(kept->limits, about.keys);
-  const auto handler = [kept](connection client) { return serve(std::move(client), kept); };
-  return weir::run(argc, argv, connection_handler(handler), about);
+  const auto on_each = [kept](connection client) { return serve(std::move(client), kept); };
+  return weir::run(argc, argv, connection_handler(on_each), about);
 }
 
 }  // namespace weir::http

@@ -105,7 +105,7 @@ TEST_CASE("a variable is set by put() alone") {
 TEST_CASE("what is wrong with a program's key is said as with any other") {
   files_program p;
   CHECK(p.error({"--set", "files.depth=0"}) ==
-        "--set files.depth: \"0\" is out of range; allowed: 1..100 folders");
+        "--set files.depth: 0 is out of range; allowed: 1..100 folders");
   CHECK_THAT(p.error({"--set", "files.depth=x"}),
              Contains("expected an integer, found \"x\"; allowed: 1..100 folders"));
   CHECK_THAT(p.error({}, {"WEIR_FILES_WAIT=5"}), Contains("WEIR_FILES_WAIT: expected a duration"));

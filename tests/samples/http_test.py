@@ -365,6 +365,61 @@ class Descriptors(unittest.TestCase):
                 until(lambda: not opened(), opened)
 
 
+class Keys(unittest.TestCase):
+    """Limits and the program's own keys are configured as weir's are."""
+
+    def test_limits_and_the_root_come_from_file_environment_and_flags(self):
+        with Root() as root, tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write(f'[http]\nbody = 10\nheaders = 5\n[files]\nroot = "{root.path}"\n')
+            file.flush()
+            with http("--config", file.name, "--set", "http.head=300", environment={"WEIR_HTTP_BODY": "20"}) as server:
+                at = server.address
+                self.assertEqual(curl(at, "/page.html")[1], b"<p>page</p>")
+                status = ("-o", "/dev/null", "-w", "%{http_code}")
+                self.assertEqual(curl(at, "/echo", "-d", "x" * 20, *status)[1], b"200")
+                self.assertEqual(curl(at, "/echo", "-d", "x" * 21, *status)[1], b"413")
+                self.assertEqual(curl(at, "/plain", "-H", "A: " + "x" * 300, *status)[1], b"431")
+                self.assertEqual(curl(at, "/plain", *[word for i in range(6) for word in ("-H", f"X-{i}: y")], *status)[1], b"431")
+            printed = sample.run("--config", file.name, "--print-config", name="http").stdout
+            self.assertIn('\n[files]\n# the directory whose files are served; empty: none\n# a text; default ""\nroot = "', printed)
+            self.assertIn("\nbody = 10\n", printed)
+            self.assertEqual(sample.run("--config", file.name, "--check", name="http").returncode, 0)
+
+    def test_what_is_wrong_is_said_as_with_any_key(self):
+        for arguments, said in ((("--set", "http.body=many"), "--set http.body: expected bytes"),
+                                (("--set", "http.headers=0"), "--set http.headers: 0 is out of range; allowed: 1..8192 headers"),
+                                (("--set", "http.body_tineout=1s"), "unknown key; did you mean \"http.body_timeout\"?"),
+                                (("--rot", "/"), "--rot: unknown option; did you mean \"--root\"?")):
+            ended = sample.run(*arguments, name="http")
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(said, ended.stderr)
+
+    def test_a_reload_of_a_pool_takes_them_and_a_bad_one_takes_nothing(self):
+        if "thread" in sample.options.sanitized:
+            self.skipTest("that sanitizer cannot follow a fork")
+        with Root() as root, tempfile.TemporaryDirectory() as folder:
+            config = os.path.join(folder, "http.toml")
+
+            def configure(body, path):
+                with open(config, "w", encoding="utf-8") as file:
+                    file.write(f'[http]\nbody = {body}\n[files]\nroot = "{path}"\n')
+
+            configure(10, root.path)
+            with http("--config", config, "--model", "process-pool", "--processes", 1) as server:
+                def status(size):
+                    return curl(server.address, "/echo", "-d", "x" * size, "-o", "/dev/null", "-w", "%{http_code}")[1]
+
+                self.assertEqual(status(11), b"413")
+                configure(20, root.path)
+                server.send(signal.SIGHUP)
+                until(lambda: status(11) == b"200", "the new limit")
+                configure(30, "/no/such/place")
+                server.send(signal.SIGHUP)
+                server.wait_for_line("/no/such/place")
+                self.assertEqual(status(21), b"413")
+                self.assertEqual(curl(server.address, "/page.html")[1], b"<p>page</p>")
+
+
 class SlowClients(unittest.TestCase):
     slow = True
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <variant>
 
 namespace weir {
@@ -45,8 +46,8 @@ struct key {
     unit = std::move(its_unit);
   }
   // A duration, "60s", "250ms".
-  key(std::string its_name, std::chrono::milliseconds& v, std::chrono::milliseconds from,
-      std::chrono::milliseconds to, std::string its_help)
+  key(std::string its_name, std::chrono::milliseconds& v, std::chrono::milliseconds lower,
+      std::chrono::milliseconds upper, std::string its_help)
       : key(std::move(its_name), &v, std::move(its_help)) {
     least = lower.count();
     most = upper.count();

@@ -54,7 +54,7 @@ struct finished {
 //
 //   weir::http::site site;
 //   site.routes.get("/", [](weir::http::exchange x) { x.send(200, "text/plain", "hello\n"); });
-//   return weir::run(argc, argv, site.handler());
+//   return weir::http::run(argc, argv, site);
 //
 // HTTP/1.1 and 1.0: keep-alive, pipelining, bodies with a length or in chunks. OPTIONS without a handler is
 // answered with the methods of the path. While the server stops, answers say `Connection: close` as soon as
