@@ -260,6 +260,7 @@ task<upgraded> message::upgrade(std::string_view protocol, std::span<const heade
   co_await out.flush();
   upgraded made{std::move(session_.client), std::string(session_.in.buffered())};
   session_.in.consume(made.received.size());
+  session_.in.give_back_if_empty();  // the session lives as long as the handler
   co_return made;
 }
 

@@ -83,6 +83,16 @@ void check_parameters(std::string_view pattern) {
   }
 }
 
+template <class Exact>
+auto first_not_before(Exact& all, std::string_view path) noexcept {
+  return std::ranges::lower_bound(
+      all, path,
+      [](std::string_view a, std::string_view b) {
+        return a.size() != b.size() ? a.size() < b.size() : a < b;
+      },
+      [](const auto& each) { return std::string_view(each.path); });
+}
+
 }  // namespace
 
 void router::add(std::string_view pattern, route r) {
@@ -92,8 +102,9 @@ void router::add(std::string_view pattern, route r) {
   const std::size_t brace = std::min(pattern.find('{'), pattern.size());
   const bool has_parameter = brace != pattern.size();
   if (!has_parameter && !pattern.ends_with("/*")) {
-    exact_[std::string(pattern)].push_back(std::move(r));
-    longest_ = std::max(longest_, pattern.size());
+    auto at = first_not_before(exact_, pattern);
+    if (at == exact_.end() || at->path != pattern) at = exact_.insert(at, {std::string(pattern), {}});
+    at->at.push_back(std::move(r));
     return;
   }
   if (has_parameter) r.pattern = pattern;
@@ -117,10 +128,13 @@ std::optional<std::string_view> router::parameter(std::string_view pattern, std:
   return out;
 }
 
+const router::routes* router::find_exact(std::string_view path) const noexcept {
+  const auto at = first_not_before(exact_, path);
+  return at != exact_.end() && at->path == path ? &at->at : nullptr;
+}
+
 const router::route* router::find(std::string_view method, std::string_view path, std::string& allow) const {
-  const routes* at = nullptr;
-  if (path.size() <= longest_)
-    if (const auto whole = exact_.find(path); whole != exact_.end()) at = &whole->second;
+  const routes* at = find_exact(path);
   if (at == nullptr) {
     for (const pattern_routes& p : patterns_)
       if (path.starts_with(std::string_view(p.pattern).substr(0, p.words)) &&

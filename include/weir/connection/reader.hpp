@@ -122,6 +122,10 @@ class reader {
   // parts: then a server that stops waits for the rest of it. Default: false.
   void set_inside_message(bool is) noexcept { inside_ = is; }
 
+  // Gives the buffer back at once if everything in it is consumed: for a reader that is kept and not asked
+  // again.
+  void give_back_if_empty() noexcept;
+
  private:
   friend detail::fill_operation;
   friend detail::until_operation;
@@ -130,7 +134,6 @@ class reader {
 
   // Room for at least one more byte behind what is buffered; false without memory.
   [[nodiscard]] bool make_room(std::size_t wanted) noexcept;
-  void give_back_if_empty() noexcept;
 
   connection_state* state_;
   writer* replies_ = nullptr;

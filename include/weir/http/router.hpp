@@ -3,13 +3,11 @@
 
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <unordered_map>
 #include <vector>
 
 #include "weir/http/exchange.hpp"
@@ -70,14 +68,9 @@ class router {
 
  private:
   using routes = std::vector<route>;
-  struct hash {
-    using is_transparent = void;
-    // Paths are short, and those that are kept are the program's: FNV-1a.
-    std::size_t operator()(std::string_view text) const noexcept {
-      std::uint64_t h = 14695981039346656037U;
-      for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211U;
-      return static_cast<std::size_t>(h);
-    }
+  struct exact_routes {
+    std::string path;
+    routes at;
   };
   struct pattern_routes {
     std::string pattern;
@@ -86,8 +79,9 @@ class router {
   };
   void add(std::string_view pattern, route r);
 
-  std::unordered_map<std::string, routes, hash, std::equal_to<>> exact_;
-  std::size_t longest_ = 0;               // of the exact paths
+  [[nodiscard]] const routes* find_exact(std::string_view path) const noexcept;
+
+  std::vector<exact_routes> exact_;       // by size, then by text: most searches compare one text
   std::vector<pattern_routes> patterns_;  // the one that wins first
 };
 
