@@ -47,8 +47,11 @@ struct head_reading {
       self.too_many = true;
       return -1;
     }
-    self.too_many = !r.add({from, static_cast<std::uint16_t>(size), from, 0});
-    return self.too_many ? -1 : 0;
+    if (!r.add({from, static_cast<std::uint16_t>(size), from, 0})) [[unlikely]] {
+      self.too_many = true;
+      return -1;
+    }
+    return 0;
   }
 
   static int on_value(llhttp_t* p, const char* at, std::size_t size) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <stdexcept>
 
 namespace weir::http {
@@ -83,14 +85,27 @@ void check_parameters(std::string_view pattern) {
   }
 }
 
-template <class Exact>
-auto first_not_before(Exact& all, std::string_view path) noexcept {
-  return std::ranges::lower_bound(
-      all, path,
-      [](std::string_view a, std::string_view b) {
-        return a.size() != b.size() ? a.size() < b.size() : a < b;
-      },
-      [](const auto& each) { return std::string_view(each.path); });
+// Of the size and of up to eight bytes at each end: routes differ there, and a path that was sent costs the
+// same however long it is.
+std::size_t hash_of(std::string_view path) noexcept {
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+  const std::size_t bytes = path.size() >= 8   ? 8
+                            : path.size() >= 4 ? 4
+                                               : std::min<std::size_t>(path.size(), 1);
+  const char* const behind = path.data() + path.size();
+  if (bytes == 8) {
+    std::memcpy(&first, path.data(), 8);
+    std::memcpy(&last, behind - 8, 8);
+  } else if (bytes == 4) {
+    std::memcpy(&first, path.data(), 4);
+    std::memcpy(&last, behind - 4, 4);
+  } else if (bytes == 1) {
+    first = static_cast<unsigned char>(path[path.size() / 2]);
+    last = static_cast<unsigned char>(behind[-1]);
+  }
+  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15U;
+  return static_cast<std::size_t>((((first * odd) ^ (last + path.size())) * odd) >> 32);
 }
 
 }  // namespace
@@ -102,9 +117,7 @@ void router::add(std::string_view pattern, route r) {
   const std::size_t brace = std::min(pattern.find('{'), pattern.size());
   const bool has_parameter = brace != pattern.size();
   if (!has_parameter && !pattern.ends_with("/*")) {
-    auto at = first_not_before(exact_, pattern);
-    if (at == exact_.end() || at->path != pattern) at = exact_.insert(at, {std::string(pattern), {}});
-    at->at.push_back(std::move(r));
+    exact_at(pattern).push_back(std::move(r));
     return;
   }
   if (has_parameter) r.pattern = pattern;
@@ -128,13 +141,33 @@ std::optional<std::string_view> router::parameter(std::string_view pattern, std:
   return out;
 }
 
-const router::routes* router::find_exact(std::string_view path) const noexcept {
-  const auto at = first_not_before(exact_, path);
-  return at != exact_.end() && at->path == path ? &at->at : nullptr;
+// Where the path is in the table, or a free place for it. The table is not empty.
+std::size_t router::place_of(std::string_view path) const noexcept {
+  const std::size_t mask = exact_.size() - 1;
+  std::size_t i = hash_of(path) & mask;
+  while (!exact_[i].path.empty() && exact_[i].path != path) i = (i + 1) & mask;
+  return i;
+}
+
+router::routes& router::exact_at(std::string_view path) {
+  if (2 * exact_count_ >= exact_.size()) {
+    std::vector<exact_routes> before(std::max<std::size_t>(8, 2 * exact_.size()));
+    before.swap(exact_);
+    for (exact_routes& each : before)
+      if (!each.path.empty()) exact_[place_of(each.path)] = std::move(each);
+  }
+  exact_routes& at = exact_[place_of(path)];
+  if (at.path.empty()) {
+    at.path = path;
+    ++exact_count_;
+  }
+  return at.at;
 }
 
 const router::route* router::find(std::string_view method, std::string_view path, std::string& allow) const {
-  const routes* at = find_exact(path);
+  const routes* at = nullptr;
+  if (!exact_.empty())
+    if (const exact_routes& exact = exact_[place_of(path)]; !exact.path.empty()) at = &exact.at;
   if (at == nullptr) {
     for (const pattern_routes& p : patterns_)
       if (path.starts_with(std::string_view(p.pattern).substr(0, p.words)) &&

@@ -140,7 +140,7 @@ task<request_parser::state> rest_of_head(message* m, account* told) {
   }
   m->begin_refused();
   m->refuse(408, {}, {});
-  told->end(*m);
+  if (told != nullptr) told->end(*m);
   co_return request_parser::state::incomplete;
 }
 
@@ -148,25 +148,27 @@ task<request_parser::state> rest_of_head(message* m, account* told) {
 // idles.
 task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
   message m(*s);
-  account told(*what, s->client);
   const bool special = what->on_finished || !what->around.empty();
+  std::optional<account> told;
+  if (special) [[unlikely]]
+    told.emplace(*what, s->client);
   for (;;) {
     request_parser::state state = m.parse();
     if (state == request_parser::state::incomplete) {
       if (s->in.buffered().empty()) co_return verdict::next;
-      state = co_await rest_of_head(&m, &told);
+      state = co_await rest_of_head(&m, told ? &*told : nullptr);
       if (state == request_parser::state::incomplete) co_return verdict::lingers;
     }
     if (state == request_parser::state::failed) {
       log_refusal(s->client, m.parser().status(), m.parser().reason());
       m.begin_refused();
       m.refuse(m.parser().status(), {}, {});
-      told.end(m);
+      if (told) told->end(m);
       co_return verdict::lingers;
     }
     m.begin();
     if (special) [[unlikely]]
-      told.begin();
+      told->begin();
     ++*served;
     verdict v = verdict::next;
     try {
@@ -186,13 +188,13 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
       }
     } catch (...) {
       if (is_cancelled()) {
-        told.end(m);
+        if (told) told->end(m);
         throw;
       }
       v = answer_exception(m);
     }
     if (special) [[unlikely]]
-      told.end(m);
+      told->end(m);
     if (v != verdict::next) co_return v;
     if (m.closes()) {
       if (m.is_upgraded()) co_return verdict::upgraded;

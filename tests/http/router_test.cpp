@@ -102,3 +102,15 @@ TEST_CASE("a parameter is a whole part with a name of its own") {
   for (const char* bad : {"/{}", "/a{b}", "/{a}b", "/{a", "/a}", "/{a}/{a}", "/{a{b}}"})
     CHECK_THROWS_AS(routes.get(bad, plain), std::invalid_argument);
 }
+
+TEST_CASE("every one of many exact paths is found, and nothing else") {
+  router routes;
+  std::vector<std::string> paths{"/", "/a", "/ab", "/abc", "/abcd", "/abcdefg", "/abcdefgh"};
+  for (int i = 0; i < 500; ++i) paths.push_back("/the same at both/" + std::to_string(i) + "/of their ends");
+  for (const std::string& path : paths) routes.add("M" + path, path, plain);
+  std::string allow;
+  for (const std::string& path : paths) CHECK(routes.find("M" + path, path, allow) != nullptr);
+  for (const char* none : {"", "/b", "/abcde", "/the same at both/500/of their ends", "/abcdefghi"})
+    CHECK(routes.find("GET", none, allow) == nullptr);
+  CHECK(router().find("GET", "/", allow) == nullptr);
+}

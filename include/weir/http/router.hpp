@@ -69,7 +69,7 @@ class router {
  private:
   using routes = std::vector<route>;
   struct exact_routes {
-    std::string path;
+    std::string path;  // empty: a free place
     routes at;
   };
   struct pattern_routes {
@@ -79,9 +79,12 @@ class router {
   };
   void add(std::string_view pattern, route r);
 
-  [[nodiscard]] const routes* find_exact(std::string_view path) const noexcept;
+  [[nodiscard]] std::size_t place_of(std::string_view path) const noexcept;
+  [[nodiscard]] routes& exact_at(std::string_view path);
 
-  std::vector<exact_routes> exact_;       // by size, then by text: most searches compare one text
+  // A table with open addressing, at most half full. Its size is a power of two, or 0.
+  std::vector<exact_routes> exact_;
+  std::size_t exact_count_ = 0;
   std::vector<pattern_routes> patterns_;  // the one that wins first
 };
 
