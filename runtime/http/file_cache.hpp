@@ -16,13 +16,14 @@
 
 namespace weir::http {
 
-// Problem: to open a file costs more than to send it, and every descriptor that is kept for later is one that
-// no client can have.
+// Problem: to open a file costs more than to send it, and every descriptor that is kept for later is one
+// that no client can have.
 //
 // Files are forgotten after a time without use, when their last name is gone, and at once when the process
 // has no descriptor left. A loop looks once a second while it keeps any; a thread that is no loop cannot
 // look: it keeps no descriptor, and few files. All caches of a process keep at most a share of its
-// descriptors. Thread: its core's. Core-local: core.local<file_cache>().
+// descriptors.
+// Thread: its core's. Core-local: core.local<file_cache>().
 class file_cache {
  public:
   explicit file_cache(core& home);

@@ -16,7 +16,8 @@ namespace weir::http {
 [[nodiscard]] unique_fd open_beneath(int root, const std::string& path) noexcept;
 
 // Problem: a site is deployed by a rename of the link that its root is, or by a new directory in its place.
-// An open directory stays the old one. Thread: any.
+// An open directory stays the old one.
+// Thread: any.
 class served_root {
  public:
   // A directory, as long as the name meant this one.

@@ -45,7 +45,7 @@ outcome parse(std::string_view bytes, std::size_t step) {
     for (std::size_t i = 0; i < r.size(); ++i) require(r[i].name.size() + r[i].value.size() < parser.size());
     require(r.path().starts_with('/') || r.path() == "*");
     static_cast<void>(file_path(r.path()));
-    for (const std::uint64_t size : {0, 1, 100})
+    for (const std::uint64_t size : {std::uint64_t(0), std::uint64_t(1), std::uint64_t(100)})
       for (const byte_range part : ranges_of(r, {"\"v\"", 0}, size).parts)
         require(part.size != 0 && part.first < size && part.size <= size - part.first);
     const form fields(r.query());

@@ -334,7 +334,7 @@ class Descriptors(unittest.TestCase):
                             for more in (b"", b"Accept-Encoding: gzip\r\n"):
                                 status, _, body, _ = ask(client, b"GET /%d.css HTTP/1.1\r\nHost: a\r\n%b\r\n" % (i, more))
                                 self.assertEqual((status, body[:5]), (200, b"%05d" % i))
-                        for _ in range(50):  # with the others they have nearly all that there is
+                        for _ in range(65):  # with the others they have nearly all that there is
                             started = time.monotonic()
                             self.assertEqual(ask(all_of_them.enter_context(connect(server.address)))[0], 200)
                             self.assertLess(time.monotonic() - started, 5)

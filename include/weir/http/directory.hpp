@@ -20,14 +20,15 @@ class served_root;
 //   weir::http::directory files("/srv/www");
 //   site.routes.get("/*", [&files](weir::http::exchange x) { return files.send(x); });
 //
-// A directory is answered with its index.html. Validators, conditions, single ranges; NAME.gz, if it is not
-// older than NAME, for clients that accept gzip. The root is found again by its name each second, so a
-// release that is switched by a rename, or put in its place, is served from then on. Each loop keeps up to
-// most_kept files, those up to small_file bytes in memory and larger ones open, checks a file again after a
-// second and forgets it after kept_unused without use. All loops together keep at most an eighth of
-// RLIMIT_NOFILE open, and none when the process is out of descriptors. A few descriptors are held back, so
-// that files are served when connections have taken all others. Thread: any. Lifetime: must outlive the
-// exchanges. Hazard: a slow disk blocks the core.
+// A directory is answered with its index.html. Validators, conditions, ranges (multipart/byteranges for
+// several); NAME.gz, if it is not older than NAME, for clients that accept gzip. The root is found again by
+// its name each second, so a release that is switched by a rename, or put in its place, is served from then
+// on. Each loop keeps up to most_kept files, those up to small_file bytes in memory and larger ones open,
+// checks a file again after a second and forgets it after kept_unused without use. All loops together keep
+// at most an eighth of RLIMIT_NOFILE open, and none when the process is out of descriptors. A few
+// descriptors are held back, so that files are served when connections have taken all others.
+// Thread: any. Lifetime: must outlive the exchanges.
+// Hazard: a slow disk blocks the core.
 class directory {
  public:
   static constexpr std::size_t most_kept = 256;

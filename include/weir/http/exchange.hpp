@@ -28,12 +28,12 @@ struct upgraded {
 };
 
 // A handle that a handler takes by value. The handler answers once: with send(), with refuse(), or with
-// start() and then any number of write(). When it ends, the rest of the body is read or the connection closed
-// after the answer, and a stream is ended; without an answer the client gets a 500. An http::error that
-// leaves the handler becomes the answer, another exception a 500. If a part of the answer has been sent
-// already, the connection is reset instead, so that the answer does not look complete. Thread: the handler's.
-// Lifetime: the handle, the request and views of the body are valid until the handler has ended; a view of
-// read() until the next read(). Cancel: as the connection's operations.
+// start() and then any number of write(). When it ends, the rest of the body is read or the connection
+// closed after the answer, and a stream is ended; without an answer the client gets a 500. An http::error
+// that leaves the handler becomes the answer, another exception a 500. If a part of the answer has been sent
+// already, the connection is reset instead, so that the answer does not look complete.
+// Thread: the handler's. Lifetime: the handle, the request and views of the body are valid until the handler
+// has ended; a view of read() until the next read(). Cancel: as the connection's operations.
 class exchange {
  public:
   explicit exchange(message& m) noexcept : message_(&m) {}
@@ -64,9 +64,9 @@ class exchange {
   void add_header(std::string_view name, std::string_view value) const;
 
   // The whole answer. `status` is 200 to 999; one of 100 to 199 but 101 is sent ahead of the answer, to
-  // clients of HTTP/1.1, without `text`. With an empty `content_type` no Content-Type is sent. Errors:
-  // std::logic_error for a second answer, std::invalid_argument for a header that would break the message and
-  // for another status.
+  // clients of HTTP/1.1, without `text`. With an empty `content_type` no Content-Type is sent.
+  // Errors: std::logic_error for a second answer, std::invalid_argument for a header that would break the
+  // message and for another status.
   void send(int status, std::string_view content_type, std::string_view text,
             std::span<const header> more = {}) const;
   void send(const fixed_response& r) const;
@@ -87,10 +87,11 @@ class exchange {
   task<bool> write_file(int file, off_t offset, std::size_t count) const;
 
   // Answers with 101 and gives the connection away, for a protocol that takes it over. client() is empty
-  // then; the request stays valid, and no other part of the exchange may be used. The connection is closed by
-  // its handle, and an exception that leaves the handler is logged. Errors: http::error with 426 if the
-  // client did not ask for `protocol`, with 400 if its request has a body. Cancel: throws operation_canceled;
-  // the connection is lost.
+  // then; the request stays valid, and no other part of the exchange may be used. The connection is closed
+  // by its handle, and an exception that leaves the handler is logged.
+  // Errors: http::error with 426 if the client did not ask for `protocol`, with 400 if its request has a
+  // body.
+  // Cancel: throws operation_canceled; the connection is lost.
   [[nodiscard]] task<upgraded> upgrade(std::string_view protocol, std::span<const header> more = {}) const;
 
   // Closes the connection after the answer, whose head says so unless it has been sent.

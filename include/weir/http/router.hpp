@@ -20,9 +20,10 @@ using plain_handler = std::function<void(exchange)>;
 
 // Paths are compared as they were sent, without decoding. "/files/*" matches every path that begins with
 // "/files/"; in "/users/{id}/posts" the part {id} matches anything but nothing and '/':
-// exchange::parameter("id"). An exact path wins over a pattern; of two patterns the one wins whose first part
-// that differs is a word rather than a {name}, and a {name} rather than the '*'. HEAD is answered by the
-// handler of GET, without the body. Thread: filled by one thread, then read by any.
+// exchange::parameter("id"). An exact path wins over a pattern; of two patterns the one wins whose first
+// part that differs is a word rather than a {name}, and a {name} rather than the '*'. HEAD is answered by
+// the handler of GET, without the body.
+// Thread: filled by one thread, then read by any.
 class router {
  public:
   struct route {

@@ -6,8 +6,8 @@
 namespace weir::detail {
 
 // Problem: a cache of open files may hold the descriptor that the next client needs. A cache makes one of
-// these; code that meets EMFILE or ENFILE calls release_idle_descriptors() and tries again. Thread: made and
-// destroyed on any. Fork: each process has its own; none may exist before a fork.
+// these; code that meets EMFILE or ENFILE calls release_idle_descriptors() and tries again.
+// Thread: made and destroyed on any. Fork: each process has its own; none may exist before a fork.
 class idle_descriptors {
  public:
   // `release` closes what is idle, or has it closed soon. It is called on any thread, and not after the
