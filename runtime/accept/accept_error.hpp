@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "weir/base/detail/idle_descriptors.hpp"
+
 namespace weir {
 
 enum class remedy : std::uint8_t { try_again, pause, give_up };
@@ -20,6 +22,11 @@ inline remedy remedy_for(int error) {
     case EOPNOTSUPP: return remedy::give_up;
     default: return remedy::try_again;  // this one connection failed on its way
   }
+}
+
+// Before a pause: a cache may hold the descriptor that the next client needs.
+inline void make_room_after(int error) noexcept {
+  if (error == EMFILE || error == ENFILE) detail::release_idle_descriptors();
 }
 
 }  // namespace weir

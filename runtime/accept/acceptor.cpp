@@ -151,6 +151,7 @@ task<> acceptor::accept_all() {
       log::error("accept on {}: {}; this listener is closed", address_, text_of(error));
       break;
     } else if (error != ECANCELED && (what == remedy::pause || ++failures >= 16)) {
+      make_room_after(error);
       pauses_.fetch_add(1, std::memory_order_relaxed);
       if (const auto held_back = log_limit_.pass())
         log::warning("accept on {}: {}; pausing for {} ms ({} more since the last line)", address_,

@@ -54,9 +54,10 @@ std::string footer(const program& what) {
   out +=
       "Keys, for the file, for --set and, in capitals, for the environment (limits.connections is\n"
       "WEIR_LIMITS_CONNECTIONS). Defaults < file < environment < command line.\n";
-  for (const auto& each : tunables())
+  key_values own = standards_of(what.keys);
+  for (const auto& each : tunables_with(what.keys, own))
     out += fmt::format("  {:<24} {}\n  {:<24}   {}; default {}\n", each.key, each.help, "", each.range,
-                       each.print(what.defaults));
+                       default_of(each, what.defaults));
   out +=
       "Exit codes: 0 clean, 1 could not start or a service failed, 2 misuse, 3 stopped as told, but "
       "connections\n"
@@ -68,7 +69,7 @@ std::string footer(const program& what) {
 struct parser {
   CLI::App app;
   std::array<CLI::Option*, action_flags.size()> actions{};
-  std::array<CLI::Option*, key_flags.size()> keys{};
+  std::vector<std::pair<CLI::Option*, std::string>> keys{};  // and the key of each
   CLI::Option* file = nullptr;
   CLI::Option* set = nullptr;
 
@@ -79,8 +80,10 @@ struct parser {
     for (std::size_t i = 0; i < actions.size(); ++i)
       actions[i] = app.add_flag(action_flags[i].flags)->description(action_flags[i].help);
     file = valued("--config", "FILE", "the configuration file (TOML)");
-    for (std::size_t i = 0; i < keys.size(); ++i)
-      keys[i] = valued(key_flags[i].flag, key_flags[i].type, key_flags[i].help);
+    for (const key_flag& each : key_flags)
+      keys.emplace_back(valued(each.flag, each.type, each.help), each.key);
+    for (const key& each : what.keys)
+      if (!each.flag.empty()) keys.emplace_back(valued(each.flag, each.flag_type, each.help), each.name);
     set = valued("--set", "KEY=VALUE", "any key of those below; may be repeated");
   }
 
@@ -112,10 +115,10 @@ void apply_assignment(const std::string& assignment, layers& into) {
   }
   const auto key = assignment.substr(0, equals);
   const auto place = "--set " + key;
-  if (const auto* what = find_tunable(key))
+  if (const auto* what = find_tunable(key, into.rows))
     into.set(*what, untyped{assignment.substr(equals + 1)}, place, place);
   else
-    into.errors.push_back(fmt::format("{}: unknown key{}", place, key_suggestion(key)));
+    into.errors.push_back(fmt::format("{}: unknown key{}", place, key_suggestion(key, into.rows)));
 }
 
 // In the order in which they were written, so that the later of two options about one key wins.
@@ -128,15 +131,16 @@ void apply_options(const parser& from, layers& into) {
       apply_assignment(option->results()[nth], into);
       continue;
     }
-    const auto at = std::find(from.keys.begin(), from.keys.end(), option);
+    const auto at = std::ranges::find(from.keys, option, &std::pair<CLI::Option*, std::string>::first);
     if (at == from.keys.end()) continue;
-    const auto& flag = key_flags[static_cast<std::size_t>(at - from.keys.begin())];
+    const tunable& what = *find_tunable(at->second, into.rows);
+    const std::string flag = "--" + option->get_lnames().front();
     const auto& text = option->results()[nth];
-    if (flag.key == "listen") {
+    if (what.key == "listen") {
       addresses.push_back(text);
-      into.set(*find_tunable(flag.key), addresses, flag.flag, flag.flag);
+      into.set(what, addresses, flag, flag);
     } else {
-      into.set(*find_tunable(flag.key), untyped{text}, flag.flag, flag.flag);
+      into.set(what, untyped{text}, flag, flag);
     }
   }
 }
@@ -156,8 +160,8 @@ void offer_rest(const parser& from, const program& what, layers& into) {
       if (flag == word && i < rest.size() && !rest[i].starts_with('-')) ++i;  // its value
       continue;
     }
-    if (const auto* key =
-            find_tunable(std::string_view(flag).substr(std::min(flag.find_first_not_of('-'), flag.size()))))
+    if (const auto* key = find_tunable(
+            std::string_view(flag).substr(std::min(flag.find_first_not_of('-'), flag.size())), into.rows))
       into.errors.push_back(fmt::format("{}: no option of its own; write --set {}=...", flag, key->key));
     else
       into.errors.push_back(fmt::format("{}: unknown {}{}; see --help", flag,
@@ -176,7 +180,7 @@ std::string command_line::origin_of(std::string_view key) const {
 void read_environment(const char* const* environment, layers& into) {
   constexpr std::string_view prefix = "WEIR_";
   std::vector<std::string> variables;
-  for (const auto& each : tunables()) variables.push_back(variable_of(each.key));
+  for (const auto& each : into.rows) variables.push_back(variable_of(each.key));
   for (; environment != nullptr && *environment != nullptr; ++environment) {
     const std::string_view entry = *environment;
     if (!entry.starts_with(prefix)) continue;
@@ -186,16 +190,16 @@ void read_environment(const char* const* environment, layers& into) {
     if (at == variables.end())
       into.errors.push_back(fmt::format("{}: unknown variable{}", name, suggestion(name, variables)));
     else
-      into.set(tunables()[static_cast<std::size_t>(at - variables.begin())],
+      into.set(into.rows[static_cast<std::size_t>(at - variables.begin())],
                untyped{std::string(entry.substr(std::min(equals + 1, entry.size())))}, name, name);
   }
 }
 
 command_line parse_command_line(int argc, const char* const* argv, const char* const* environment,
                                 const program& what) {
-  layers all;
-  all.values = what.defaults;
+  layers all(what);
   command_line result;
+  result.own = all.own;
   parser from(what);
   std::vector<std::string> backwards;  // the order that CLI11 wants
   for (int i = argc - 1; i > 0; --i) backwards.emplace_back(argv[i]);
@@ -227,6 +231,7 @@ command_line parse_command_line(int argc, const char* const* argv, const char* c
   }
   if (!all.errors.empty()) throw config_error(std::move(all.errors));
   result.settings = std::move(all.values);
+  result.own = all.own;
   result.origins = std::move(all.origins);
   return result;
 }

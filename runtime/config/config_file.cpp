@@ -58,8 +58,8 @@ written value_of(const toml::node& node, const large_numbers& large = {}) {
   return unusable{type_of(node)};
 }
 
-bool is_section(std::string_view name) {
-  for (const auto& each : tunables())
+bool is_section(std::string_view name, const layers& into) {
+  for (const auto& each : into.rows)
     if (each.key.size() > name.size() && each.key.starts_with(name) && each.key[name.size()] == '.')
       return true;
   return false;
@@ -72,14 +72,14 @@ void read_table(const toml::table& table, const std::string& prefix, const std::
     const auto origin = fmt::format("{}:{}", file, name.source().begin.line);
     const auto place = fmt::format("{}: {}", origin, key);
     const auto* inner = node.as_table();
-    if (const auto* what = find_tunable(key))
+    if (const auto* what = find_tunable(key, into.rows))
       into.set(*what, value_of(node, large), origin, place);
-    else if (inner != nullptr && (is_section(key) || !inner->empty()))
+    else if (inner != nullptr && (is_section(key, into) || !inner->empty()))
       read_table(*inner, key + ".", file, large, into);
-    else if (is_section(key))
+    else if (is_section(key, into))
       into.errors.push_back(fmt::format("{}: is a section; write [{}]", place, key));
     else
-      into.errors.push_back(fmt::format("{}: unknown key{}", place, key_suggestion(key)));
+      into.errors.push_back(fmt::format("{}: unknown key{}", place, key_suggestion(key, into.rows)));
   }
 }
 
@@ -162,13 +162,20 @@ void check_settings(const settings& s) {
 }
 
 std::string print_config(const settings& s, const settings& defaults) {
+  program plain;
+  plain.defaults = defaults;
+  return print_config(s, {}, plain);
+}
+
+std::string print_config(const settings& s, key_values own, const program& what) {
   std::string out;
   std::string_view section;
-  for (const auto& each : tunables()) {
+  for (const auto& each : tunables_with(what.keys, own)) {
     const auto dot = each.key.find('.');
     const auto its_section = dot == std::string_view::npos ? std::string_view() : each.key.substr(0, dot);
     if (its_section != section) out += fmt::format("\n[{}]\n", section = its_section);
-    out += fmt::format("# {}\n# {}; default {}\n{} = {}\n", each.help, each.range, each.print(defaults),
+    out += fmt::format("# {}\n# {}; default {}\n{} = {}\n", each.help, each.range,
+                       default_of(each, what.defaults),
                        each.key.substr(dot == std::string_view::npos ? 0 : dot + 1), each.print(s));
   }
   return out;

@@ -8,11 +8,21 @@
 #include <vector>
 
 #include "weir/config/detail/tunable.hpp"
+#include "weir/config/program.hpp"
 
 namespace weir {
 
 struct layers {
+  // With the keys of a program. Errors: std::invalid_argument for one that is malformed.
+  explicit layers(const program& what = {})
+      : values(what.defaults), own(standards_of(what.keys)), rows(tunables_with(what.keys, own)) {}
+  layers(const layers&) = delete;
+  layers& operator=(const layers&) = delete;
+  ~layers() = default;
+
   settings values;
+  key_values own;  // of the program's keys
+  std::vector<tunable> rows;
   std::map<std::string, std::string, std::less<>> origins;
   std::vector<std::string> errors;
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "kinds.hpp"
+#include "weir/base/detail/idle_descriptors.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/unique_fd.hpp"
 #include "weir/connection/detail/connection_table.hpp"
@@ -60,10 +61,22 @@ const operation_kind kind_of_connect{proceed_writing<connect_operation>, cancel_
 }  // namespace
 }  // namespace detail
 
+namespace {
+
+unique_fd new_socket(int family) noexcept {
+  return unique_fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+}  // namespace
+
 task<connection> connect(endpoint to) {
   connection_table& table = core::here().local<connection_table>();
   const socket_address address = to.to_sockaddr();
-  unique_fd fd(::socket(address.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  unique_fd fd = new_socket(address.get()->sa_family);
+  if (!fd && (errno == EMFILE || errno == ENFILE)) {
+    detail::release_idle_descriptors();
+    fd = new_socket(address.get()->sa_family);
+  }
   if (!fd) throw_system_error(errno, "socket for " + to.to_string());
   if (to.is_tcp()) {
     const int on = 1;

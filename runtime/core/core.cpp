@@ -160,6 +160,7 @@ class core::spawned final : public chain {
 core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_pool* shared_with,
            core_pool* pool, core_role role)
     : index_(index),
+      is_loop_(!role.io_blocks && !role.opens_late),
       cpu_(cpu),
       pool_(pool),
       own_offload_(shared_with == nullptr ? std::make_unique<offload_pool>(s.workers.count, s.workers.queue)
@@ -172,7 +173,7 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
   chunks_.belongs_to(driver_.get());
   // Threads that only may come to wait for sockets have no epoll set until they do.
   // A ring belongs to the thread that makes it: that one opens it.
-  if (!role.io_blocks && !role.opens_late && driver_->tries_first()) driver_->open();
+  if (is_loop_ && driver_->tries_first()) driver_->open();
 }
 
 core::~core() {

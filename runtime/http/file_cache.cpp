@@ -1,153 +1,130 @@
 #include "file_cache.hpp"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <linux/openat2.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-
-#include "weir/http/detail/date.hpp"
-#include "weir/http/detail/path.hpp"
 #include "weir/http/directory.hpp"
 
 namespace weir::http {
 
-// O_NONBLOCK: opening a pipe without a writer must not block.
-unique_fd open_beneath(int root, const std::string& path) noexcept {
-  open_how how{};
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  for (int tries = 0; tries < 8; ++tries) {  // EAGAIN: a name below the root changed meanwhile
-    const long fd = ::syscall(SYS_openat2, root, path.empty() ? "." : path.c_str(), &how, sizeof how);
-    if (fd >= 0) return unique_fd(static_cast<int>(fd));
-    if (errno != EAGAIN && errno != EINTR) break;
-  }
-  return unique_fd();
-}
-
 namespace {
 
 constexpr std::uint64_t fresh = 1000;  // milliseconds
-constexpr int out_of_descriptors = 503;
-
-int status_for(int error_number) noexcept {
-  switch (error_number) {
-    case EACCES:
-    case EPERM: return 403;
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case EAGAIN: return out_of_descriptors;
-    default: return 404;
-  }
-}
-
-kept_file missing(int status) noexcept { return {.plain = {}, .gzip = {}, .status = status}; }
-
-void read_whole(open_file& f) {
-  std::string bytes(static_cast<std::size_t>(f.size), '\0');
-  if (::pread(f.fd.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) return;
-  std::array<header, 5> more{
-      header{"Last-Modified", f.modified_text}, {"ETag", f.etag}, {"Accept-Ranges", "bytes"}};
-  std::size_t count = 3;
-  if (f.varies) more[count++] = {"Vary", "Accept-Encoding"};
-  if (!f.coding.empty()) more[count++] = {"Content-Encoding", f.coding};
-  f.whole.emplace(200, f.type, bytes, std::span(more).first(count));
-  f.fd.reset();
-}
-
-std::shared_ptr<open_file> describe(unique_fd fd, const struct stat& s, std::string_view path) {
-  auto f = std::make_shared<open_file>();
-  f->fd = std::move(fd);
-  f->size = static_cast<std::uint64_t>(s.st_size);
-  f->modified = s.st_mtim.tv_sec;
-  f->etag = fmt::format("\"{:x}-{:x}-{:x}\"", s.st_mtim.tv_sec, s.st_mtim.tv_nsec, s.st_size);
-  f->modified_text.resize(date_size);
-  write_date(f->modified_text.data(), f->modified);
-  f->type = content_type_of(path);
-  return f;
-}
-
-kept_file open_file_of(int root, std::string_view sent) {
-  auto path = file_path(sent);
-  if (!path) return missing(400);
-  if (path->empty() || path->ends_with('/')) *path += "index.html";
-  unique_fd fd = open_beneath(root, *path);
-  struct stat s{};
-  if (!fd || ::fstat(fd.get(), &s) != 0) return missing(status_for(errno));
-  if (S_ISDIR(s.st_mode)) return missing(301);
-  if (!S_ISREG(s.st_mode)) return missing(404);
-  const auto plain = describe(std::move(fd), s, *path);
-  kept_file found;
-
-  struct stat compressed{};
-  if (unique_fd gz = open_beneath(root, *path + ".gz"); gz && ::fstat(gz.get(), &compressed) == 0 &&
-                                                        S_ISREG(compressed.st_mode) &&
-                                                        compressed.st_mtim.tv_sec >= s.st_mtim.tv_sec) {
-    const auto gzip = describe(std::move(gz), compressed, *path);
-    gzip->coding = "gzip";
-    gzip->varies = plain->varies = true;
-    if (gzip->size <= directory::small_file) read_whole(*gzip);
-    found.gzip = gzip;
-  }
-  if (plain->size <= directory::small_file) read_whole(*plain);
-  found.plain = plain;
-  return found;
-}
+constexpr std::uint64_t unused = std::chrono::milliseconds(directory::kept_unused).count();
+constexpr std::size_t most_elsewhere = 16;  // files that a thread keeps which is no loop
 
 }  // namespace
 
-void file_cache::make_room(std::uint64_t now) {
-  if (count_ < directory::most_kept) return;
-  count_ = 0;
-  for (auto& [root, below] : kept_) {
-    std::erase_if(below, [&](const auto& each) { return each.second.fresh_until <= now; });
-    count_ += below.size();
-  }
-  if (count_ < directory::most_kept) return;
-  kept_.clear();  // every kept file is fresh: there is no better victim
-  count_ = 0;
+file_cache::file_cache(core& home) : home_(home) {
+  if (home_.is_loop()) idle_.emplace([this] { release(); });
+  look_.fire = [](io::timer& t) noexcept { static_cast<look_timer&>(t).cache->look(); };
+}
+
+file_cache::~file_cache() { home_.timers().disarm(look_); }
+
+// Any thread, while the cache lives: its destructor waits for this.
+void file_cache::release() {
+  if (core::current() == &home_) return forget_open();
+  core* const home = &home_;
+  home_.post([home] { home->local<file_cache>().forget_open(); });
 }
 
 void file_cache::forget_open() noexcept {
-  for (auto& [root, below] : kept_)
-    count_ -= std::erase_if(below, [](const auto& each) {
-      const kept_file& kept = each.second;
-      return kept.plain->fd || (kept.gzip && kept.gzip->fd);
-    });
+  for (auto& [root, at] : kept_)
+    count_ -= std::erase_if(at.below, [](const auto& each) { return each.second.file.has_descriptor(); });
 }
 
-const kept_file& file_cache::find(int root, std::string_view path, spare_descriptors& spare) {
+void file_cache::look() {
   const std::uint64_t now = home_.timers().now();
-  files& below = kept_[root];
-  const auto known = below.find(path);
-  if (known != below.end() && now < known->second.fresh_until) return known->second;
-  kept_file opened = open_file_of(root, path);
-  if (opened.status == out_of_descriptors) {
-    if (known != below.end()) {
-      known->second.fresh_until = now + fresh;
-      return known->second;
+  const auto is_over = [now](const kept_file& k) {
+    const found_file& f = k.file;
+    return now >= k.used + unused || f.plain->is_unlinked() || (f.gzip && f.gzip->is_unlinked());
+  };
+  for (auto& [root, at] : kept_)
+    count_ -= std::erase_if(at.below, [&](const auto& each) { return is_over(each.second); });
+  std::erase_if(kept_, [now](const auto& each) {
+    return each.second.below.empty() && now >= each.second.fresh_until + unused;
+  });
+  if (!kept_.empty()) home_.timers().arm_at(look_, now + fresh);
+}
+
+// A directory is looked at once a second. In a new one the names mean other files.
+file_cache::place& file_cache::place_of(const std::shared_ptr<served_root>& root, std::uint64_t now) {
+  place& at = kept_[root.get()];
+  if (now < at.fresh_until) [[likely]]
+    return at;
+  if (!look_.armed() && home_.is_loop()) home_.timers().arm_at(look_, now + fresh);
+  at.root = root;
+  at.fresh_until = now + fresh;
+  auto directory = root->look();
+  if (directory == at.directory) return at;
+  at.directory = std::move(directory);
+  count_ -= at.below.size();
+  at.below.clear();
+  return at;
+}
+
+// Forgets the file of that kind that was not used for the longest time. False: there is none.
+bool file_cache::drop_oldest(bool (*of)(const kept_file&)) {
+  files* among = nullptr;
+  files::iterator oldest;
+  for (auto& [root, at] : kept_)
+    for (auto each = at.below.begin(); each != at.below.end(); ++each) {
+      if (!of(each->second) || (among != nullptr && each->second.used >= oldest->second.used)) continue;
+      among = &at.below;
+      oldest = each;
     }
-    // What is closed here, an accept may take first.
-    forget_open();
-    spare.give_up();
-    opened = open_file_of(root, path);
-  } else {
-    spare.restore();
+  if (among == nullptr) return false;
+  among->erase(oldest);
+  --count_;
+  return true;
+}
+
+// Whether the descriptors of a file may be kept.
+bool file_cache::take_share(const found_file& f) {
+  if (!f.has_descriptor()) return true;
+  if (!home_.is_loop()) return false;
+  for (const auto& each : {f.plain.get(), f.gzip.get()})
+    while (each != nullptr && each->fd && !each->kept.take())
+      if (!drop_oldest([](const kept_file& k) { return k.file.has_descriptor(); })) return false;
+  return true;
+}
+
+// With no descriptor left, those that no answer needs are closed, and at last a spare one is used.
+found_file file_cache::open(place& at, std::string_view path, bool is_kept) {
+  const int root = at.directory->fd.get();
+  found_file found = find_file(root, path);
+  if (found.status != out_of_descriptors) {
+    at.root->spare().restore();
+    return found;
   }
-  if (known != below.end()) {
-    below.erase(known);
+  detail::release_idle_descriptors();
+  found = find_file(root, path);
+  if (found.status != out_of_descriptors || is_kept) return found;
+  at.root->spare().give_up();  // what was closed before, an accept may have taken
+  return find_file(root, path);
+}
+
+const found_file& file_cache::find(const std::shared_ptr<served_root>& root, std::string_view path,
+                                   found_file& passing) {
+  const std::uint64_t now = home_.timers().now();
+  place& at = place_of(root, now);
+  if (const auto known = at.below.find(path); known != at.below.end()) {
+    kept_file& k = known->second;
+    k.used = now;
+    if (now < k.fresh_until) [[likely]]
+      return k.file;
+    found_file before = std::move(k.file);
+    at.below.erase(known);
     --count_;
+    passing = open(at, path, true);
+    if (passing.status == out_of_descriptors) return passing = std::move(before);
+  } else {
+    passing = open(at, path, false);
   }
-  if (opened.status != 200) return missing_ = std::move(opened);
-  opened.fresh_until = now + fresh;
-  make_room(now);  // `below` may be gone
+  if (passing.status != 200 || !take_share(passing)) return passing;
+  if (count_ >= (home_.is_loop() ? directory::most_kept : most_elsewhere))
+    drop_oldest([](const kept_file&) { return true; });
   ++count_;
-  return kept_[root].insert_or_assign(std::string(path), std::move(opened)).first->second;
+  kept_file kept{.file = std::exchange(passing, {}), .fresh_until = now + fresh, .used = now};
+  return at.below.insert_or_assign(std::string(path), std::move(kept)).first->second.file;
 }
 
 }  // namespace weir::http

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <stdexcept>
+
 #include "head_text.hpp"
 #include "weir/http/detail/date.hpp"
 
@@ -9,7 +11,8 @@ namespace weir::http {
 
 fixed_response::fixed_response(int status, std::string_view content_type, std::string_view body,
                                std::span<const header> more)
-    : status_(status), text_(line_of(status)) {
+    : status_(status), text_(status_text(status).text()) {
+  if (status < 200) throw std::invalid_argument(fmt::format("status {} is no answer", status));
   text_ += "Date: ";
   date_at_ = text_.size();
   text_.append(date_size, ' ');

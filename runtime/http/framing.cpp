@@ -7,20 +7,6 @@ namespace weir::http {
 
 namespace {
 
-// A host name or address, with or without a port. It may be empty.
-bool is_host(std::string_view text) noexcept {
-  static constexpr auto allowed = [] {
-    std::array<bool, 256> is{};
-    for (const char c : std::string_view(
-             "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~%!$&'()*+,;=:[]"))
-      is[static_cast<unsigned char>(c)] = true;
-    return is;
-  }();
-  for (const char c : text)
-    if (!allowed[static_cast<unsigned char>(c)]) return false;
-  return true;
-}
-
 // 501 for a body whose end is known although its coding is not: chunked, once and at the end.
 int status_of_coding(std::string_view list) noexcept {
   std::string_view last;
@@ -77,6 +63,19 @@ refusal read_field(const header& h, seen& s, framing& into) noexcept {
 }
 
 }  // namespace
+
+bool is_host(std::string_view text) noexcept {
+  static constexpr auto allowed = [] {
+    std::array<bool, 256> is{};
+    for (const char c : std::string_view(
+             "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~%!$&'()*+,;=:[]"))
+      is[static_cast<unsigned char>(c)] = true;
+    return is;
+  }();
+  for (const char c : text)
+    if (!allowed[static_cast<unsigned char>(c)]) return false;
+  return true;
+}
 
 refusal read_framing(const request& r, framing& into) noexcept {
   into = {};

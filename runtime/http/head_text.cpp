@@ -5,14 +5,12 @@
 #include <stdexcept>
 
 #include "weir/http/field_text.hpp"
-#include "weir/http/status.hpp"
 
 namespace weir::http {
 
-std::string_view line_of(int status) {
-  const std::string_view line = status_line(status);
-  if (line.empty()) throw std::invalid_argument(fmt::format("HTTP has no status {}", status));
-  return line;
+void status_text::compose(int status) {
+  if (status < 100 || status > 999) throw std::invalid_argument(fmt::format("HTTP has no status {}", status));
+  text_ = {own_.data(), fmt::format_to(own_.data(), "HTTP/1.1 {} \r\n", status)};
 }
 
 void check_headers(std::string_view content_type, std::span<const header> more) {

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include "weir/base/error.hpp"
+#include "weir/base/log.hpp"
 #include "weir/core/within.hpp"
+#include "weir/http/form.hpp"
 #include "weir/http/status.hpp"
 
 namespace weir::http {
@@ -31,7 +33,7 @@ std::uint64_t ticks(std::chrono::milliseconds d) noexcept { return static_cast<s
 }  // namespace
 
 task<request_parser::state> message::await_head() {
-  return within(session_.most.head_timeout, fill_until_parsed(this, &session_.in));
+  return within(session_.of.limits.head_timeout, fill_until_parsed(this, &session_.in));
 }
 
 void message::begin() {
@@ -39,18 +41,40 @@ void message::begin() {
   parser_.reset();
   const framing& f = request_.framing();
   answer_ = answer::none;
+  status_ = 0;
+  answered_ = 0;
+  if (!extra_.empty()) extra_.clear();
   close_ = !f.keep_alive;
   body_done_ = !f.chunked && f.length == 0;
   if (body_done_) return;
   sent_continue_ = false;
   body_left_ = f.length;
   body_seen_ = 0;
-  body_deadline_ = 0;
+  body_began_ = 0;
   chunks_ = {};
   body_.clear();
   // Hazard: reading the body moves the buffer, and the handler holds views of the head. So the head is
   // copied.
   if (f.chunked || f.length > session_.in.buffered().size()) keep_head();
+}
+
+void message::begin_refused() noexcept {
+  answer_ = answer::none;
+  status_ = 0;
+  answered_ = 0;
+  extra_.clear();
+  route_ = nullptr;
+  request_.clear();
+  body_done_ = close_ = true;
+}
+
+std::string message::parameter(std::string_view name) const {
+  const std::string_view pattern = route_ == nullptr ? std::string_view() : route_->pattern;
+  const auto sent = router::parameter(pattern, request_.path(), name);
+  if (!sent) throw std::logic_error(fmt::format("the route has no parameter {}", name));
+  auto value = percent_decoded(*sent);
+  if (!value) throw error(400);
+  return *std::move(value);
 }
 
 void message::keep_head() {
@@ -84,7 +108,7 @@ std::string_view message::take_buffered() {
     body_done_ = body_left_ == 0;
   }
   body_seen_ += data.size();
-  if (body_seen_ > session_.most.body) throw error(413);
+  if (body_seen_ > session_.of.limits.body) throw error(413);
   return data;
 }
 
@@ -99,12 +123,22 @@ void message::ask_for_body() {
   session_.out.write("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-// A client that sends its body byte by byte is cut like one that does so with a head.
+// Until when more of the body must have come. A slow client may take long, a client that sends byte by byte
+// is cut like one that does so with a head.
+std::uint64_t message::body_deadline(std::uint64_t now) noexcept {
+  const limits& most = session_.of.limits;
+  if (body_began_ == 0) body_began_ = now;
+  const std::uint64_t progress = now + ticks(most.body_timeout);
+  if (most.body_rate == 0) return progress;
+  // What has come at that rate has taken as long.
+  const std::uint64_t earned =
+      body_seen_ / most.body_rate * 1000 + body_seen_ % most.body_rate * 1000 / most.body_rate;
+  return std::min(progress, body_began_ + ticks(most.body_grace) + earned);
+}
+
 task<> message::await_more() {
   const std::uint64_t now = core::here().timers().now();
-  const std::uint64_t stretches = body_seen_ / limits::body_stretch + 1;
-  if (body_deadline_ == 0) body_deadline_ = now;
-  const std::uint64_t until = body_deadline_ + stretches * ticks(session_.most.body_timeout);
+  const std::uint64_t until = body_deadline(now);
   if (now >= until) throw error(408);
   session_.in.set_inside_message(true);  // a server that stops waits for the rest
   bool came = false;
@@ -145,10 +179,21 @@ void message::skip_buffered() {
   }
 }
 
-void message::refuse(int status, std::string_view text) {
-  if (!body_done_) close_ = true;
-  answer_ = answer::none;
-  send(status, "text/plain", fmt::format("{}\n", text.empty() ? reason_of(status) : text), {});
+void message::refuse(int status, std::string_view text, std::span<const header> more) {
+  if (status < 200 || status > 999) status = 500;  // of an http::error
+  const std::string_view reason = text.empty() ? reason_of(status) : text;
+  if (session_.of.refusal && answer_ == answer::none) {
+    for (const header& h : more) add_header(h.name, h.value);
+    more = {};
+    try {
+      session_.of.refusal(exchange(*this), status, reason);
+    } catch (const std::exception& e) {
+      static log::limiter limit(std::chrono::milliseconds(100));
+      if (limit.pass()) log::error("the refusal of the site threw: {}", e.what());
+    }
+    if (answer_ != answer::none) return;
+  }
+  send(status, "text/plain", fmt::format("{}\n", reason), more);
 }
 
 task<bool> message::finish() {
@@ -167,7 +212,7 @@ task<bool> message::finish() {
   if (body_done_ || close_) co_return true;
   // The answer has been given; an error in the rest of the body does not change it.
   try {
-    const std::uint64_t enough = body_seen_ + session_.most.unread;
+    const std::uint64_t enough = body_seen_ + session_.of.limits.unread;
     while (!body_done_ && body_seen_ <= enough) {
       const std::string_view passed_over = co_await read();
       static_cast<void>(passed_over);

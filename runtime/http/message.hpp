@@ -14,17 +14,18 @@
 #include "weir/http/detail/request_parser.hpp"
 #include "weir/http/fixed_response.hpp"
 #include "weir/http/limits.hpp"
+#include "weir/http/site.hpp"
 
 namespace weir::http {
 
 // What a connection holds while it is idle.
 struct session {
-  session(connection c, const limits& l) noexcept : client(std::move(c)), in(client, out), most(l) {}
+  session(connection c, const site& s) noexcept : client(std::move(c)), in(client, out), of(s) {}
 
   connection client;
   writer out{client};
   reader in;
-  const limits& most;
+  const site& of;
 };
 
 // The successive requests of one batch. An idle connection has no message.
@@ -36,7 +37,7 @@ class message {
 
   // Parses the next request from the buffered bytes.
   request_parser::state parse() noexcept {
-    return parser_.parse(session_.in.buffered(), session_.most, request_);
+    return parser_.parse(session_.in.buffered(), session_.of.limits, request_);
   }
   [[nodiscard]] const request_parser& parser() const noexcept { return parser_; }
   // After an incomplete one: waits until it is complete or has failed. Incomplete: the stream has ended.
@@ -51,16 +52,31 @@ class message {
   task<std::string_view> read();
   task<std::string_view> body(std::uint64_t most);
 
+  // Finds the handler; null: there is none, and `allowed` holds the methods of the path.
+  const router::route* find_route() {
+    if (!allowed_.empty()) allowed_.clear();
+    route_ = session_.of.routes.find(request_.method(), request_.path(), allowed_);
+    return route_;
+  }
+  [[nodiscard]] const router::route* route() const noexcept { return route_; }
+  [[nodiscard]] std::string_view allowed() const noexcept { return allowed_; }
+  [[nodiscard]] std::string parameter(std::string_view name) const;
+
+  void add_header(std::string_view name, std::string_view value);
   void send(int status, std::string_view content_type, std::string_view text, std::span<const header> more);
   void send(const fixed_response& r);
+  void refuse(int status, std::string_view text, std::span<const header> more);
   void start(int status, std::string_view content_type, std::optional<std::uint64_t> length,
              std::span<const header> more);
   task<bool> write(std::string_view text);
   task<bool> flush();
   task<bool> write_file(int file, off_t offset, std::size_t count);
 
-  // Answers with a status, and closes if a part of the body has not been read.
-  void refuse(int status, std::string_view text);
+  task<upgraded> upgrade(std::string_view protocol, std::span<const header> more);
+  [[nodiscard]] bool is_upgraded() const noexcept { return upgraded_; }
+
+  // In place of begin(), for a request that could not be read.
+  void begin_refused() noexcept;
 
   // After the handler: ends the answer, and reads the rest of the body or closes. False: a part of the answer
   // has been sent and cannot be completed.
@@ -70,6 +86,9 @@ class message {
   void close_afterwards() noexcept { close_ = true; }
   [[nodiscard]] bool closes() const noexcept { return close_; }
   [[nodiscard]] bool has_answered() const noexcept { return answer_ != answer::none; }
+  // Of the answer so far; 0 if there is none.
+  [[nodiscard]] int status() const noexcept { return status_; }
+  [[nodiscard]] std::uint64_t answered_bytes() const noexcept { return answered_; }
   // The client may still be sending bytes that will not be read.
   [[nodiscard]] bool has_unread() const noexcept { return !body_done_; }
 
@@ -80,11 +99,16 @@ class message {
   void keep_head();
   void ask_for_body();
   void skip_buffered();
+  [[nodiscard]] std::uint64_t body_deadline(std::uint64_t now) noexcept;
   task<> await_more();
   [[nodiscard]] bool is_head_request() const noexcept { return request_.method() == "HEAD"; }
   [[nodiscard]] bool waits_for_continue() const noexcept;
+  void put_status(int status);
+  void put_headers(std::span<const header> more);
+  void send_ahead(int status, std::span<const header> more);
   void put_head(int status, std::string_view content_type, std::span<const header> more);
   void put_connection();
+  void send_changed(const fixed_response& r);
   void decide_close();
 
   session& session_;
@@ -92,14 +116,20 @@ class message {
   bool body_done_ = true;
   bool close_ = false;
   bool sent_continue_ = false;
+  bool upgraded_ = false;
   answer answer_ = answer::none;
+  int status_ = 0;
+  std::uint64_t answered_ = 0;  // bytes of the answer's body
+  const router::route* route_ = nullptr;
   std::uint64_t body_left_ = 0;  // of a body that is not chunked
   std::uint64_t body_seen_ = 0;
-  std::uint64_t body_deadline_ = 0;  // on the core's clock; 0: none yet
-  std::uint64_t answer_left_ = 0;    // of an answer that was started with a length
+  std::uint64_t body_began_ = 0;   // on the core's clock; 0: it has not been waited for
+  std::uint64_t answer_left_ = 0;  // of an answer that was started with a length
   chunk_decoder chunks_;
   std::string kept_;  // the head of a request whose body is read, and the body as it comes
   std::string body_;
+  std::string allowed_;
+  std::string extra_;  // lines of headers that were added
   http::request request_;
 };
 

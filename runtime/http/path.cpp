@@ -1,9 +1,8 @@
 #include "weir/http/detail/path.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
-
-#include "weir/http/field_text.hpp"
 
 namespace weir::http {
 
@@ -14,43 +13,16 @@ struct ending {
   std::string_view type;
 };
 
+// Of Debian's list of media types: cmake/MediaTypes.cmake.
 constexpr ending endings[]{
-    {"avif", "image/avif"},
-    {"bin", "application/octet-stream"},
-    {"css", "text/css; charset=utf-8"},
-    {"csv", "text/csv; charset=utf-8"},
-    {"gif", "image/gif"},
-    {"gz", "application/gzip"},
-    {"htm", "text/html; charset=utf-8"},
-    {"html", "text/html; charset=utf-8"},
-    {"ico", "image/x-icon"},
-    {"jpeg", "image/jpeg"},
-    {"jpg", "image/jpeg"},
-    {"js", "text/javascript; charset=utf-8"},
-    {"json", "application/json"},
-    {"map", "application/json"},
-    {"md", "text/markdown; charset=utf-8"},
-    {"mjs", "text/javascript; charset=utf-8"},
-    {"mp3", "audio/mpeg"},
-    {"mp4", "video/mp4"},
-    {"ogg", "audio/ogg"},
-    {"otf", "font/otf"},
-    {"pdf", "application/pdf"},
-    {"png", "image/png"},
-    {"svg", "image/svg+xml"},
-    {"tar", "application/x-tar"},
-    {"toml", "application/toml"},
-    {"ttf", "font/ttf"},
-    {"txt", "text/plain; charset=utf-8"},
-    {"wasm", "application/wasm"},
-    {"wav", "audio/wav"},
-    {"webm", "video/webm"},
-    {"webp", "image/webp"},
-    {"woff", "font/woff"},
-    {"woff2", "font/woff2"},
-    {"xml", "application/xml"},
-    {"zip", "application/zip"},
+#include "media_types.inc"
 };
+
+// What that list does not know, or knows as something that no browser asks for.
+constexpr ending of_the_web[]{
+    {"map", "application/json"}, {"toml", "application/toml"}, {"ts", "video/mp2t"}};
+
+static_assert(std::ranges::is_sorted(endings, {}, &ending::name));
 
 }  // namespace
 
@@ -76,12 +48,20 @@ std::optional<std::string> file_path(std::string_view path) {
 }
 
 std::string_view content_type_of(std::string_view path) noexcept {
+  constexpr std::string_view unknown = "application/octet-stream";
   const std::string_view name = path.substr(path.rfind('/') + 1);
   const std::size_t dot = name.rfind('.');
-  if (dot != name.npos)
-    for (const ending& e : endings)
-      if (same_name(e.name, name.substr(dot + 1))) return e.type;
-  return "application/octet-stream";
+  if (dot == name.npos) return unknown;
+  std::array<char, 16> lower{};
+  const std::string_view last = name.substr(dot + 1);
+  if (last.size() > lower.size()) return unknown;
+  std::ranges::transform(last, lower.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  const std::string_view wanted(lower.data(), last.size());
+  for (const ending& e : of_the_web)
+    if (e.name == wanted) return e.type;
+  const auto at = std::ranges::lower_bound(endings, wanted, {}, &ending::name);
+  return at != std::end(endings) && at->name == wanted ? at->type : unknown;
 }
 
 }  // namespace weir::http

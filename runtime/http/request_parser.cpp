@@ -6,6 +6,15 @@
 
 namespace weir::http {
 
+namespace {
+
+// Of a target: a host, with or without a port, and no user.
+bool is_authority(std::string_view text) noexcept {
+  return is_host(text) && !text.empty() && text[0] != ':' && text.find('@') == text.npos;
+}
+
+}  // namespace
+
 // What llhttp finds goes into the request. The whole head lies in one stretch of memory.
 struct head_reading {
   request& into;
@@ -28,7 +37,7 @@ struct head_reading {
     request& r = self.into;
     const std::uint16_t from = self.offset(at);
     if (r.count_ != 0) {
-      request::field& last = r.fields_[r.count_ - 1U];
+      request::field& last = r.at(r.count_ - 1U);
       if (last.value_size == 0 && last.name + last.name_size == from) {  // the rest of the same name
         last.name_size = static_cast<std::uint16_t>(last.name_size + size);
         return 0;
@@ -38,13 +47,16 @@ struct head_reading {
       self.too_many = true;
       return -1;
     }
-    r.fields_[r.count_++] = {from, static_cast<std::uint16_t>(size), from, 0};
+    if (!r.add({from, static_cast<std::uint16_t>(size), from, 0})) [[unlikely]] {
+      self.too_many = true;
+      return -1;
+    }
     return 0;
   }
 
   static int on_value(llhttp_t* p, const char* at, std::size_t size) {
     request& r = of(p).into;
-    request::field& last = r.fields_[r.count_ - 1U];
+    request::field& last = r.at(r.count_ - 1U);
     if (last.value_size == 0) last.value = of(p).offset(at);
     last.value_size = static_cast<std::uint16_t>(of(p).offset(at) + size - last.value);
     return 0;
@@ -59,7 +71,7 @@ struct head_reading {
   // Spaces behind a value are none of it; each name ends at its colon.
   bool finish() {
     for (std::size_t i = 0; i < into.count_; ++i) {
-      request::field& f = into.fields_[i];
+      request::field& f = into.at(i);
       const char* const value = into.base_ + f.value;
       while (f.value_size != 0 && (value[f.value_size - 1] == ' ' || value[f.value_size - 1] == '\t'))
         --f.value_size;
@@ -80,6 +92,7 @@ struct head_reading {
       const std::size_t scheme = target.find("://");
       if (scheme == target.npos) return false;
       start = std::min(target.find_first_of("/?", scheme + 3), target.size());
+      if (!is_authority(target.substr(scheme + 3, start - scheme - 3))) return false;
     }
     const std::size_t mark = std::min(target.find('?', start), target.size());
     into.path_ = static_cast<std::uint16_t>(into.target_ + start);
@@ -140,7 +153,7 @@ request_parser::state request_parser::parse(std::string_view bytes, const limits
   bytes.remove_prefix(skipped_);
   const std::size_t longest = std::min(most.head, limits::most_head);
   const auto found = scanner_.scan(bytes.substr(0, longest));
-  head_reading reading{.into = into, .most_headers = std::min(most.headers, request::most_headers)};
+  head_reading reading{.into = into, .most_headers = std::min(most.headers, limits::most_headers)};
   if (found == head_scanner::state::complete) {
     const std::string_view head = bytes.substr(0, scanner_.size());
     refusal no = reading.run(head, true);

@@ -1,6 +1,9 @@
 // Serves one HTTP connection.
 #include <fmt/format.h>
 
+#include <chrono>
+#include <optional>
+
 #include "message.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
@@ -18,7 +21,8 @@ enum class verdict : std::uint8_t {
   next,     // the client may ask for more
   last,     // the connection is to be closed
   lingers,  // the same, and the client may still be sending
-  broken    // a part of an answer has been sent and cannot be completed
+  broken,   // a part of an answer has been sent and cannot be completed
+  upgraded  // the handler has the connection
 };
 
 void log_refusal(const connection& client, int status, std::string_view why) {
@@ -35,47 +39,108 @@ void log_failure(const message& m, const char* what) {
                *held_back == 0 ? "" : fmt::format(" ({} more like this)", *held_back));
 }
 
-// `allow`: the methods that the path has.
-void answer_without_handler(message& m, std::string_view allow) {
+void answer_without_handler(message& m) {
+  const std::string_view allow = m.allowed();
   const bool asks = m.request().method() == "OPTIONS";
   if (asks && m.request().path() == "*") return m.send(204, {}, {}, {});
-  if (allow.empty()) return m.send(404, "text/plain", "Not Found\n", {});
+  if (allow.empty()) return m.refuse(404, {}, {});
   const header methods[]{{"Allow", allow}};
   if (asks) return m.send(204, {}, {}, methods);
-  m.send(405, "text/plain", "Method Not Allowed\n", methods);
+  m.refuse(405, {}, methods);
 }
 
-// Turns the exception being handled into an answer, or into the end of the connection.
+// Behind all middleware.
+task<> call_route(exchange x, message* m) {
+  const router::route* const r = m->route();
+  if (r == nullptr)
+    answer_without_handler(*m);
+  else if (r->plain)
+    r->plain(x);
+  else
+    co_await r->waits(x);
+}
+
+// Tells of a request that has ended.
+class account {
+ public:
+  account(const site& s, const connection& client) : of_(s) {
+    if (of_.on_finished) peer_ = client.peer();  // which the handler may take away with the connection
+  }
+
+  // Its head is complete.
+  void begin() noexcept {
+    if (of_.on_finished) began_ = std::chrono::steady_clock::now();
+  }
+  void end(const message& m) noexcept {
+    if (of_.on_finished) tell(m);
+  }
+
+ private:
+  [[gnu::noinline]] void tell(const message& m) noexcept {
+    const auto none = std::chrono::steady_clock::time_point();
+    const auto took =
+        began_ == none ? std::chrono::nanoseconds(0) : std::chrono::steady_clock::now() - began_;
+    began_ = none;
+    try {
+      of_.on_finished({m.request(), *peer_, m.status(), m.answered_bytes(), took});
+    } catch (const std::exception& e) {
+      static log::limiter limit(std::chrono::milliseconds(100));
+      if (limit.pass()) log::error("on_finished of the site threw: {}", e.what());
+    }
+  }
+
+  const site& of_;
+  std::optional<peer_address> peer_;
+  std::chrono::steady_clock::time_point began_;
+};
+
+// Whether the exception being handled is a cancellation.
+bool is_cancelled() noexcept {
+  try {
+    throw;
+  } catch (const std::system_error& e) {
+    return e.code() == std::errc::operation_canceled;
+  } catch (...) {
+    return false;
+  }
+}
+
+// Turns the exception being handled, which is no cancellation, into an answer, or into the end of the
+// connection.
 verdict answer_exception(message& m) {
   try {
     throw;
   } catch (const error& e) {
+    if (m.is_upgraded()) log_failure(m, e.what());
+    if (m.is_upgraded()) return verdict::upgraded;
     if (m.has_answered()) return verdict::broken;
-    m.refuse(e.status(), e.what());
+    if (m.has_unread()) m.close_afterwards();
+    m.refuse(e.status(), e.what(), {});
     return verdict::next;
   } catch (const std::system_error& e) {
-    if (e.code() == std::errc::operation_canceled) throw;
-    if (m.client().end() != ending::none)
+    if (!m.is_upgraded() && m.client().end() != ending::none)
       return verdict::broken;  // the client is gone: no error of the handler
     log_failure(m, e.what());
   } catch (const std::exception& e) {
     log_failure(m, e.what());
   }
+  if (m.is_upgraded()) return verdict::upgraded;
   if (m.has_answered()) return verdict::broken;
   m.close_afterwards();
-  m.refuse(500, {});
+  m.refuse(500, {}, {});
   return verdict::next;
 }
 
-task<request_parser::state> rest_of_head(message* m) {
+task<request_parser::state> rest_of_head(message* m, account* told) {
   try {
     const request_parser::state s = co_await m->await_head();
     co_return s;
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::timed_out) throw;
   }
-  m->close_afterwards();
-  m->refuse(408, {});
+  m->begin_refused();
+  m->refuse(408, {}, {});
+  if (told != nullptr) told->end(*m);
   co_return request_parser::state::incomplete;
 }
 
@@ -83,28 +148,36 @@ task<request_parser::state> rest_of_head(message* m) {
 // idles.
 task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
   message m(*s);
-  std::string allow;
+  const bool special = what->on_finished || !what->around.empty();
+  std::optional<account> told;
+  if (special) [[unlikely]]
+    told.emplace(*what, s->client);
   for (;;) {
     request_parser::state state = m.parse();
     if (state == request_parser::state::incomplete) {
       if (s->in.buffered().empty()) co_return verdict::next;
-      state = co_await rest_of_head(&m);
+      state = co_await rest_of_head(&m, told ? &*told : nullptr);
       if (state == request_parser::state::incomplete) co_return verdict::lingers;
     }
     if (state == request_parser::state::failed) {
       log_refusal(s->client, m.parser().status(), m.parser().reason());
-      m.close_afterwards();
-      m.refuse(m.parser().status(), {});
+      m.begin_refused();
+      m.refuse(m.parser().status(), {}, {});
+      if (told) told->end(m);
       co_return verdict::lingers;
     }
     m.begin();
+    if (special) [[unlikely]]
+      told->begin();
     ++*served;
     verdict v = verdict::next;
     try {
-      if (m.request().framing().length > s->most.body) throw error(413);
-      const router::route* const r = what->routes.find(m.request().method(), m.request().path(), allow);
-      if (r == nullptr)
-        answer_without_handler(m, allow);
+      if (m.request().framing().length > s->of.limits.body) throw error(413);
+      const router::route* const r = m.find_route();
+      if (special && !what->around.empty())
+        co_await next(*what, 0)(exchange(m));
+      else if (r == nullptr)
+        answer_without_handler(m);
       else if (r->plain)
         r->plain(exchange(m));
       else
@@ -114,11 +187,19 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
         if (!whole) v = verdict::broken;
       }
     } catch (...) {
+      if (is_cancelled()) {
+        if (told) told->end(m);
+        throw;
+      }
       v = answer_exception(m);
     }
+    if (special) [[unlikely]]
+      told->end(m);
     if (v != verdict::next) co_return v;
-    if (m.closes()) co_return m.has_unread() ? verdict::lingers : verdict::last;
-    allow.clear();
+    if (m.closes()) {
+      if (m.is_upgraded()) co_return verdict::upgraded;
+      co_return m.has_unread() ? verdict::lingers : verdict::last;
+    }
     if (s->out.pending() > most_pending) {
       const bool sent = co_await s->out.flush();
       if (!sent) co_return verdict::last;
@@ -138,7 +219,7 @@ task<> linger(session* s) {
   s->client.shutdown_send();
   try {
     task<> rest = discard(s);
-    co_await within(s->most.linger_timeout, std::move(rest));
+    co_await within(s->of.limits.linger_timeout, std::move(rest));
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::timed_out) throw;
   }
@@ -166,7 +247,7 @@ class present {
 }  // namespace
 
 task<> serve(connection client, std::shared_ptr<const site> what) {
-  session s(std::move(client), what->limits);
+  session s(std::move(client), *what);
   present here(what->tally_of_here ? &what->tally_of_here() : nullptr);
   verdict v = verdict::next;
   while (v == verdict::next) {
@@ -177,12 +258,18 @@ task<> serve(connection client, std::shared_ptr<const site> what) {
     here.served(served);
     core::here().count_requests(served);
   }
+  if (v == verdict::upgraded) co_return;  // the session has no connection any more
   if (v == verdict::broken) {
     s.client.abort();
     co_return;
   }
   const bool sent = co_await s.out.flush();
   if (sent && v == verdict::lingers) co_await linger(&s);
+}
+
+task<> next::operator()(exchange x) const {
+  if (at_ < of_->around.size()) return of_->around[at_](x, next(*of_, at_ + 1));
+  return call_route(x, x.message_);
 }
 
 std::function<task<>(connection)> site::handler() const {

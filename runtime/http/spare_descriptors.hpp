@@ -15,9 +15,7 @@ namespace weir::http {
 // One for each thread that may serve, at most eight. Thread: any. Fork: each process has its own.
 class spare_descriptors {
  public:
-  // Duplicates of `of`, which must outlive this.
-  explicit spare_descriptors(int of)
-      : of_(of), count_(std::clamp(std::thread::hardware_concurrency(), 1U, 8U)) {
+  spare_descriptors() : count_(std::clamp(std::thread::hardware_concurrency(), 1U, 8U)) {
     held_.reserve(count_);
     restore();
   }
@@ -34,14 +32,13 @@ class spare_descriptors {
   void restore() noexcept {
     const std::lock_guard hold(taking_);
     while (held_.size() < count_) {
-      unique_fd one(::fcntl(of_, F_DUPFD_CLOEXEC, 0));
+      unique_fd one(::open("/", O_PATH | O_CLOEXEC));
       if (!one) return;
       held_.push_back(std::move(one));
     }
   }
 
  private:
-  int of_;
   std::size_t count_;
   std::mutex taking_;
   std::vector<unique_fd> held_;

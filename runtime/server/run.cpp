@@ -101,6 +101,12 @@ void raise_descriptor_limit(std::uint32_t connections) {
                  connections, limit.rlim_cur);
 }
 
+// Sets the program's variables. Errors: those of program::prepare.
+void adopt(const program& what, const key_values& own) {
+  put(what.keys, own);
+  if (what.prepare) what.prepare();
+}
+
 void prepare_process(const settings& s) {
   log::set_level(s.log.level);
   open_log(s);
@@ -185,7 +191,7 @@ int run(int argc, char** argv, service_form form, const program& what) {
       case action::help: return say(stdout, help_text(named)), ok;
       case action::version: return say(stdout, version_text(named)), ok;
       case action::list_models: return say(stdout, list_models()), ok;
-      case action::print_config: return say(stdout, print_config(asked.settings, named.defaults)), ok;
+      case action::print_config: return say(stdout, print_config(asked.settings, asked.own, named)), ok;
       case action::check:
         return static_cast<void>(validate(asked, form.keeps)), say(stdout, "the configuration is valid"), ok;
       case action::plan:
@@ -196,15 +202,24 @@ int run(int argc, char** argv, service_form form, const program& what) {
       case action::run: break;
     }
     const core_choice cores = validate(asked, form.keeps);
+    adopt(named, asked.own);
     prepare_process(asked.settings);
     if (asked.settings.io == io_kind::automatic) {
       const io_choice chosen = choose_io(asked.settings);
       log::info("io: {}; {}", name_of(chosen.io), chosen.why);
     }
     if (row_of(asked.settings.model).processes) {
-      const auto read_again = [&, keeps = form.keeps] {
+      const auto read_again = [&, keeps = form.keeps, present = asked.own]() mutable {
         const command_line again = parse_command_line(argc, argv, ::environ, named);
-        return plan_pool(again.settings, validate(again, keeps));
+        auto plan = plan_pool(again.settings, validate(again, keeps));
+        try {
+          adopt(named, again.own);  // which workers that start from now on inherit
+        } catch (...) {
+          adopt(named, present);
+          throw;
+        }
+        present = again.own;
+        return plan;
       };
       return run_process_pool(plan_pool(asked.settings, cores), read_again, std::move(form), argc, argv);
     }
@@ -215,6 +230,10 @@ int run(int argc, char** argv, service_form form, const program& what) {
       const command_line again = parse_command_line(argc, argv, ::environ, named);
       if (std::vector<std::string> wrong = mistakes(again, keeps); !wrong.empty())
         throw config_error(std::move(wrong));
+      // Handlers read the variables meanwhile.
+      for (std::size_t i = 0; i < named.keys.size(); ++i)
+        if (again.own[i] != asked.own[i])
+          log::warning("{} has changed, which needs a restart", named.keys[i].name);
       return again.settings;
     };
     return serve(asked.settings, cores, std::move(form), read_again);

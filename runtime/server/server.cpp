@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "weir/base/detail/idle_descriptors.hpp"
 #include "weir/base/detail/standard_descriptors.hpp"
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
@@ -321,6 +322,7 @@ bool server::accept_from(std::size_t i) {
   unique_fd connection(::accept4(listeners_[i].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   const int error = connection ? 0 : errno;
   if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
+    if (error == EMFILE || error == ENFILE) detail::release_idle_descriptors();
     ++pauses_here_;
     if (const auto held_back = log_limit_.pass())
       log::warning("accept: {} ({} more since the last line)", std::generic_category().message(error),

@@ -1,6 +1,6 @@
 // A web server: the files of a directory, a few answers of its own, and a page that shows its cores at work.
 //
-//   http --listen 127.0.0.1:8080 [--root DIR]
+//   http --listen 127.0.0.1:8080 [--root DIR] [--set http.body=16MiB]
 //   curl http://127.0.0.1:8080/plain        /json, /echo (any method), /stats, the page at / and /cores
 #include <filesystem>
 #include <optional>
@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include <weir/http/directory.hpp>
-#include <weir/http/site.hpp>
+#include <weir/http/run.hpp>
 #include <weir/weir.hpp>
 
 #include "census.hpp"
@@ -39,7 +39,7 @@ weir::task<> file(exchange x, const content* site) {
   if (site->files)
     co_await site->files->send(x);
   else
-    x.send(404, "text/plain", "Not Found\n");
+    x.refuse(404);
 }
 
 weir::task<> front(exchange x, const content* site, const fixed_response* page) {
@@ -53,14 +53,15 @@ weir::task<> front(exchange x, const content* site, const fixed_response* page) 
 
 int main(int argc, char** argv) {
   content files;
+  std::string root;
   weir::program about{
       .summary = "a web server: files, /plain, /json, /echo, /stats and a page that shows its cores",
-      .options = "  --root DIR                  the directory whose files are served; none unless told",
-      .take = [&files](std::span<const std::string> rest) -> std::size_t {
-        if (rest.size() < 2 || rest[0] != "--root") return 0;
-        files.set_root(rest[1]);
-        return 2;
-      },
+      .keys = {weir::key("files.root", root, "the directory whose files are served; empty: none")
+                   .with_flag("--root", "DIR")},
+      .prepare =
+          [&] {
+            if (!root.empty()) files.set_root(root);
+          },
   };
   about.defaults.listen = {"127.0.0.1:8080"};
 
@@ -77,5 +78,5 @@ int main(int argc, char** argv) {
   site.routes.any("/echo", echo);
   site.routes.get("/", [&](exchange x) { return front(x, &files, &page); });
   site.routes.get("/*", [&files](exchange x) { return file(x, &files); });
-  return weir::run(argc, argv, site.handler(), about);
+  return weir::http::run(argc, argv, site, about);
 }

@@ -10,8 +10,10 @@
 #include "weir/core/test_core.hpp"
 #include "weir/http/detail/chunk_decoder.hpp"
 #include "weir/http/detail/conditions.hpp"
+#include "weir/http/detail/date.hpp"
 #include "weir/http/detail/path.hpp"
 #include "weir/http/detail/request_parser.hpp"
+#include "weir/http/form.hpp"
 #include "weir/http/site.hpp"
 
 namespace {
@@ -43,7 +45,16 @@ outcome parse(std::string_view bytes, std::size_t step) {
     for (std::size_t i = 0; i < r.size(); ++i) require(r[i].name.size() + r[i].value.size() < parser.size());
     require(r.path().starts_with('/') || r.path() == "*");
     static_cast<void>(file_path(r.path()));
-    static_cast<void>(range_of(r, {"\"v\"", 0}, 100));
+    for (const std::uint64_t size : {std::uint64_t(0), std::uint64_t(1), std::uint64_t(100)})
+      for (const byte_range part : ranges_of(r, {"\"v\"", 0}, size).parts)
+        require(part.size != 0 && part.first < size && part.size <= size - part.first);
+    const form fields(r.query());
+    for (std::size_t i = 0; i < fields.size(); ++i) require(fields.find(fields[i].first).has_value());
+    static_cast<void>(percent_decoded(r.path()));
+    for (std::size_t i = 0; i < r.size(); ++i) {
+      static_cast<void>(cookie_value(r[i].value, "a"));
+      static_cast<void>(parse_date(r[i].value));
+    }
     static_cast<void>(condition_of(r, {"\"v\"", 0}));
     static_cast<void>(accepts_gzip(r));
     return {s, parser.size()};
@@ -85,6 +96,18 @@ weir::task<> copy(exchange x) {
   }
 }
 
+weir::task<> fill_in(exchange x) {
+  const auto fields = co_await x.form();
+  x.send(200, "text/plain",
+         std::string(fields.find("a").value_or("-")) + std::string(x.cookie("a").value_or("-")));
+}
+
+weir::task<> take_over(exchange x) {
+  upgraded up = co_await x.upgrade("echo");
+  co_await up.client.send(up.received);
+  while (auto data = co_await up.client.receive()) co_await up.client.send(data);
+}
+
 weir::task<> speak(weir::connection client, std::string_view bytes, std::size_t step) {
   while (!bytes.empty()) {
     const bool sent = co_await client.send(bytes.substr(0, step));
@@ -103,6 +126,11 @@ void serve_it(std::string_view bytes, std::size_t step) {
   s.limits.body = 4096;
   s.routes.any("/e", echo);
   s.routes.any("/c", copy);
+  s.routes.any("/p/{a}/{b}",
+               [](exchange x) { x.send(200, "text/plain", x.parameter("a") + x.parameter("b")); });
+  s.routes.any("/f", fill_in);
+  s.routes.any("/u", take_over);
+  s.on_finished = [](const finished& f) { require(f.status == 0 || (f.status >= 101 && f.status <= 999)); };
   s.routes.any("/*", [](exchange x) { x.send(200, "text/plain", "x"); });
   weir::test_core core;
   weir::connection_pair ends(*core);

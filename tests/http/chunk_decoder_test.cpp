@@ -40,7 +40,7 @@ TEST_CASE("chunks become data again") {
   CHECK(decode("0\r\n\r\nGET") == "|GET");
   CHECK(decode("5\r\nabcde\r\nA\r\n0123456789\r\n0\r\n\r\n") == "abcde0123456789|");
   CHECK(decode("0000000000000005\r\nabcde\r\n000\r\n\r\n") == "abcde|");
-  CHECK(decode("5;name=value;other=\"x y\"\r\nabcde\r\n0;last\r\n\r\n") == "abcde|");
+  CHECK(decode("5;name=value;other=\"x y\\\"; \"\r\nabcde\r\n0;last\r\n\r\n") == "abcde|");
   CHECK(decode("5\r\nabcde\r\n0\r\nTrailer: x\r\nOther:\r\n\r\nnext") == "abcde|next");
   CHECK(decode("5\r\nabc") == "abc...");
 }
@@ -70,7 +70,11 @@ TEST_CASE("chunks give the same data however they come") {
 }
 
 TEST_CASE("extensions and trailers have a limit") {
-  CHECK(decode("5;" + std::string(300, 'a')) == "failed");
+  CHECK(decode("5;" + std::string(300, 'a') + "\r\nabcde\r\n0\r\n\r\n") == "abcde|");
+  CHECK(decode("5;" + std::string(20000, 'a')) == "failed");
+  std::string chunks;  // of all chunks together
+  for (int i = 0; i < 100; ++i) chunks += "1;" + std::string(200, 'a') + "\r\nx\r\n";
+  CHECK(decode(chunks) == "failed");
   std::string trailers = "0\r\n";
   for (int i = 0; i < 1000; ++i) trailers += "A: bcdefghi\r\n";
   CHECK(decode(trailers) == "failed");

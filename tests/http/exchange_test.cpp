@@ -224,3 +224,131 @@ TEST_CASE("a file goes out, copied or sent") {
   CHECK(t.ended());
   std::fclose(file);
 }
+
+TEST_CASE("an answer has any status from 200 to 999, with its reason where one is known") {
+  weir::http::site s;
+  s.routes.get("/{status}", [](exchange x) { x.send(std::stoi(x.parameter("status")), "", "x"); });
+  talk t(s);
+  CHECK(t.say(asking("/200")).starts_with("HTTP/1.1 200 OK\r\n"));
+  CHECK(t.say(asking("/207")).starts_with("HTTP/1.1 207 Multi-Status\r\n"));
+  CHECK(t.say(asking("/299")).starts_with("HTTP/1.1 299 \r\n"));
+  CHECK(t.say(asking("/599")).ends_with("HTTP/1.1 599 \r\nContent-Length: 1\r\n\r\nx"));
+  CHECK(t.say(asking("/999")).starts_with("HTTP/1.1 999 \r\n"));
+  for (const char* bad : {"/99", "/1000", "/0", "/101"}) {
+    talk other(s);
+    CHECK(statuses(other.say(asking(bad))) == std::vector<int>{500});
+  }
+}
+
+TEST_CASE("a status below 200 is sent ahead of the answer, to clients that know of it") {
+  weir::http::site s;
+  s.routes.get("/", [](exchange x) {
+    const header link[]{{"Link", "</style.css>"}};
+    x.send(103, "", "ignored", link);
+    x.send(200, "", "x");
+  });
+  talk t(s);
+  CHECK(
+      t.say(asking("/")) ==
+      "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+  CHECK(statuses(t.say(asking("/", "1.0"))) == std::vector<int>{200});
+}
+
+TEST_CASE("an error with a status that is none is a 500") {
+  weir::http::site s;
+  s.routes.get("/", [](exchange) { throw error(7); });
+  talk t(s);
+  CHECK(statuses(t.say(asking("/"))) == std::vector<int>{500});
+}
+
+TEST_CASE("a parameter is decoded, and a malformed one refused") {
+  weir::http::site s;
+  s.routes.get("/users/{id}", [](exchange x) { x.send(200, "", x.parameter("id")); });
+  s.routes.get("/wrong/{id}", [](exchange x) { x.send(200, "", x.parameter("name")); });
+  talk t(s);
+  CHECK(t.say(asking("/users/a%2Fb%20c?d")).ends_with("\r\n\r\na/b c"));
+  CHECK(statuses(t.say(asking("/users/%zz"))) == std::vector<int>{400});
+  CHECK(statuses(t.say(asking("/wrong/1"))) == std::vector<int>{500});
+}
+
+TEST_CASE("a header that is added belongs to the answer, whichever it is, and to no other one") {
+  static const weir::http::fixed_response fixed(200, "text/plain", "fixed");
+  weir::http::site s;
+  s.routes.get("/fixed", [](exchange x) {
+    x.add_header("X-A", "1");
+    x.send(fixed);
+  });
+  s.routes.get("/refused", [](exchange x) {
+    x.add_header("X-A", "1");
+    throw error(409);
+  });
+  s.routes.get("/none", [](exchange x) { x.send(fixed); });
+  s.routes.get("/late", [](exchange x) {
+    x.send(200, "", "x");
+    x.add_header("X-A", "1");
+  });
+  s.routes.get("/bad", [](exchange x) { x.add_header("X-A", "1\r\nX-B: 2"); });
+  talk t(s);
+  CHECK(t.say(asking("/fixed")).find("\r\nX-A: 1\r\n") != std::string::npos);
+  CHECK(t.say(asking("/refused")).find("\r\nX-A: 1\r\n") != std::string::npos);
+  CHECK(t.say(asking("/none")).find("X-A") == std::string::npos);
+  CHECK(statuses(t.say(asking("/bad"))) == std::vector<int>{500});
+  CHECK(t.all().find("X-B") == std::string::npos);
+  talk other(s);
+  CHECK(statuses(other.say(asking("/late"))).empty());
+}
+
+namespace {
+
+const std::string upgrading =
+    "GET /up HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: other/2, echo\r\n\r\n";
+
+weir::task<> echo_after_upgrade(exchange x) {
+  weir::http::upgraded up = co_await x.upgrade("echo");
+  const std::string first = "path " + std::string(x.request().path()) + " got " + up.received;
+  co_await up.client.send(first);
+  while (auto data = co_await up.client.receive()) co_await up.client.send(data);
+}
+
+}  // namespace
+
+TEST_CASE("an upgrade gives the connection, and what has come behind the request") {
+  weir::http::site s;
+  s.routes.get("/up", echo_after_upgrade);
+  talk t(s);
+  CHECK(t.say(upgrading + "early") ==
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\npath /up got early");
+  CHECK(t.say("later") == "later");
+  CHECK(t.wait(50s).empty());
+  CHECK(t.say(get) == get);  // no longer HTTP
+  CHECK(t.finish().empty());
+  CHECK(t.ended());
+  CHECK(t.how() == weir::ending::peer_closed);
+}
+
+TEST_CASE("a client that did not ask for the protocol is told of it") {
+  weir::http::site s;
+  s.routes.any("/up", echo_after_upgrade);
+  for (const char* head :
+       {"", "Connection: Upgrade\r\n", "Upgrade: echo\r\n", "Connection: Upgrade\r\nUpgrade: other\r\n"}) {
+    talk t(s);
+    const std::string answer = t.say("GET /up HTTP/1.1\r\nHost: a\r\n" + std::string(head) + "\r\n");
+    CHECK(statuses(answer) == std::vector<int>{426});
+    CHECK(answer.find("\r\nUpgrade: echo\r\n") != std::string::npos);
+    CHECK_FALSE(t.ended());
+  }
+  talk t(s);
+  CHECK(statuses(t.say("POST /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: "
+                       "echo\r\nContent-Length: 5\r\n\r\n")) == std::vector<int>{400});
+}
+
+TEST_CASE("an exception after an upgrade ends that connection alone") {
+  weir::http::site s;
+  s.routes.get("/up", [](exchange x) -> weir::task<> {
+    const weir::http::upgraded up = co_await x.upgrade("echo");
+    throw std::runtime_error("after the upgrade");
+  });
+  talk t(s);
+  CHECK(statuses(t.say(upgrading)) == std::vector<int>{101});
+  CHECK(t.ended());
+}

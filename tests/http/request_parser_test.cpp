@@ -112,8 +112,8 @@ TEST_CASE("a client that does not speak HTTP is refused after its first line") {
 }
 
 TEST_CASE("a head that is too long is refused without the rest of it") {
-  CHECK(parse("GET /" + std::string(20000, 'a')) == "414");
-  CHECK(parse("GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(20000, 'a')) == "431");
+  CHECK(parse("GET /" + std::string(40000, 'a')) == "414");
+  CHECK(parse("GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(40000, 'a')) == "431");
   CHECK(parse("GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(16000, 'a') + "\r\n\r\n").starts_with("GET|"));
 }
 
@@ -134,10 +134,33 @@ TEST_CASE("the largest head that the limits can name keeps its offsets") {
 
 TEST_CASE("headers are counted") {
   std::string many = "GET / HTTP/1.1\r\nHost: a\r\n";
-  for (int i = 1; i < 100; ++i) many += "X: y\r\n";
+  for (std::size_t i = 1; i < ordinary.headers; ++i) many += "X: y\r\n";
   CHECK(parse(many + "\r\n").starts_with("GET|"));
   CHECK(parse(many + "X: y\r\n\r\n") == "431");
   CHECK(parse(many + "X: y\r\nX: y\r\n") == "431");  // before its end
+}
+
+TEST_CASE("each of many headers is found, and a head of 32 KB has room") {
+  std::string head = "GET / HTTP/1.1\r\nHost: a\r\n";
+  for (int i = 0; i < 300; ++i) head += "X-" + std::to_string(i) + ": v" + std::to_string(i) + "\r\n";
+  for (const char name : {'A', 'B', 'C'})
+    head += std::string(1, name) + ": " + std::string(8000, 'y') + "\r\n";
+  head += "\r\n";
+  request_parser parser;
+  request r;
+  REQUIRE(parser.parse(head, ordinary, r) == state::complete);
+  REQUIRE(r.size() == 304);
+  for (int i = 0; i < 300; ++i) REQUIRE(r.find("x-" + std::to_string(i)) == "v" + std::to_string(i));
+  CHECK(r.find("C")->size() == 8000);
+}
+
+TEST_CASE("a target with a scheme has a host") {
+  for (const char* bad :
+       {"http:///a", "http://", "http://?x", "http://:80/a", "http://user@b/a", "http://a b/", "http://a\"/"})
+    CHECK(parse("GET " + std::string(bad) + " HTTP/1.1\r\nHost: a\r\n\r\n") == "400");
+  for (const char* fine :
+       {"http://b/a", "http://b:80/a", "http://b:/a", "http://[::1]:80/a", "http://b", "http://b?x"})
+    CHECK(parse("GET " + std::string(fine) + " HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("GET|"));
 }
 
 TEST_CASE("a limit beyond the largest means the largest") {

@@ -5,6 +5,7 @@
 
 #include "http/talk.hpp"
 #include "http/vectors.hpp"
+#include "weir/http/status.hpp"
 
 using namespace test;
 using weir::http::site;
@@ -185,26 +186,57 @@ TEST_CASE("a head that does not become whole is cut, however often a byte comes"
 TEST_CASE("a body that does not come is cut") {
   const sample_site s;
   talk t(s);
-  std::string heard = t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
-  int seconds = 0;
-  while (!t.ended() && seconds < 100) {
-    heard += t.say("x");
-    heard += t.wait(1s);
-    ++seconds;
-  }
-  CHECK(statuses(heard) == std::vector<int>{408});
-  CHECK(seconds <= 11);
+  t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+  CHECK(t.wait(s.limits.body_timeout - 1s).empty());
+  CHECK(statuses(t.wait(2s)) == std::vector<int>{408});
 }
 
-TEST_CASE("a large body has time as long as it moves") {
+TEST_CASE("a body that comes byte by byte is cut once the grace is over, framed or not") {
   const sample_site s;
-  talk t(s);
-  std::string heard = t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
-  for (int i = 0; i < 100; ++i) {
-    heard += t.say(std::string(10000, 'x'));
-    heard += t.wait(1s);
+  for (const char* framed : {"Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n500;"}) {
+    talk t(s);
+    std::string heard = t.say("POST /echo HTTP/1.1\r\nHost: a\r\n" + std::string(framed));
+    int seconds = 0;
+    while (!t.ended() && seconds < 100) {
+      heard += t.say("x");
+      heard += t.wait(1s);
+      ++seconds;
+    }
+    CHECK(statuses(heard) == std::vector<int>{408});
+    CHECK(seconds >= 29);
+    CHECK(seconds <= 31);
+  }
+}
+
+TEST_CASE("a slow upload and one that pauses get through") {
+  const sample_site s;
+  talk slow(s);
+  std::string heard = slow.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+  for (int i = 0; i < 167; ++i) {
+    heard += slow.say(std::string(std::min(6000, 1000000 - i * 6000), 'x'));
+    heard += slow.wait(1s);
   }
   CHECK(statuses(heard) == std::vector<int>{200});
+  talk pauses(s);
+  heard = pauses.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+  for (int i = 0; i < 10; ++i) {
+    heard += pauses.say(std::string(10000, 'x'));
+    heard += pauses.wait(12s);
+  }
+  CHECK(statuses(heard) == std::vector<int>{200});
+}
+
+TEST_CASE("what bounds the time of a body can be set") {
+  sample_site s;
+  s.limits.body_timeout = 5s;
+  s.limits.body_rate = 0;
+  talk t(s);
+  t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
+  for (int i = 0; i < 99; ++i) {  // at any rate
+    CHECK(t.say("x").empty());
+    CHECK(t.wait(4s).empty());
+  }
+  CHECK(statuses(t.wait(2s)) == std::vector<int>{408});
 }
 
 TEST_CASE("between requests only the idle timeout applies") {
@@ -260,4 +292,126 @@ TEST_CASE("a handler keeps the site that it serves, and a connection keeps it be
   CHECK(t.say("GET /used HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("\r\n\r\n1"));
   t.finish();
   CHECK(used.use_count() == 1);
+}
+
+namespace {
+
+// Takes note of all that has finished.
+struct noting_site : sample_site {
+  noting_site() {
+    on_finished = [this](const weir::http::finished& f) {
+      notes.push_back(fmt::format("{} {} {} {}ms",
+                                  std::string(f.request.method()) + std::string(f.request.path()), f.status,
+                                  f.bytes, f.duration < 1s ? 0 : 1));
+    };
+  }
+  std::vector<std::string> notes;
+};
+
+weir::task<> signed_by(exchange x, weir::http::next rest) {
+  x.add_header("X-Signed", "yes");
+  co_await rest(x);
+}
+
+weir::task<> only_with_a_key(exchange x, weir::http::next rest) {
+  if (!x.request().find("x-key")) {
+    x.refuse(401);
+    co_return;
+  }
+  try {
+    co_await rest(x);
+  } catch (const std::runtime_error&) {
+    x.send(503, "", "caught");
+  }
+}
+
+}  // namespace
+
+TEST_CASE("middleware is around every request, the first one outermost") {
+  sample_site s;
+  s.routes.get("/throws", [](exchange) { throw std::runtime_error("x"); });
+  s.use(signed_by);
+  s.use(only_with_a_key);
+  talk t(s);
+  const std::string refused = t.say(get);
+  CHECK(statuses(refused) == std::vector<int>{401});
+  CHECK(refused.find("\r\nX-Signed: yes\r\n") != std::string::npos);
+  const auto with_key = [](const std::string& path) {
+    return "GET " + path + " HTTP/1.1\r\nHost: a\r\nX-Key: 1\r\n\r\n";
+  };
+  CHECK(t.say(with_key("/plain")) ==
+        "HTTP/1.1 200 OK\r\nX-Signed: yes\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello");
+  CHECK(statuses(t.say(with_key("/made"))) == std::vector<int>{200});
+  CHECK(statuses(t.say(with_key("/nothing"))) == std::vector<int>{404});
+  CHECK(t.say(with_key("/throws")).ends_with("\r\n\r\ncaught"));
+  CHECK(t.say("POST /echo HTTP/1.1\r\nHost: a\r\nX-Key: 1\r\nContent-Length: 3\r\n\r\nabc")
+            .ends_with("\r\n\r\nabc"));
+  const std::string once = t.say(with_key("/plain"));
+  CHECK(t.say(with_key("/plain") + with_key("/plain")) == once + once);
+}
+
+TEST_CASE("all that has finished is told, also what the library refused") {
+  noting_site s;
+  s.routes.get("/throws", [](exchange) { throw std::runtime_error("x"); });
+  s.routes.get("/large", [](exchange x) -> weir::task<> {
+    x.start(200, "");
+    co_await x.write(std::string(1000, 'x'));
+    co_await x.write("yy");
+  });
+  s.routes.get("/broken", [](exchange x) -> weir::task<> {
+    x.start(200, "", 10);
+    co_await x.write("half");
+  });
+  weir::http::site& kept = s;
+  {
+    talk t(kept);
+    t.say(get + "HEAD /plain HTTP/1.1\r\nHost: a\r\n\r\n");
+    t.say("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n");
+    t.say("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    t.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000000\r\n\r\n");
+  }
+  {
+    talk t(kept);
+    t.say(get + "nonsense\r\n\r\n");
+  }
+  for (const char* path : {"/throws", "/broken"}) {
+    talk t(kept);
+    t.say("GET " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n\r\n");
+  }
+  {
+    talk t(kept);
+    t.say("GET /slow");
+    t.wait(20s);
+  }
+  CHECK(s.notes == std::vector<std::string>{"GET/plain 200 5 0ms", "HEAD/plain 200 0 0ms",
+                                            "GET/nothing 404 10 0ms", "GET/large 200 1002 0ms",
+                                            "POST/echo 413 18 0ms", "GET/plain 200 5 0ms", "/ 400 12 0ms",
+                                            "GET/throws 500 22 0ms", "GET/broken 200 4 0ms", "/ 408 16 0ms"});
+}
+
+TEST_CASE("the answers that the library gives by itself can be replaced") {
+  sample_site s;
+  s.routes.get("/throws", [](exchange) { throw std::runtime_error("a secret"); });
+  s.routes.get("/409", [](exchange) { throw weir::http::error(409, "not now"); });
+  s.refusal = [](exchange x, int status, std::string_view text) {
+    if (status == 501) return;
+    if (status == 505) throw std::runtime_error("of the refusal");
+    x.send(status, "application/json", fmt::format("{{\"error\":\"{}\"}}", text));
+  };
+  const auto asked = [&](const std::string& bytes) {
+    talk t(s);
+    return t.say(bytes);
+  };
+  CHECK(asked("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("\r\n\r\n{\"error\":\"Not Found\"}"));
+  const std::string method = asked("PUT /plain HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(method.find("\r\nAllow: GET, HEAD\r\n") != std::string::npos);
+  CHECK(method.ends_with("{\"error\":\"Method Not Allowed\"}"));
+  CHECK(asked("GET /throws HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("{\"error\":\"Internal Server Error\"}"));
+  CHECK(asked("GET /409 HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("{\"error\":\"not now\"}"));
+  CHECK(asked("GET  / HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("{\"error\":\"Bad Request\"}"));
+  CHECK(asked("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000000\r\n\r\n")
+            .ends_with("{\"error\":\"Content Too Large\"}"));
+  // One that does not answer, and one that throws.
+  CHECK(asked("BREW / HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("\r\n\r\nNot Implemented\n"));
+  CHECK(asked("GET / HTTP/1.7\r\nHost: a\r\n\r\n").ends_with("\r\n\r\nHTTP Version Not Supported\n"));
 }

@@ -9,6 +9,8 @@ using namespace weir::http;
 TEST_CASE("a status has a line and a reason") {
   CHECK(status_line(200) == "HTTP/1.1 200 OK\r\n");
   CHECK(reason_of(431) == "Request Header Fields Too Large");
+  CHECK(reason_of(418) == "I'm a teapot");
+  CHECK(reason_of(103) == "Early Hints");
   for (int s = 100; s < 600; ++s)
     if (const auto line = status_line(s); !line.empty())
       CHECK(std::string(line) == "HTTP/1.1 " + std::to_string(s) + " " + std::string(reason_of(s)) + "\r\n");

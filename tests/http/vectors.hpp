@@ -102,6 +102,15 @@ inline std::vector<vector> smuggling_chunks() {
   add("a bare LF behind the size", "5\nabcde\r\n0\r\n\r\n");
   add("a bare CR behind the size", "5\rabcde\r\n0\r\n\r\n");
   add("a bare LF in an extension", "5;a\nb\r\nabcde\r\n0\r\n\r\n");
+  add("a space behind an extension", "5;a=b \r\nabcde\r\n0\r\n\r\n");
+  add("a space in an extension", "5; a=b\r\nabcde\r\n0\r\n\r\n");
+  add("an extension without a name", "5;\r\nabcde\r\n0\r\n\r\n");
+  add("an extension whose name is empty", "5;=b\r\nabcde\r\n0\r\n\r\n");
+  add("an extension whose value is empty", "5;a=\r\nabcde\r\n0\r\n\r\n");
+  add("an extension that is no token", "5;a[]\r\nabcde\r\n0\r\n\r\n");
+  add("a quoted value that does not end", "5;a=\"b\r\nabcde\r\n0\r\n\r\n");
+  add("text behind a quoted value", "5;a=\"b\"c\r\nabcde\r\n0\r\n\r\n");
+  add("two equals signs", "5;a=b=c\r\nabcde\r\n0\r\n\r\n");
   add("the largest size", "FFFFFFFFFFFFFFFF\r\nabcde");
   add("a size that wraps around", "10000000000000005\r\nabcde\r\n0\r\n\r\n");
   add("too many digits", "00000000000000005\r\nabcde\r\n0\r\n\r\n");

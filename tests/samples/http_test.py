@@ -316,6 +316,110 @@ class Streams(unittest.TestCase):
                 self.assertEqual((status, body), (200, bytes(range(256)) * 32768))
 
 
+class Descriptors(unittest.TestCase):
+    """Files that are kept open take nothing from clients."""
+
+    def test_a_client_is_served_at_once_after_more_files_than_there_are_descriptors(self):
+        with Root() as root:
+            for i in range(120):
+                root.write(f"root/{i}.css", b"%05d" % i * 4000)
+                root.write(f"root/{i}.css.gz", b"%05d" % i * 4001)
+            for model in ("loop-per-core", "thread-per-connection"):
+                with self.subTest(model), http("--root", root.path, "--model", model,
+                                               before=("prlimit", "--nofile=200:200")) as server:
+                    begin = server.settled_fds()
+                    with contextlib.ExitStack() as all_of_them:
+                        for i in range(120):
+                            client = all_of_them.enter_context(connect(server.address)) if i < 100 else client
+                            for more in (b"", b"Accept-Encoding: gzip\r\n"):
+                                status, _, body, _ = ask(client, b"GET /%d.css HTTP/1.1\r\nHost: a\r\n%b\r\n" % (i, more))
+                                self.assertEqual((status, body[:5]), (200, b"%05d" % i))
+                        for _ in range(65):  # with the others they have nearly all that there is
+                            started = time.monotonic()
+                            self.assertEqual(ask(all_of_them.enter_context(connect(server.address)))[0], 200)
+                            self.assertLess(time.monotonic() - started, 5)
+                    # Without clients nothing stays open for long.
+                    until(lambda: len(server.fds()) <= begin, lambda: server.fds())
+
+    def test_a_file_that_was_deleted_and_a_root_that_was_switched_are_given_up(self):
+        with Root() as root:
+            current = os.path.join(root.folder.name, "current")
+            os.symlink("root", current)
+            with http("--root", current) as server, connect(server.address) as client:
+                large = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+                self.assertEqual(ask(client, large)[0], 200)
+                os.makedirs(os.path.join(root.folder.name, "release2"))
+                root.write("release2/large", b"another")
+                os.symlink("release2", current + ".new")
+                os.rename(current + ".new", current)
+                until(lambda: ask(client, large)[2] == b"another", "the new release", 5)
+                shutil.rmtree(root.path)
+
+                def opened():
+                    links = []
+                    for fd in server.fds():
+                        with contextlib.suppress(FileNotFoundError):
+                            links.append(os.readlink(f"/proc/{server.pid}/fd/{fd}"))
+                    return [link for link in links if "(deleted)" in link and root.folder.name in link]
+
+                until(lambda: not opened(), opened)
+
+
+class Keys(unittest.TestCase):
+    """Limits and the program's own keys are configured as weir's are."""
+
+    def test_limits_and_the_root_come_from_file_environment_and_flags(self):
+        with Root() as root, tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write(f'[http]\nbody = 10\nheaders = 5\n[files]\nroot = "{root.path}"\n')
+            file.flush()
+            with http("--config", file.name, "--set", "http.head=300", environment={"WEIR_HTTP_BODY": "20"}) as server:
+                at = server.address
+                self.assertEqual(curl(at, "/page.html")[1], b"<p>page</p>")
+                status = ("-o", "/dev/null", "-w", "%{http_code}")
+                self.assertEqual(curl(at, "/echo", "-d", "x" * 20, *status)[1], b"200")
+                self.assertEqual(curl(at, "/echo", "-d", "x" * 21, *status)[1], b"413")
+                self.assertEqual(curl(at, "/plain", "-H", "A: " + "x" * 300, *status)[1], b"431")
+                self.assertEqual(curl(at, "/plain", *[word for i in range(6) for word in ("-H", f"X-{i}: y")], *status)[1], b"431")
+            printed = sample.run("--config", file.name, "--print-config", name="http").stdout
+            self.assertIn('\n[files]\n# the directory whose files are served; empty: none\n# a text; default ""\nroot = "', printed)
+            self.assertIn("\nbody = 10\n", printed)
+            self.assertEqual(sample.run("--config", file.name, "--check", name="http").returncode, 0)
+
+    def test_what_is_wrong_is_said_as_with_any_key(self):
+        for arguments, said in ((("--set", "http.body=many"), "--set http.body: expected bytes"),
+                                (("--set", "http.headers=0"), "--set http.headers: 0 is out of range; allowed: 1..8192 headers"),
+                                (("--set", "http.body_tineout=1s"), "unknown key; did you mean \"http.body_timeout\"?"),
+                                (("--rot", "/"), "--rot: unknown option; did you mean \"--root\"?")):
+            ended = sample.run(*arguments, name="http")
+            self.assertEqual(ended.returncode, 2)
+            self.assertIn(said, ended.stderr)
+
+    def test_a_reload_of_a_pool_takes_them_and_a_bad_one_takes_nothing(self):
+        if "thread" in sample.options.sanitized:
+            self.skipTest("that sanitizer cannot follow a fork")
+        with Root() as root, tempfile.TemporaryDirectory() as folder:
+            config = os.path.join(folder, "http.toml")
+
+            def configure(body, path):
+                with open(config, "w", encoding="utf-8") as file:
+                    file.write(f'[http]\nbody = {body}\n[files]\nroot = "{path}"\n')
+
+            configure(10, root.path)
+            with http("--config", config, "--model", "process-pool", "--processes", 1) as server:
+                def status(size):
+                    return curl(server.address, "/echo", "-d", "x" * size, "-o", "/dev/null", "-w", "%{http_code}")[1]
+
+                self.assertEqual(status(11), b"413")
+                configure(20, root.path)
+                server.send(signal.SIGHUP)
+                until(lambda: status(11) == b"200", "the new limit")
+                configure(30, "/no/such/place")
+                server.send(signal.SIGHUP)
+                server.wait_for_line("/no/such/place")
+                self.assertEqual(status(21), b"413")
+                self.assertEqual(curl(server.address, "/page.html")[1], b"<p>page</p>")
+
+
 class SlowClients(unittest.TestCase):
     slow = True
 

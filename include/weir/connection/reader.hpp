@@ -125,6 +125,10 @@ class reader {
   // parts: then a server that stops waits for the rest of it. Default: false.
   void set_inside_message(bool is) noexcept { inside_ = is; }
 
+  // Gives the buffer back at once if everything in it is consumed: for a reader that is kept and not asked
+  // again.
+  void give_back_if_empty() noexcept;
+
  private:
   friend detail::fill_operation;
   friend detail::until_operation;
@@ -133,7 +137,6 @@ class reader {
 
   // Room for at least one more byte behind what is buffered; false without memory.
   [[nodiscard]] bool make_room(std::size_t wanted) noexcept;
-  void give_back_if_empty() noexcept;
   // Takes over a buffer of received bytes, of which there is one. How many bytes.
   std::size_t adopt_from_ring() noexcept;
 

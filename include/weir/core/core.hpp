@@ -120,6 +120,10 @@ class core {
   }
   [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
 
+  // Its thread waits in the loop whenever nothing runs, so that timers and posts come at any time. False for
+  // a thread that blocks in system calls or waits for jobs.
+  [[nodiscard]] bool is_loop() const noexcept { return is_loop_; }
+
   [[nodiscard]] unsigned index() const noexcept { return index_; }
   // The cores beside this one; null if it is alone. Any thread.
   [[nodiscard]] core_pool* pool() const noexcept { return pool_; }
@@ -146,6 +150,7 @@ class core {
   class spawned;
 
   unsigned index_;
+  bool is_loop_;
   std::optional<int> cpu_;
   core_pool* pool_;
   std::mutex thread_mutex_;

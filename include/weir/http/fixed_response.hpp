@@ -13,7 +13,8 @@ namespace weir::http {
 // Thread: any; it is immutable.
 class fixed_response {
  public:
-  // Errors: std::invalid_argument for a header that would break the message.
+  // `status` is 200 to 999. Errors: std::invalid_argument for a header that would break the message, or
+  // another status.
   fixed_response(int status, std::string_view content_type, std::string_view body,
                  std::span<const header> more = {});
 

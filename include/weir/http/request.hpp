@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace weir::http {
 
@@ -27,8 +28,6 @@ struct framing {
 // Thread: a value. Lifetime: the bytes belong to the reader; see exchange for how long they are valid.
 class request {
  public:
-  static constexpr std::size_t most_headers = 100;
-
   [[nodiscard]] std::string_view method() const noexcept { return {base_, method_}; }
   // As it was sent: "/a%20b?c", "http://host/a", "*".
   [[nodiscard]] std::string_view target() const noexcept { return {base_ + target_, target_size_}; }
@@ -44,7 +43,7 @@ class request {
 
   [[nodiscard]] std::size_t size() const noexcept { return count_; }
   [[nodiscard]] header operator[](std::size_t i) const noexcept {
-    const field& f = fields_[i];
+    const field& f = i < inline_fields ? fields_[i] : more_[i - inline_fields];
     return {{base_ + f.name, f.name_size}, {base_ + f.value, f.value_size}};
   }
   // The value of the first header of that name, ignoring case.
@@ -64,17 +63,32 @@ class request {
  private:
   friend class request_parser;
   friend struct head_reading;
-  // Offsets in 16 bits: a hundred fields are 800 bytes, and the whole can be moved with its bytes.
+  // Offsets in 16 bits: the fields of a usual request are 512 bytes, and the whole can be moved with its
+  // bytes.
   struct field {
     std::uint16_t name, name_size, value, value_size;
   };
+  static constexpr std::size_t inline_fields = 64;
+
+  [[nodiscard]] field& at(std::size_t i) noexcept {
+    return i < inline_fields ? fields_[i] : more_[i - inline_fields];
+  }
+  // False: there is no memory.
+  [[nodiscard]] bool add(const field& f) noexcept {
+    if (count_ >= inline_fields) [[unlikely]]
+      return add_more(f);
+    fields_[count_++] = f;
+    return true;
+  }
+  [[nodiscard]] bool add_more(const field& f) noexcept;
 
   const char* base_ = "";
   std::uint16_t method_ = 0, target_ = 0, target_size_ = 0, path_ = 0, path_size_ = 0, query_ = 0,
                 query_size_ = 0, count_ = 0;
   std::uint8_t minor_ = 1;
   http::framing framing_;
-  std::array<field, most_headers> fields_;  // the first count_ have been set
+  std::array<field, inline_fields> fields_;  // the first count_ have been set
+  std::vector<field> more_;                  // of a request with more
 };
 
 }  // namespace weir::http

@@ -2,11 +2,12 @@
 // http: the handlers by path and method.
 
 #include <concepts>
+#include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <unordered_map>
 #include <vector>
 
 #include "weir/http/exchange.hpp"
@@ -18,8 +19,10 @@ using handler = std::function<task<>(exchange)>;
 using plain_handler = std::function<void(exchange)>;
 
 // Paths are compared as they were sent, without decoding. "/files/*" matches every path that begins with
-// "/files/". An exact path wins over a pattern, a longer pattern over a shorter. HEAD is answered by the
-// handler of GET, without the body.
+// "/files/"; in "/users/{id}/posts" the part {id} matches anything but nothing and '/':
+// exchange::parameter("id"). An exact path wins over a pattern; of two patterns the one wins whose first
+// part that differs is a word rather than a {name}, and a {name} rather than the '*'. HEAD is answered by
+// the handler of GET, without the body.
 // Thread: filled by one thread, then read by any.
 class router {
  public:
@@ -27,9 +30,11 @@ class router {
     std::string method;  // empty: any
     handler waits;
     plain_handler plain;
+    std::string pattern = {};  // if it has parameters
   };
 
-  // Errors: std::invalid_argument for a pattern that does not start with '/'.
+  // Errors: std::invalid_argument for a pattern that does not start with '/', or whose {name} is not a whole
+  // part or comes twice.
   template <std::invocable<exchange> F>
   void add(std::string_view method, std::string_view pattern, F f) {
     route r{.method = std::string(method), .waits = {}, .plain = {}};
@@ -56,22 +61,32 @@ class router {
   // path is unknown.
   [[nodiscard]] const route* find(std::string_view method, std::string_view path, std::string& allow) const;
 
+  // What {name} of `pattern` stands for in a path that matches it, as it was sent; nullopt if there is no
+  // {name}.
+  [[nodiscard]] static std::optional<std::string_view> parameter(std::string_view pattern,
+                                                                 std::string_view path,
+                                                                 std::string_view name) noexcept;
+
  private:
   using routes = std::vector<route>;
-  struct hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept {
-      return std::hash<std::string_view>()(text);
-    }
+  struct exact_routes {
+    std::string path;  // empty: a free place
+    routes at;
   };
-  struct prefix {
-    std::string path;
+  struct pattern_routes {
+    std::string pattern;
+    std::size_t words;  // bytes before the first parameter or '*'
     routes at;
   };
   void add(std::string_view pattern, route r);
 
-  std::unordered_map<std::string, routes, hash, std::equal_to<>> exact_;
-  std::vector<prefix> prefixes_;  // the longest first
+  [[nodiscard]] std::size_t place_of(std::string_view path) const noexcept;
+  [[nodiscard]] routes& exact_at(std::string_view path);
+
+  // A table with open addressing, at most half full. Its size is a power of two, or 0.
+  std::vector<exact_routes> exact_;
+  std::size_t exact_count_ = 0;
+  std::vector<pattern_routes> patterns_;  // the one that wins first
 };
 
 }  // namespace weir::http

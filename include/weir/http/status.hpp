@@ -2,6 +2,7 @@
 // http: status codes, and the exception that becomes one.
 
 #include <stdexcept>
+#include <string>
 #include <string_view>
 
 namespace weir::http {
@@ -9,7 +10,7 @@ namespace weir::http {
 // "Not Found"; empty for an unknown code.
 [[nodiscard]] std::string_view reason_of(int status) noexcept;
 
-// "HTTP/1.1 404 Not Found\r\n"; empty for an unknown code.
+// "HTTP/1.1 404 Not Found\r\n"; empty for an unknown code, whose line has no reason.
 [[nodiscard]] std::string_view status_line(int status) noexcept;
 
 // Thrown by a handler before it has answered: the client gets this status and the text.

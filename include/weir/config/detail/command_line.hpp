@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "weir/config/config_error.hpp"
+#include "weir/config/detail/tunable.hpp"
 #include "weir/config/program.hpp"
 #include "weir/config/settings.hpp"
 
@@ -20,6 +21,7 @@ enum class action : std::uint8_t { run, help, version, check, print_config, plan
 struct command_line {
   weir::action action = weir::action::run;
   weir::settings settings;
+  key_values own;                                           // of the program's keys, which put() sets
   std::string config_file;                                  // as given; empty: none
   std::map<std::string, std::string, std::less<>> origins;  // key -> what set it; defaults are absent
 
@@ -40,6 +42,7 @@ struct command_line {
 
 // A complete configuration file that reads back as `s`, each key with its help, range and default.
 [[nodiscard]] std::string print_config(const settings& s, const settings& defaults = {});
+[[nodiscard]] std::string print_config(const settings& s, key_values own, const program& what);
 
 // Settings that were not parsed, but filled in by a program. Errors: config_error with every value out of
 // range.

@@ -7,11 +7,15 @@
 
 namespace weir::http {
 
-// Strict: a size is 1 to 16 hexadecimal digits, followed by CR LF or by an extension; lines end with CR LF.
-// The trailers are checked and dropped.
+// Strict: a size is 1 to 16 hexadecimal digits, followed by CR LF or by extensions, ";name" or ";name=value"
+// with a token or a quoted string and without spaces; lines end with CR LF. All extensions of a body together
+// have at most most_extensions bytes, all trailers most_trailers. Both are checked and dropped.
 class chunk_decoder {
  public:
   enum class state : std::uint8_t { more, done, failed };
+
+  static constexpr std::uint16_t most_extensions = 16384;
+  static constexpr std::uint16_t most_trailers = 8192;
 
   struct piece {
     std::size_t consumed = 0;  // bytes of the input that have been processed
@@ -27,7 +31,13 @@ class chunk_decoder {
   enum class at : std::uint8_t {
     size_start,
     size,
-    extension,
+    extension_start,
+    extension_name,
+    value_start,
+    value,
+    quoted,
+    escaped,
+    quoted_end,
     size_end,
     data,
     data_end,
@@ -40,11 +50,13 @@ class chunk_decoder {
     failed
   };
   void step(unsigned char c) noexcept;
+  void step_extension(unsigned char c) noexcept;
 
   at at_ = at::size_start;
   std::uint8_t digits_ = 0;
-  std::uint16_t overhead_ = 0;  // bytes of the present extension, or of all trailers
-  std::uint64_t left_ = 0;      // of the present chunk
+  std::uint16_t extensions_ = 0;  // bytes so far
+  std::uint16_t trailers_ = 0;
+  std::uint64_t left_ = 0;  // of the present chunk
 };
 
 }  // namespace weir::http

@@ -38,6 +38,9 @@ class request_parser {
   const char* reason_ = "";
 };
 
+// A host name or address, with or without a port. It may be empty.
+[[nodiscard]] bool is_host(std::string_view text) noexcept;
+
 // How the body of a parsed head ends and whether the connection is kept. Returns status 0, or the status that
 // refuses the request, with the reason.
 struct refusal {
