@@ -7,7 +7,8 @@
 #include <string_view>
 
 #include "counters.hpp"
-#include "table.hpp"
+#include "hashing/key_table.hpp"
+#include "item.hpp"
 
 namespace cache {
 
@@ -31,7 +32,7 @@ struct key {
 class alignas(64) shard {
  public:
   // `memory`: the bytes of all items of all shards.
-  shard(std::atomic<std::size_t>& memory, const key_hash& hash) : items_(hash), memory_(memory) {}
+  shard(std::atomic<std::size_t>& memory, const hashing::key_hash& hash) : items_(hash), memory_(memory) {}
   shard(const shard&) = delete;
   shard& operator=(const shard&) = delete;
   ~shard();
@@ -43,7 +44,7 @@ class alignas(64) shard {
   [[nodiscard]] item* find(const key& k, instant now, bool asked_to_read = false) noexcept;
 
   // Inserts `fresh`, in place of `old` if there is one. Errors: std::bad_alloc; then nothing has changed.
-  void put(item_ptr fresh, const key& k, item* old, instant now);
+  void put(item_ptr fresh, std::uint64_t hash, item* old, instant now);
   void remove(item& old) noexcept;
   static void use(item& i, instant now) noexcept { i.used_at = now.ticks() & instant::most_ticks; }
   // A change in place.
@@ -64,7 +65,7 @@ class alignas(64) shard {
   // Frees the dead of the next `buckets` buckets.
   void reap(std::size_t buckets, instant now) noexcept;
 
-  [[nodiscard]] const table& items() const noexcept { return items_; }
+  [[nodiscard]] const hashing::key_table<item>& items() const noexcept { return items_; }
 
  private:
   static constexpr std::uint64_t versions =
@@ -76,7 +77,7 @@ class alignas(64) shard {
   void apply_flush(instant now) noexcept;
   void free_if_unused(item& i) noexcept;
 
-  table items_;
+  hashing::key_table<item> items_;
   std::atomic<std::size_t>& memory_;
   std::uint64_t last_version_ = 0;
   std::uint64_t flushed_ = 0;   // items with a version up to this are expired

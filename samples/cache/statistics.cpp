@@ -45,7 +45,7 @@ std::string general(service& s) {
   out.add("limit_maxbytes", s.settings.store.memory);
   out.add("accepting_conns", 1);
   out.add("threads", s.settings.threads);
-  out.add("hash_bytes", figures.buckets * sizeof(item*));
+  out.add("hash_bytes", figures.table);
   out.add("bytes", figures.memory);
   out.add("curr_items", figures.items);
   return std::move(out).end();
@@ -62,7 +62,7 @@ std::string settings(const service_settings& s) {
   out.add("cas_enabled", on(s.has_versions));
   out.add("item_size_max", s.store.item_limit);
   out.add("flush_enabled", on(s.allows_flush));
-  out.add("hash_algorithm", "siphash24");
+  out.add("hash_algorithm", "siphash13");
   return std::move(out).end();
 }
 

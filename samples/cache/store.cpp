@@ -129,7 +129,7 @@ outcome store::put(const change& c, std::string_view value, item_ptr ready, inst
   }
   ready->flags = extends ? old->flags : c.flags;
   ready->expires = extends ? old->expires : c.expires;
-  s.put(std::move(ready), c.key, old, now);
+  s.put(std::move(ready), c.key.hash, old, now);
   return outcome::stored;
 }
 
@@ -189,7 +189,7 @@ outcome store::add(const key& k, direction d, std::uint64_t delta, instant now, 
   std::memcpy(fresh->value_bytes(), digits.data(), size);
   fresh->flags = old->flags;
   fresh->expires = old->expires;
-  s.put(std::move(fresh), k, old, now);
+  s.put(std::move(fresh), k.hash, old, now);
   return outcome::stored;
 }
 
@@ -215,7 +215,7 @@ store_figures store::figures() {
     const std::lock_guard lock(s.mutex);
     out.count += s.count;
     out.items += s.items().size();
-    out.buckets += s.items().buckets();
+    out.table += s.items().memory();
   }
   out.memory = memory_.load(std::memory_order_relaxed);
   return out;

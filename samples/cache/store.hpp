@@ -44,7 +44,7 @@ enum class outcome : std::uint8_t {
 struct store_figures {
   counters count;
   std::size_t items = 0;
-  std::size_t buckets = 0;
+  std::size_t table = 0;  // bytes
   std::size_t memory = 0;
 };
 
@@ -143,7 +143,7 @@ class store {
   [[nodiscard]] bool make_room(std::size_t size, instant now);
 
   store_settings settings_;
-  key_hash hash_;
+  hashing::key_hash hash_;
   std::atomic<std::size_t> memory_{0};
   std::atomic<unsigned> next_to_evict_{0};
   std::deque<shard> shards_;

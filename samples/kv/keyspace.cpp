@@ -128,8 +128,14 @@ void keyspace::erase(std::uint64_t hash, item** place) noexcept {
   if (it->expires()) deadlines_.remove(*it);
 }
 
+void keyspace::free_items() noexcept {
+  table_.for_each([](item& it) { item::free(&it); });
+}
+
 void keyspace::clear() {
-  table_.clear();
+  hashing::key_table<item> fresh(hash_);
+  free_items();
+  table_ = std::move(fresh);
   deadlines_.clear();
   item_memory_ = 0;
 }

@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "deadline_queue.hpp"
+#include "hashing/key_table.hpp"
 #include "item.hpp"
-#include "key_table.hpp"
 
 namespace kv {
 
@@ -21,6 +21,9 @@ using expiry = std::optional<milliseconds_since_1970>;
 class keyspace {
  public:
   keyspace() : table_(hash_) {}
+  keyspace(const keyspace&) = delete;
+  keyspace& operator=(const keyspace&) = delete;
+  ~keyspace() { free_items(); }
 
   void set_time(milliseconds_since_1970 now) noexcept { now_ = now; }
   [[nodiscard]] milliseconds_since_1970 now() const noexcept { return now_; }
@@ -108,9 +111,10 @@ class keyspace {
   void insert(std::uint64_t hash, item_owner fresh, expiry when);
   void replace(item** place, item_owner fresh, expiry when);
   void erase(std::uint64_t hash, item** place) noexcept;
+  void free_items() noexcept;
 
-  key_hash hash_;
-  key_table table_;
+  hashing::key_hash hash_;
+  hashing::key_table<item> table_;
   deadline_queue deadlines_;
   std::string_view expected_;
   std::uint64_t expected_hash_ = 0;
