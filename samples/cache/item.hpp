@@ -10,10 +10,15 @@ namespace cache {
 // A header of 24 bytes, then the key, then the value. The hash is not stored: it is computed again when an
 // item moves to another bucket.
 struct item {
-  static constexpr unsigned most_pins = 0xffff;
+  static constexpr unsigned most_pins = 0xfff;
 
   std::uint64_t version : 48;  // what a client calls cas
-  std::uint64_t pins : 16;     // readers of the value without the shard's lock
+  std::uint64_t pins : 12;     // readers of the value without the shard's lock
+  // What the meta commands know of it.
+  std::uint64_t was_fetched : 1;
+  std::uint64_t is_stale : 1;
+  std::uint64_t token_sent : 1;      // a client was told to make it anew
+  std::uint64_t has_binary_key : 1;  // which is shown in base64
   std::uint32_t flags;
   std::uint32_t expires;        // in seconds, 0: never
   std::uint32_t size : 31;      // bytes of the value

@@ -1,5 +1,6 @@
 #include "shard.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -98,6 +99,7 @@ bool shard::evict(living what, instant now) noexcept {
       if (is_dead(candidate, now)) {
         any_dead = true;
         count.count(counted::reclaimed);
+        if (!candidate.was_fetched) count.count(counted::expired_unfetched);
         remove(candidate);
       } else if (const std::uint32_t unused = (now.ticks() - candidate.used_at) & instant::most_ticks;
                  oldest == nullptr || unused > age) {
@@ -109,6 +111,9 @@ bool shard::evict(living what, instant now) noexcept {
   if (any_dead) return true;
   if (oldest == nullptr || what == living::spared) return false;
   count.count(counted::evictions);
+  if (!oldest->was_fetched) count.count(counted::evicted_unfetched);
+  if (oldest->expires != 0) count.count(counted::evicted_nonzero);
+  evicted_age_ = now.seconds_since(oldest->used_at);
   remove(*oldest);
   return true;
 }
@@ -116,11 +121,18 @@ bool shard::evict(living what, instant now) noexcept {
 void shard::reap(std::size_t buckets, instant now) noexcept {
   apply_flush(now);
   for (; buckets != 0; --buckets) {
-    if (++reap_hand_ >= items_.buckets()) reap_hand_ = 0;
+    if (++reap_hand_ >= items_.buckets()) {
+      reap_hand_ = 0;
+      age_ = std::exchange(age_so_far_, 0);
+    }
     for (item* const each : bucket_items(items_, reap_hand_)) {
       item& candidate = *each;
-      if (!is_dead(candidate, now)) continue;
+      if (!is_dead(candidate, now)) {
+        age_so_far_ = std::max(age_so_far_, now.seconds_since(candidate.used_at));
+        continue;
+      }
       count.count(counted::reclaimed);
+      if (!candidate.was_fetched) count.count(counted::expired_unfetched);
       remove(candidate);
     }
   }

@@ -21,6 +21,10 @@ struct instant {
   // idle for so long counts as new.
   [[nodiscard]] std::uint32_t ticks() const noexcept { return (milliseconds >> 2) & most_ticks; }
   static constexpr std::uint32_t most_ticks = 0xffffff;
+  // Since a moment in ticks.
+  [[nodiscard]] std::uint32_t seconds_since(std::uint32_t used_at) const noexcept {
+    return ((ticks() - used_at) & most_ticks) / 250;
+  }
 };
 
 struct key {
@@ -47,11 +51,17 @@ class alignas(64) shard {
   void put(item_ptr fresh, std::uint64_t hash, item* old, instant now);
   void remove(item& old) noexcept;
   static void use(item& i, instant now) noexcept { i.used_at = now.ticks() & instant::most_ticks; }
+  // What a client that reads it does to it.
+  static void fetch(item& i, instant now) noexcept {
+    use(i, now);
+    i.was_fetched = 1;
+  }
   // A change in place.
   void renew(item& i, instant now) noexcept {
-    i.version = ++last_version_ & versions;
+    renew_version(i);
     use(i, now);
   }
+  void renew_version(item& i) noexcept { i.version = ++last_version_ & versions; }
   void unpin(item& i) noexcept;
 
   // From `at` on, everything stored before is expired.
@@ -64,6 +74,11 @@ class alignas(64) shard {
 
   // Frees the dead of the next `buckets` buckets.
   void reap(std::size_t buckets, instant now) noexcept;
+
+  // Seconds since the last use: of the item that was idle for longest when all were last looked at, and of
+  // the last one that was evicted.
+  [[nodiscard]] std::uint32_t age() const noexcept { return age_; }
+  [[nodiscard]] std::uint32_t evicted_age() const noexcept { return evicted_age_; }
 
   [[nodiscard]] const hashing::key_table<item>& items() const noexcept { return items_; }
 
@@ -84,6 +99,9 @@ class alignas(64) shard {
   std::uint32_t flush_at_ = 0;  // a flush that is still to come; 0: none
   std::size_t evict_hand_ = 0;
   std::size_t reap_hand_ = 0;
+  std::uint32_t age_ = 0;
+  std::uint32_t age_so_far_ = 0;  // in this round of the reaper
+  std::uint32_t evicted_age_ = 0;
 };
 
 }  // namespace cache

@@ -1,5 +1,7 @@
 // A TCP proxy: every connection is joined to one of its own to the upstream, half-close passes in both
-// directions, and a pair holds at most a chunk of bytes each way.
+// directions, and a pair holds at most a chunk of bytes each way. A stop ends no stream: what a client was
+// sending must not look complete to the upstream. So pairs go on until they end, or until the stop's grace
+// does and cuts them with RST.
 //
 //   proxy --upstream 127.0.0.1:7000 --listen 127.0.0.1:7001
 #include <weir/weir.hpp>
@@ -12,13 +14,17 @@ std::string upstream = "127.0.0.1:7000";
 
 // Copies until `from` ends, and passes the end on to `to`. What was read is sent before more is read.
 weir::task<> copy(weir::connection* from, weir::connection* to) {
-  while (auto data = co_await from->receive()) {
+  weir::reader in(*from);
+  in.set_inside_message(true);  // where messages end is not known: at a stop it waits for what follows
+  for (;;) {
+    const std::string_view data = co_await in.peek(1);
+    if (data.empty()) break;
     const bool sent = co_await to->send(data);
     if (!sent) break;
+    in.consume(data.size());
   }
   // An orderly end is passed on as FIN, anything else as RST, so that a broken stream does not look complete.
-  // A stop ends what clients send, when nothing more has come; what the upstream sends goes on until its end.
-  if (from->end() == weir::ending::peer_closed || from->end() == weir::ending::stopping)
+  if (from->end() == weir::ending::peer_closed)
     to->shutdown_send();
   else
     to->abort();

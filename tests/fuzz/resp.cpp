@@ -16,7 +16,7 @@ constexpr std::size_t longest_string = 64 * 1024;  // or a request of two lines 
 // Words and errors, each with its size.
 std::string parsed(std::string_view stream, std::size_t piece) {
   kv::request_parser parser;
-  parser.set_longest_bulk(longest_string);
+  parser.set_limits(longest_string);
   std::string out;
   std::string buffered;
   for (std::size_t at = 0; at < stream.size(); at += piece) {

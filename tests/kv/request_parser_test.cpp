@@ -132,7 +132,7 @@ TEST_CASE("lines that do not end are refused") {
 
 TEST_CASE("the longest word may be set, and one byte more is refused") {
   request_parser parser;
-  parser.set_longest_bulk(5);
+  parser.set_limits(5);
   CHECK(parser.parse("*1\r\n$5\r\n12345\r\n") == result::complete);
   CHECK(parser.parse("*1\r\n$6\r\n123456\r\n") == result::refused);
 }

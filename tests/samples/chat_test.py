@@ -44,6 +44,27 @@ class Chat(unittest.TestCase):
                 heard = file.readline()
             self.assertEqual(heard, b"n0: to all\n")
 
+    def test_lines_end_as_telnet_ends_them_too(self):
+        chat = self.chat()
+        one, other = self.client(chat), self.client(chat)
+        one.sendall(b"/nick a\r\n/join tea\r\nhere\r\n")
+        self.assertEqual(lines(one, 1), [b"a: here\n"])
+        other.sendall(b"/nick b\n/join tea\nhello\n")
+        self.assertEqual(lines(other, 1), [b"b: hello\n"])
+        self.assertEqual(lines(one, 1), [b"b: hello\n"])
+        one.sendall(b"/quit\r\n")
+        self.assertEqual(sample.receive_all(one), b"")
+
+    def test_no_client_makes_another_s_terminal_do_anything(self):
+        chat = self.chat()
+        one, other = self.client(chat), self.client(chat)
+        for each in (one, other):
+            each.sendall(b"/nick me\nhere\n")
+            self.assertEqual(lines(each, 1), [b"me: here\n"])
+        self.assertEqual(lines(one, 1), [b"me: here\n"])
+        one.sendall(b"/nick \x1b[31mred\x07\n\x1b]0;title\x07 \xc2\x9b2J\xff caf\xc3\xa9\r\x08\n")
+        self.assertEqual(lines(other, 1), ["?[31mred?: ?]0;title? ??2J? caf\xe9??\n".encode()])
+
     def publish(self, total):
         """Publishes `total` bytes to three clients that read and one that never does."""
         limit, block = 1 << 20, (b"x" * 1020 + b"\n") * 200
