@@ -40,7 +40,7 @@ std::string line_of(const client_state& who, milliseconds_since_1970 now, std::s
   if (who.transaction) flags += 'x';
   if (who.watching && who.watching->is_changed) flags += 'd';
   if (who.leaves) flags += 'c';
-  if (flags.empty()) flags = "N";
+  if (flags.empty()) flags += 'N';
   if (command.empty()) command = who.last_command == nullptr ? "NULL" : who.last_command->name;
   return fmt::format(
       "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi={} "

@@ -44,7 +44,8 @@ struct command {
     is_fast = 8,
     for_anyone = 16,       // without a password too
     for_subscribers = 32,  // of the second version of the protocol
-    at_once = 64           // also between MULTI and EXEC
+    at_once = 64,          // also between MULTI and EXEC
+    pushes = 128           // what it says is no answer: CLIENT REPLY OFF does not keep it back
   };
 
   std::string_view name;  // in small letters

@@ -151,8 +151,10 @@ void engine::run_under_circumstances(const command* what, call& c) {
   const std::size_t before = to.pending();
   const bool is_skipped = me.is(client_state::silent_once);
   me.set(client_state::silent_once, false);
-  if (!is_held_back(what, c)) run(what, c);
-  if (is_skipped || me.is(client_state::silent)) to.truncate(before);
+  const bool runs = !is_held_back(what, c);
+  if (runs) run(what, c);
+  const bool pushes = runs && (what->traits & command::pushes) != 0;
+  if ((is_skipped || me.is(client_state::silent)) && !pushes) to.truncate(before);
 }
 
 void engine::refuse_unknown(call& c) {

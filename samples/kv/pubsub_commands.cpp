@@ -112,11 +112,13 @@ void pubsub(call& c) {
   }
 }
 
+constexpr auto subscriptions_change = command::for_subscribers | command::pushes;
+
 constexpr command table[] = {
-    {"subscribe", -2, subscribe, command::for_subscribers},
-    {"psubscribe", -2, psubscribe, command::for_subscribers},
-    {"unsubscribe", -1, unsubscribe, command::for_subscribers},
-    {"punsubscribe", -1, punsubscribe, command::for_subscribers},
+    {"subscribe", -2, subscribe, subscriptions_change},
+    {"psubscribe", -2, psubscribe, subscriptions_change},
+    {"unsubscribe", -1, unsubscribe, subscriptions_change},
+    {"punsubscribe", -1, punsubscribe, subscriptions_change},
     {"publish", 3, publish, command::is_fast},
     {"pubsub", -2, pubsub},
 };

@@ -61,7 +61,10 @@ void role(call& c) {
 
 // No replica acknowledges anything.
 void wait(call& c) {
-  if (!c.integer(1) || !c.integer(2)) return;
+  if (!c.integer(1)) return;
+  const auto timeout = integer_of(c.words[2]);
+  if (!timeout) return c.out.error("ERR timeout is not an integer or out of range");
+  if (*timeout < 0) return c.out.error("ERR timeout is negative");
   c.out.integer(0);
 }
 

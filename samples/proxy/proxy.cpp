@@ -12,8 +12,29 @@ namespace {
 
 std::string upstream = "127.0.0.1:7000";
 
+// An orderly end is passed on as FIN, anything else as RST, so that a broken stream does not look complete:
+// also where a coroutine is not resumed any more.
+class passed_on {
+ public:
+  explicit passed_on(weir::connection& to) noexcept : to_(to) {}
+  passed_on(const passed_on&) = delete;
+  passed_on& operator=(const passed_on&) = delete;
+  ~passed_on() {
+    if (!is_whole_) to_.abort();
+  }
+  void end() noexcept {
+    is_whole_ = true;
+    to_.shutdown_send();
+  }
+
+ private:
+  weir::connection& to_;
+  bool is_whole_ = false;
+};
+
 // Copies until `from` ends, and passes the end on to `to`. What was read is sent before more is read.
 weir::task<> copy(weir::connection* from, weir::connection* to) {
+  passed_on stream(*to);
   weir::reader in(*from);
   in.set_inside_message(true);  // where messages end is not known: at a stop it waits for what follows
   for (;;) {
@@ -23,11 +44,7 @@ weir::task<> copy(weir::connection* from, weir::connection* to) {
     if (!sent) break;
     in.consume(data.size());
   }
-  // An orderly end is passed on as FIN, anything else as RST, so that a broken stream does not look complete.
-  if (from->end() == weir::ending::peer_closed)
-    to->shutdown_send();
-  else
-    to->abort();
+  if (from->end() == weir::ending::peer_closed) stream.end();
 }
 
 weir::task<> proxy(weir::connection client) {

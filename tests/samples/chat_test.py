@@ -59,9 +59,8 @@ class Chat(unittest.TestCase):
         chat = self.chat()
         one, other = self.client(chat), self.client(chat)
         for each in (one, other):
-            each.sendall(b"/nick me\nhere\n")
+            each.sendall(b"/nick me\n/join tea\nhere\n")
             self.assertEqual(lines(each, 1), [b"me: here\n"])
-        self.assertEqual(lines(one, 1), [b"me: here\n"])
         one.sendall(b"/nick \x1b[31mred\x07\n\x1b]0;title\x07 \xc2\x9b2J\xff caf\xc3\xa9\r\x08\n")
         self.assertEqual(lines(other, 1), ["?[31mred?: ?]0;title? ??2J? caf\xe9??\n".encode()])
 
