@@ -175,6 +175,7 @@ TEST_CASE("a subscriber's answers and messages come in the order in which they w
   CHECK(out.pending() == 0);
   says.run("PUBLISH a one\r\nPUBLISH b none\r\n", now, out);
   CHECK(out.text() == ":1\r\n:0\r\n");
+  out.clear();
   hears.run("UNSUBSCRIBE\r\nPING\r\n", now, out);
   const auto box = hears.messages();
   std::string all;
