@@ -89,8 +89,10 @@ void engine::fetch_ahead() noexcept {
 bool engine::refuses(const command* what, call& c) {
   if (what == nullptr) return refuse_unknown(c), true;
   const int count = static_cast<int>(c.words.size());
-  if (what->words >= 0 ? count != what->words : count < -what->words)
-    return c.wrong_number_of_words(what->name), true;
+  if (what->words >= 0 ? count != what->words : count < -what->words) {
+    const std::string why = fmt::format("ERR wrong number of arguments for '{}' command", what->name);
+    return reject(*what, c, why), true;
+  }
   if ((what->traits & command::grows) != 0 && limits_.memory != 0 && keys_.memory() > limits_.memory)
     return c.out.error("OOM command not allowed when used memory > 'maxmemory'."), true;
   return false;
@@ -108,6 +110,22 @@ void engine::run(const command* what, call& c) {
     to.truncate(before);
     c.out.error("OOM there is no memory for this");
   }
+}
+
+// An EXEC that is not even run ends its transaction.
+void engine::reject(const command& what, call& c, std::string_view why) {
+  if (what.name != "exec") return c.out.error(why);
+  if (why.starts_with("ERR ")) why.remove_prefix(4);
+  end_transaction(c.client);
+  c.out.error(fmt::format("EXECABORT Transaction discarded because of: {}", why));
+}
+
+void engine::end_transaction(client_state& c) noexcept {
+  c.transaction.reset();
+  c.set(client_state::in_transaction, false);
+  if (!c.watching) return;
+  keys_.unwatch(*c.watching);
+  c.watching.reset();
 }
 
 // Whether the command may not run, or not yet; then that is answered.
@@ -130,7 +148,7 @@ bool engine::is_held_back(const command* what, call& c) {
   }
   if (!why.empty()) {
     if (me.transaction) me.transaction->is_broken = true;
-    c.out.error(why);
+    reject(*what, c, why);
     return true;
   }
   if (!me.transaction || (what->traits & command::at_once) != 0) return false;
@@ -215,11 +233,7 @@ void engine::open_door() noexcept {
 }
 
 void engine::forget(client_state& c) noexcept {
-  c.transaction.reset();
-  if (c.watching) {
-    keys_.unwatch(*c.watching);
-    c.watching.reset();
-  }
+  end_transaction(c);
   subscribers_.unsubscribe_all(c);
 }
 

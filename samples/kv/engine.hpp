@@ -90,8 +90,9 @@ class engine {
     for (client_state* each = met_; each != nullptr; each = each->next) all.push_back(each);
     for (auto each = all.rbegin(); each != all.rend(); ++each) see(**each);
   }
-  // Ends what the client has begun: a transaction, watching, subscriptions.
+  // Ends what the client has begun: a transaction with its watching, and subscriptions.
   void forget(client_state& c) noexcept;
+  void end_transaction(client_state& c) noexcept;
 
   // What INFO tells of a section, "default" or "all": "# Server\r\nredis_version:...".
   [[nodiscard]] std::string describe(std::string_view section) const;
@@ -103,6 +104,7 @@ class engine {
   void fetch_ahead() noexcept;
   // Whether it may not run, whatever the client does otherwise; then that is answered.
   [[nodiscard]] bool refuses(const command* what, call& c);
+  void reject(const command& what, call& c, std::string_view why);
   void run(const command* what, call& c);
   void run_under_circumstances(const command* what, call& c);
   [[nodiscard]] bool is_held_back(const command* what, call& c);

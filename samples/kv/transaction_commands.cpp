@@ -11,24 +11,18 @@ void multi(call& c) {
   c.out.ok();
 }
 
-// What MULTI began; whether a watched key has changed.
-std::unique_ptr<transaction> end_transaction(call& c, bool& is_changed) {
-  client_state& me = c.client;
-  std::unique_ptr<transaction> ended = std::move(me.transaction);
-  me.set(client_state::in_transaction, false);
-  if (me.watching) {
-    for (const std::string& key : me.watching->keys) static_cast<void>(c.keys.peek(key));  // it may be over
-    is_changed = me.watching->is_changed;
-    c.keys.unwatch(*me.watching);
-    me.watching.reset();
-  }
-  return ended;
+// A watched key may be over, and nobody has noticed.
+bool has_changed(call& c) {
+  if (!c.client.watching) return false;
+  for (const std::string& key : c.client.watching->keys) static_cast<void>(c.keys.peek(key));
+  return c.client.watching->is_changed;
 }
 
 void exec(call& c) {
   if (!c.client.transaction) return c.out.error("ERR EXEC without MULTI");
-  bool is_changed = false;
-  const std::unique_ptr<transaction> all = end_transaction(c, is_changed);
+  const bool is_changed = has_changed(c);
+  const std::unique_ptr<transaction> all = std::move(c.client.transaction);
+  c.server.end_transaction(c.client);
   if (all->is_broken) return c.out.error("EXECABORT Transaction discarded because of previous errors.");
   if (is_changed) return c.out.null_array();
   c.out.array(all->size());
@@ -40,8 +34,7 @@ void exec(call& c) {
 
 void discard(call& c) {
   if (!c.client.transaction) return c.out.error("ERR DISCARD without MULTI");
-  bool is_changed = false;
-  static_cast<void>(end_transaction(c, is_changed));
+  c.server.end_transaction(c.client);
   c.out.ok();
 }
 
