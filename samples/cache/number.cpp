@@ -36,19 +36,19 @@ std::optional<std::uint64_t> unsigned_in(std::string_view word) noexcept {
   return 0 - *value;
 }
 
-std::optional<std::int64_t> exptime_in(std::string_view word) noexcept {
+std::optional<std::int64_t> detail::exptime_in(std::string_view word) noexcept {
   const auto value = signed_in(word);
   if (!value) return std::nullopt;
   return static_cast<std::int32_t>(*value);
 }
 
-std::optional<std::uint32_t> flags_in(std::string_view word) noexcept {
+std::optional<std::uint32_t> detail::flags_in(std::string_view word) noexcept {
   const auto value = unsigned_in(word);
   if (!value) return std::nullopt;
   return static_cast<std::uint32_t>(*value);
 }
 
-std::optional<std::uint32_t> size_in(std::string_view word) noexcept {
+std::optional<std::uint32_t> detail::size_in(std::string_view word) noexcept {
   const auto value = signed_in(word);
   if (!value) return std::nullopt;
   const auto size = static_cast<std::int32_t>(*value);

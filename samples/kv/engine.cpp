@@ -51,6 +51,32 @@ std::string in_small_letters(std::string_view text) {
   return out;
 }
 
+inline bool engine::refuses(const command* what, call& c) {
+  if (what == nullptr) return refuse_unknown(c), true;
+  const int count = static_cast<int>(c.words.size());
+  if (what->words >= 0 ? count != what->words : count < -what->words) {
+    const std::string why = fmt::format("ERR wrong number of arguments for '{}' command", what->name);
+    return reject(*what, c, why), true;
+  }
+  if ((what->traits & command::grows) != 0 && limits_.memory != 0 && keys_.memory() > limits_.memory)
+    return c.out.error("OOM command not allowed when used memory > 'maxmemory'."), true;
+  return false;
+}
+
+inline void engine::run(const command* what, call& c) {
+  if (refuses(what, c)) return;
+  ++commands_run_;
+  ++calls_[static_cast<std::size_t>(what - commands_.all().data())];
+  weir::write_buffer& to = c.out.buffer();
+  const std::size_t before = to.pending();
+  try {
+    what->run(c);
+  } catch (const std::bad_alloc&) {
+    to.truncate(before);
+    c.out.error("OOM there is no memory for this");
+  }
+}
+
 std::size_t engine::run_batch(client_state& client, weir::write_buffer& to, std::size_t most_bytes) {
   std::size_t ran = 0;
   if (batch_.size() > 1) fetch_ahead();
@@ -84,32 +110,6 @@ void engine::fetch_ahead() noexcept {
   }
   for (const request_batch::request& each : batch_)
     if (!each.key.empty()) keys_.fetch_item(each.hash);
-}
-
-bool engine::refuses(const command* what, call& c) {
-  if (what == nullptr) return refuse_unknown(c), true;
-  const int count = static_cast<int>(c.words.size());
-  if (what->words >= 0 ? count != what->words : count < -what->words) {
-    const std::string why = fmt::format("ERR wrong number of arguments for '{}' command", what->name);
-    return reject(*what, c, why), true;
-  }
-  if ((what->traits & command::grows) != 0 && limits_.memory != 0 && keys_.memory() > limits_.memory)
-    return c.out.error("OOM command not allowed when used memory > 'maxmemory'."), true;
-  return false;
-}
-
-void engine::run(const command* what, call& c) {
-  if (refuses(what, c)) return;
-  ++commands_run_;
-  ++calls_[static_cast<std::size_t>(what - commands_.all().data())];
-  weir::write_buffer& to = c.out.buffer();
-  const std::size_t before = to.pending();
-  try {
-    what->run(c);
-  } catch (const std::bad_alloc&) {
-    to.truncate(before);
-    c.out.error("OOM there is no memory for this");
-  }
 }
 
 // An EXEC that is not even run ends its transaction.
@@ -162,6 +162,8 @@ bool engine::is_held_back(const command* what, call& c) {
   c.out.error("OOM there is no memory for this");
   return true;
 }
+
+void engine::run_queued(const command& what, call& c) { run(&what, c); }
 
 void engine::run_under_circumstances(const command* what, call& c) {
   client_state& me = c.client;

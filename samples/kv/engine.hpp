@@ -49,7 +49,7 @@ class engine {
   std::size_t run_batch(client_state& client, weir::write_buffer& to, std::size_t most_bytes);
 
   // A request between MULTI and EXEC, once it is EXEC's turn.
-  void run_queued(const command& what, call& c) { run(&what, c); }
+  void run_queued(const command& what, call& c);
 
   // Before each batch of requests.
   void set_time(milliseconds_since_1970 now) noexcept {

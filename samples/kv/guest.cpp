@@ -2,6 +2,41 @@
 
 namespace kv {
 
+inline guest::progress guest::run_requests(std::string_view input, weir::write_buffer& answers) {
+  using result = request_parser::result;
+  std::size_t requests = 0;
+  std::size_t done = 0;
+  for (;;) {
+    const bool is_trusted = !state_->is(client_state::must_authenticate);
+    parser_.set_limits(host_.limits().longest_string, is_trusted);
+    request_batch& batch = host_.batch();
+    batch.clear();  // whatever an exception has left
+    std::size_t parsed = done;
+    result last{};
+    do {
+      last = parser_.parse(input.substr(parsed));
+      if (last != result::complete) break;
+      parsed += parser_.size();
+      // What a client may send depends on whether it has authenticated by then.
+    } while (batch.add(parser_.words(), parsed, parser_.is_in_place()) && is_trusted);
+
+    const std::size_t wanted = batch.size();
+    const std::size_t ran = host_.run_batch(*state_, answers, most_unsent);
+    requests += ran;
+    if (ran < wanted) {
+      parser_.start_over();
+      return {requests, ran == 0 ? done : batch[ran - 1].end, !state_->leaves};
+    }
+    done = parsed;
+    if (last == result::complete && !state_->leaves) continue;
+    if (last == result::refused && !state_->leaves) {
+      reply(answers).error("ERR " + parser_.error());
+      state_->leaves = true;
+    }
+    return {requests, done, false};
+  }
+}
+
 guest::progress guest::run(std::string_view input, milliseconds_since_1970 now, weir::write_buffer& answers) {
   host_.set_time(now);
   host_.meet_clients();
@@ -37,41 +72,6 @@ void guest::post(weir::write_buffer& answers) {
   if (state_->subscribed_to.count() != 0 && !state_->leaves) return;
   state_->messages->close();
   state_->messages_end = true;
-}
-
-guest::progress guest::run_requests(std::string_view input, weir::write_buffer& answers) {
-  using result = request_parser::result;
-  std::size_t requests = 0;
-  std::size_t done = 0;
-  for (;;) {
-    const bool is_trusted = !state_->is(client_state::must_authenticate);
-    parser_.set_limits(host_.limits().longest_string, is_trusted);
-    request_batch& batch = host_.batch();
-    batch.clear();  // whatever an exception has left
-    std::size_t parsed = done;
-    result last{};
-    do {
-      last = parser_.parse(input.substr(parsed));
-      if (last != result::complete) break;
-      parsed += parser_.size();
-      // What a client may send depends on whether it has authenticated by then.
-    } while (batch.add(parser_.words(), parsed, parser_.is_in_place()) && is_trusted);
-
-    const std::size_t wanted = batch.size();
-    const std::size_t ran = host_.run_batch(*state_, answers, most_unsent);
-    requests += ran;
-    if (ran < wanted) {
-      parser_.start_over();
-      return {requests, ran == 0 ? done : batch[ran - 1].end, !state_->leaves};
-    }
-    done = parsed;
-    if (last == result::complete && !state_->leaves) continue;
-    if (last == result::refused && !state_->leaves) {
-      reply(answers).error("ERR " + parser_.error());
-      state_->leaves = true;
-    }
-    return {requests, done, false};
-  }
 }
 
 }  // namespace kv

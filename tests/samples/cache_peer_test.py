@@ -17,10 +17,11 @@ import sample
 from sample import Sample, connect
 
 MEMCACHED = shutil.which("memcached")
+SEED = int(os.environ.get("CACHE_TEST_SEED", 0))  # another one looks elsewhere
 KEYS = [b"a", b"bb", b"key", b"k" * 250, b"counter", b"other"]
 # Not cmd_set and cmd_flush: memcached counts those that it refuses as well. Not get_flushed: it has its own ideas of
-# when it first looks at what is gone.
-COUNTERS = ("cmd_get cmd_touch get_hits get_misses delete_misses delete_hits incr_misses "
+# when it first looks at what is gone. Not cmd_get: it leaves out a meta get that ends the item's life (T-1).
+COUNTERS = ("cmd_touch get_hits get_misses delete_misses delete_hits incr_misses "
             "incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits touch_misses curr_items").split()
 
 
@@ -47,7 +48,8 @@ def memcached():
 def value_of(rng):
     kind = rng.randrange(10)
     if kind < 4:
-        return b"%d" % rng.choice([0, 1, 9, 10, 99, 1 << 32, (1 << 64) - 1, rng.randrange(1 << 64)])
+        # Less than 2^63: of more, memcached reads the sign beyond the item's end.
+        return b"%d" % rng.choice([0, 1, 9, 10, 99, 1 << 32, (1 << 62) - 1, rng.randrange(1 << 62)])
     if kind < 8:
         return rng.randbytes(rng.randrange(200))
     return rng.choice([b"", b" 12", b"12 ", b"-1", b"1x", b"v" * 5000, b"w" * 20000, b"\r\nx", b"END\r\n"])
@@ -70,7 +72,7 @@ def request(rng, versions):
     if what == 9:
         return b"%s %s %s\r\n" % (b"gat", rng.choice([b"0", b"100", b"-1"]), key)
     if what < 12:
-        return b"%s %s %d%s\r\n" % (rng.choice([b"incr", b"decr"]), key, rng.choice([0, 1, 7, 1 << 63]), quiet)
+        return b"%s %s %d%s\r\n" % (rng.choice([b"incr", b"decr"]), key, rng.choice([0, 1, 7, 1 << 40]), quiet)
     if what == 12:
         return b"delete %s%s\r\n" % (key, quiet)
     if what == 13:
@@ -159,7 +161,7 @@ class SameReplies(unittest.TestCase):
     def test_random_scripts_give_the_same_replies_and_counts(self):
         with memcached() as theirs, Sample("-t", 1, name="cache") as ours:
             peers = Peer(theirs), Peer(ours.address)
-            for seed in range(40):
+            for seed in range(SEED, SEED + 40):
                 rng = random.Random(seed)
                 for _ in range(60):
                     seen = [peer.versions() for peer in peers] if rng.random() < .2 else [{}, {}]

@@ -2,6 +2,7 @@
 """The proxy sample: bytes, half closes and ends pass through. Usage: proxy_test.py --build BUILD"""
 import hashlib
 import os
+import select
 import signal
 import socket
 import threading
@@ -102,6 +103,27 @@ class Proxy(unittest.TestCase):
                     self.assertEqual(receive_all(peer), b"")
                     peer.close()
                     self.assertEqual(receive_all(client), b"")
+                self.assertEqual(proxy.wait(), 0)
+
+    def test_at_a_stop_a_client_that_is_answered_gets_no_further_and_its_upstream_ends(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+            with Sample("--upstream", upstream, name="proxy") as proxy, connect(proxy.address) as idle, connect(proxy.address) as client:
+                peers = [listener.accept()[0] for _ in range(2)]
+                for peer in peers:
+                    peer.settimeout(sample.BOUND)
+                client.sendall(b"question")
+                asked = next(peer for peer in peers if select.select([peer], [], [], 0.2)[0] or peer is peers[1])
+                self.assertEqual(sample.receive_exactly(asked, 8), b"question")
+                asked.sendall(b"answer")
+                self.assertEqual(sample.receive_exactly(client, 6), b"answer")
+                proxy.send(signal.SIGTERM)
+                for peer in peers:
+                    self.assertEqual(receive_all(peer), b"")
+                    peer.sendall(b"the rest")
+                    peer.close()
+                for each in (idle, client):
+                    self.assertEqual(receive_all(each), b"the rest")
                 self.assertEqual(proxy.wait(), 0)
 
     def test_a_stream_that_a_stop_cuts_does_not_look_complete(self):
