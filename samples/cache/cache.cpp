@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 using cache::need;
 
 // The session does the work; this waits for what the session needs. `shared` outlives all connections.
-weir::task<> serve(weir::connection client, cache::service* shared) {
+weir::task<> serve(weir::connection client, cache::service* shared, weir::log::limiter* strangers) {
   weir::writer out(client);
   weir::reader in(client, out, cache::session::longest_get + weir::reader::default_limit);
   cache::session session(*shared, out);
@@ -61,7 +61,13 @@ weir::task<> serve(weir::connection client, cache::service* shared) {
         if (!sent) co_return;
         break;
       }
-      case need::kind::end: static_cast<void>(co_await out.flush()); co_return;
+      case need::kind::end:
+        if (session.is_foreign())
+          if (const auto others = strangers->pass())
+            weir::log::warning("{} speaks another protocol: closed, and {} before", client.peer().to_string(),
+                               *others);
+        static_cast<void>(co_await out.flush());
+        co_return;
     }
   }
 }
@@ -96,7 +102,8 @@ int main(int argc, char** argv) {
   weir::program program{.summary = "a cache that speaks memcached's text protocol",
                         .options = std::string(cache::flags::help)};
   program.defaults.listen = {"127.0.0.1:11211"};
-  program.defaults.limits.idle_timeout = 0ms;  // clients keep their connections for days
+  program.defaults.limits.excess = weir::excess_kind::refuse;  // as memcached: a client is not left waiting
+  program.defaults.limits.idle_timeout = 0ms;                  // clients keep their connections for days
   // One heap: memory that is freed on one core is used again on another.
   ::mallopt(M_ARENA_MAX, 1);
   try {
@@ -109,9 +116,11 @@ int main(int argc, char** argv) {
 
     std::vector<char*> words{argv[0]};
     for (std::string& word : flags.rest) words.push_back(word.data());
-    weir::service_form form = weir::keeping(weir::state_kind::shared, [&shared](weir::connection client) {
-      return serve(std::move(client), &shared);
-    });
+    weir::log::limiter strangers;
+    weir::service_form form =
+        weir::keeping(weir::state_kind::shared, [&shared, &strangers](weir::connection client) {
+          return serve(std::move(client), &shared, &strangers);
+        });
     form.start = [&shared](weir::core& c) {
       if (c.index() != 0) return;
       if (c.pool() != nullptr) shared.settings.threads = static_cast<unsigned>(c.pool()->size());

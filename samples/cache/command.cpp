@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cstring>
-#include <limits>
+
+#include "number.hpp"
 
 namespace cache {
 namespace {
@@ -16,11 +15,11 @@ constexpr std::string_view bad_delta = "CLIENT_ERROR invalid numeric delta argum
 constexpr std::string_view bad_delete =
     "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]";
 
+// False if there is none.
 template <class Number>
-[[nodiscard]] bool read(std::string_view word, Number& into) noexcept {
-  const char* const end = word.data() + word.size();
-  const auto [stopped, error] = std::from_chars(word.data(), end, into);
-  return error == std::errc() && stopped == end;
+[[nodiscard]] bool take(const std::optional<Number>& read, Number& into) noexcept {
+  if (read) into = *read;
+  return read.has_value();
 }
 
 // The words behind the name, of which no command but get has more than six.
@@ -51,7 +50,7 @@ command parse_get(std::string_view rest, bool shows_version, bool touches) noexc
   if (touches) {
     const std::string_view exptime = take_word(rest);
     if (exptime.empty()) return wrong(unknown);
-    if (!read(exptime, out.exptime)) return wrong(bad_exptime);
+    if (!take(exptime_in(exptime), out.exptime)) return wrong(bad_exptime);
   }
   out.key = rest;
   if (!touches && rest.find_first_not_of(' ') == std::string_view::npos) return wrong(unknown);
@@ -65,22 +64,29 @@ command parse_get(std::string_view rest, bool shows_version, bool touches) noexc
 command parse_update(std::string_view rest, update how) noexcept {
   const std::size_t needed = how == update::cas ? 5 : 4;
   const words w(rest);
-  if (!w.between(needed, needed + 1)) return wrong(unknown);
   command out;
+  if (!w.between(needed, needed + 1)) {
+    out = wrong(unknown);
+    out.takes = refused::session;
+    return out;
+  }
   out.how = how;
   out.quiet = w.end_with_noreply();
   out.key = w.at[0];
-  if (out.key.size() > longest_key || !read(w.at[1], out.flags) || !read(w.at[2], out.exptime) ||
-      !read(w.at[3], out.size) || out.size > std::numeric_limits<std::int32_t>::max() ||
-      (how == update::cas && !read(w.at[4], out.number)))
-    return wrong(bad_format, out.quiet);
-  out.what = verb::update;
+  out.takes = take(size_in(w.at[3]), out.size) ? refused::data : refused::session;
+  if (out.key.size() > longest_key || !take(flags_in(w.at[1]), out.flags) ||
+      !take(exptime_in(w.at[2]), out.exptime) || out.takes == refused::session ||
+      (how == update::cas && !take(unsigned_in(w.at[4]), out.number)))
+    out.error = bad_format;
+  else
+    out.what = verb::update;
   return out;
 }
 
 // incr, decr and touch: a key and a number.
 template <class Number>
 command parse_with_number(std::string_view rest, verb what, Number command::* number,
+                          std::optional<Number> (*read)(std::string_view) noexcept,
                           std::string_view error) noexcept {
   const words w(rest);
   if (!w.between(2, 3)) return wrong(unknown);
@@ -88,7 +94,7 @@ command parse_with_number(std::string_view rest, verb what, Number command::* nu
   out.quiet = w.end_with_noreply();
   out.key = w.at[0];
   if (out.key.size() > longest_key) return wrong(bad_format, out.quiet);
-  if (!read(w.at[1], out.*number)) return wrong(error, out.quiet);
+  if (!take(read(w.at[1]), out.*number)) return wrong(error, out.quiet);
   out.what = what;
   return out;
 }
@@ -97,7 +103,7 @@ command parse_delete(std::string_view rest) noexcept {
   const words w(rest);
   if (!w.between(1, 3)) return wrong(unknown);
   command out;
-  out.quiet = w.end_with_noreply();
+  out.quiet = w.count > 1 && w.end_with_noreply();
   out.key = w.at[0];
   if (out.key.size() > longest_key) return wrong(bad_format, out.quiet);
   // A time of 0 is what very old clients send.
@@ -114,7 +120,7 @@ command parse_flush(std::string_view rest) noexcept {
   command out;
   out.quiet = w.end_with_noreply();
   out.has_exptime = w.count > (out.quiet ? 1U : 0U);
-  if (out.has_exptime && !read(w.at[0], out.exptime)) return wrong(bad_exptime, out.quiet);
+  if (out.has_exptime && !take(exptime_in(w.at[0]), out.exptime)) return wrong(bad_exptime, out.quiet);
   out.what = verb::flush_all;
   return out;
 }
@@ -124,8 +130,32 @@ command parse_verbosity(std::string_view rest) noexcept {
   if (!w.between(1, 2)) return wrong(unknown);
   command out;
   out.quiet = w.end_with_noreply();
+  if (!unsigned_in(w.at[0])) return wrong(bad_format, out.quiet);
   out.what = verb::verbosity;
   return out;
+}
+
+command parse_shutdown(std::string_view rest) noexcept {
+  const words w(rest);
+  command out;
+  out.what = verb::shutdown;
+  if (w.count > 1 || (w.count == 1 && w.at[0] != "graceful"))
+    out.error = "CLIENT_ERROR invalid shutdown mode";
+  return out;
+}
+
+// Not a mistake in this protocol, but a line of another one: the name of a header field, what no name of a
+// command is made of, or the first line of an HTTP request. Hazard: a web page makes a browser send requests
+// whose body it chooses.
+bool is_foreign(std::string_view name, std::string_view rest) noexcept {
+  const auto is_part_of_name = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  if (!std::ranges::all_of(name, is_part_of_name)) return true;
+  const std::size_t end = rest.find_last_not_of(' ');
+  if (end == std::string_view::npos) return false;
+  rest = rest.substr(0, end + 1);
+  return rest.substr(rest.find_last_of(' ') + 1).starts_with("HTTP/");
 }
 
 command simple(verb what, std::string_view rest = {}) noexcept {
@@ -159,6 +189,20 @@ command parse_command(std::string_view line) noexcept {
   std::string_view rest = line;
   const std::string_view name = take_word(rest);
   switch (name.size()) {
+    case 2:
+      if (name[0] != 'm') break;
+      if (name[1] == 'n') return simple(verb::meta_noop);
+      if (name[1] == 'e') return simple(verb::meta_debug, rest);
+      if (rest.find_first_not_of(' ') == std::string_view::npos) {
+        command out = wrong(unknown);
+        if (name[1] == 's') out.takes = refused::session;
+        return out;
+      }
+      if (name[1] == 'g') return simple(verb::meta_get, rest);
+      if (name[1] == 's') return simple(verb::meta_set, rest);
+      if (name[1] == 'd') return simple(verb::meta_remove, rest);
+      if (name[1] == 'a') return simple(verb::meta_add, rest);
+      break;
     case 3:
       if (name == "get") return parse_get(rest, false, false);
       if (name == "set") return parse_update(rest, update::set);
@@ -169,8 +213,10 @@ command parse_command(std::string_view line) noexcept {
     case 4:
       if (name == "gets") return parse_get(rest, true, false);
       if (name == "gats") return parse_get(rest, true, true);
-      if (name == "incr") return parse_with_number(rest, verb::incr, &command::number, bad_delta);
-      if (name == "decr") return parse_with_number(rest, verb::decr, &command::number, bad_delta);
+      if (name == "incr")
+        return parse_with_number(rest, verb::incr, &command::number, unsigned_in, bad_delta);
+      if (name == "decr")
+        return parse_with_number(rest, verb::decr, &command::number, unsigned_in, bad_delta);
       if (name == "quit") return simple(verb::quit);
       break;
     default:
@@ -178,13 +224,15 @@ command parse_command(std::string_view line) noexcept {
       if (name == "prepend") return parse_update(rest, update::prepend);
       if (name == "replace") return parse_update(rest, update::replace);
       if (name == "delete") return parse_delete(rest);
-      if (name == "touch") return parse_with_number(rest, verb::touch, &command::exptime, bad_exptime);
+      if (name == "touch")
+        return parse_with_number(rest, verb::touch, &command::exptime, exptime_in, bad_exptime);
       if (name == "flush_all") return parse_flush(rest);
       if (name == "stats") return simple(verb::stats, rest);
       if (name == "version") return simple(verb::version);
       if (name == "verbosity") return parse_verbosity(rest);
-      if (name == "shutdown") return simple(verb::shutdown, rest);
+      if (name == "shutdown") return parse_shutdown(rest);
   }
+  if (is_foreign(name, rest)) return simple(verb::foreign);
   return wrong(unknown);
 }
 

@@ -22,7 +22,22 @@ enum class verb : std::uint8_t {
   verbosity,
   quit,
   shutdown,
-  none  // an error
+  meta_get,  // and the others whose names have two letters: `key` is the rest of the line
+  meta_set,
+  meta_remove,
+  meta_add,
+  meta_noop,
+  meta_debug,
+  foreign,  // of another protocol
+  none      // an error
+};
+
+// What a line that was refused takes with it. Hazard: what follows it may be a value, in which nothing must
+// be taken for a command.
+enum class refused : std::uint8_t {
+  line,
+  data,     // and the value behind it, of `size` bytes
+  session,  // and everything else: it is not known where the value ends
 };
 
 struct command {
@@ -37,9 +52,17 @@ struct command {
   std::uint32_t size = 0;       // of the value that follows
   std::uint64_t number = 0;     // the version that a cas replaces; the delta of incr and decr
   std::string_view error = {};  // the reply, if the line is wrong
+  refused takes = refused::line;
 };
 
 inline constexpr std::size_t longest_key = 250;
+
+// Whether no line of this protocol starts with `first`: a control character, or a byte beyond ASCII, as the
+// binary protocol, TLS and others send it.
+[[nodiscard]] constexpr bool starts_no_line(char first) noexcept {
+  const auto byte = static_cast<unsigned char>(first);
+  return (byte < 0x20 && byte != '\r' && byte != '\n') || byte >= 0x7f;
+}
 
 // Parses a line without its end. The line is not copied: the command's key is a view of it.
 [[nodiscard]] command parse_command(std::string_view line) noexcept;

@@ -33,13 +33,18 @@ enum class counted : std::uint8_t {
   total_items,
   evictions,
   reclaimed,
+  cmd_meta,
+  expired_unfetched,
+  evicted_unfetched,
+  evicted_nonzero,
 };
 
-inline constexpr std::array<std::string_view, 24> counted_names{
-    "cmd_get",      "cmd_set",         "cmd_flush",       "cmd_touch",   "get_hits",    "get_misses",
-    "get_expired",  "get_flushed",     "delete_misses",   "delete_hits", "incr_misses", "incr_hits",
-    "decr_misses",  "decr_hits",       "cas_misses",      "cas_hits",    "cas_badval",  "touch_hits",
-    "touch_misses", "store_too_large", "store_no_memory", "total_items", "evictions",   "reclaimed"};
+inline constexpr std::array<std::string_view, 28> counted_names{
+    "cmd_get",      "cmd_set",           "cmd_flush",         "cmd_touch",      "get_hits",    "get_misses",
+    "get_expired",  "get_flushed",       "delete_misses",     "delete_hits",    "incr_misses", "incr_hits",
+    "decr_misses",  "decr_hits",         "cas_misses",        "cas_hits",       "cas_badval",  "touch_hits",
+    "touch_misses", "store_too_large",   "store_no_memory",   "total_items",    "evictions",   "reclaimed",
+    "cmd_meta",     "expired_unfetched", "evicted_unfetched", "evicted_nonzero"};
 
 struct counters {
   std::array<std::uint64_t, counted_names.size()> of{};

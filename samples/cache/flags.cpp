@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -13,8 +14,26 @@
 namespace cache {
 namespace {
 
-constexpr std::string_view with_value = "pslmIctoUba";
-constexpr std::string_view without_value = "FACMv";
+constexpr std::string_view with_value = "pslmIctoUbauPfnRBe";
+constexpr std::string_view without_value = "FACMvVdkrLDSYZ";
+
+// Flags of memcached that are refused, and why.
+struct refusal {
+  char flag;
+  std::string_view reason;
+};
+constexpr refusal refusals[] = {
+    {'d', "it stays in the foreground; run it under systemd (samples/echo/echo.service)"},
+    {'P', "a file for the process id is kept with --model process-pool only; systemd knows the id"},
+    {'k', "memory is not locked; limit it with -m"},
+    {'r', "the size of core files is the caller's: ulimit -c"},
+    {'L', "there are no large pages here"},
+    {'D', "statistics by prefix are not kept"},
+    {'S', "there is no SASL here; listen on loopback or a unix socket"},
+    {'Y', "there is no authentication here; listen on loopback or a unix socket"},
+    {'Z', "there is no TLS here"},
+    {'e', "items are not kept over a restart"},
+};
 
 struct reading {
   flags out;
@@ -75,7 +94,9 @@ struct reading {
         }
         break;
       case 't':
-        if (const auto n = number(flag, value, 1, cpus.size())) {
+        // More than one thread per CPU would gain nothing here: a loop never waits.
+        if (auto n = number(flag, value, 1, std::numeric_limits<std::uint16_t>::max())) {
+          n = std::min<std::uint64_t>(*n, cpus.size());
           out.rest.emplace_back("--cores");
           out.rest.push_back(
               fmt::format("{}", fmt::join(cpus.begin(), cpus.begin() + static_cast<long>(*n), ",")));
@@ -93,11 +114,27 @@ struct reading {
       case 'U':
         if (value != "0") errors.push_back(fmt::format("-U {}: there is no UDP here, only 0", value));
         break;
+      case 'u':
+        // As memcached: only root has another user to become.
+        if (::geteuid() == 0 && value != "root") set("privileges.user", value);
+        break;
+      case 'f':
+      case 'n':
+      case 'R': break;  // of slabs, and of how long a thread serves one client: nothing of that is here
+      case 'B':
+        if (value != "auto" && value != "ascii")
+          errors.push_back(fmt::format("-B {}: only the text protocol is known, ascii or auto", value));
+        break;
       case 'F': out.service.allows_flush = false; break;
       case 'A': out.allows_shutdown = true; break;
       case 'C': out.service.has_versions = false; break;
       case 'M': store.evicts = false; break;
-      default: set("log.level", "debug");  // -v
+      case 'v': set("log.level", "debug"); break;
+      case 'V': out.rest.emplace_back("--version"); break;
+      default: {
+        const refusal* const why = std::ranges::find(refusals, flag, &refusal::flag);
+        errors.push_back(fmt::format("-{}: {}", flag, why->reason));
+      }
     }
   }
 
@@ -128,9 +165,13 @@ const std::string_view flags::help =
     "  -s PATH      a unix socket, instead of ports; -a MODE its mode\n"
     "  -m MB        memory of all items (64); the least recently used go, or with -M nothing new is stored\n"
     "  -I SIZE      the longest item, with k or m (1m)\n"
-    "  -t N         loops (one per CPU), -c N connections, -b N backlog\n"
+    "  -t N         loops (one per CPU, and no more), -b N backlog\n"
+    "  -c N         connections; a client beyond them is closed\n"
+    "  -u USER      whom to become, if root starts it\n"
     "  -F           no flush_all, -A shutdown is allowed, -C no cas\n"
-    "  -o idle_timeout=SECONDS, -U 0 (there is no UDP), -v (say more)\n";
+    "  -o idle_timeout=SECONDS, -U 0 (there is no UDP), -v (say more)\n"
+    "  -f -n -R     are taken and mean nothing here; -d -P -k -r -L -D -S -Y -Z -e are refused, with the "
+    "reason\n";
 
 flags read_flags(std::vector<std::string> words, const std::vector<int>& cpus) {
   reading r;

@@ -22,7 +22,7 @@ void item::deleter::operator()(item* i) const noexcept { std::free(i); }
 
 std::size_t item::footprint() const noexcept {
   constexpr std::size_t header_of_malloc = 8;
-  return ::malloc_usable_size(const_cast<item*>(this)) + header_of_malloc + sizeof(item*);
+  return ::malloc_usable_size(const_cast<item*>(this)) + header_of_malloc + share_of_table;
 }
 
 }  // namespace cache

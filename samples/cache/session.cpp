@@ -56,6 +56,11 @@ bool session::step(std::string_view& input, instant now, need& next) {
     swallow_ -= here;
     input.remove_prefix(here);
   }
+  if (seen_ == 0 && !input.empty() && starts_no_line(input.front())) {
+    is_foreign_ = true;
+    next = {need::kind::end};
+    return false;
+  }
   const auto split = first_line(input, seen_);
   if (is_too_long(input, split ? split->consumed : input.size())) {
     next = {need::kind::end};
@@ -73,18 +78,31 @@ bool session::step(std::string_view& input, instant now, need& next) {
 bool session::execute(std::string_view& input, const line_split& split, instant now, need& next) {
   const command c = parse_command(split.line);
   quiet_ = c.quiet;
-  if (c.what == verb::update) return update_item(input, split.consumed, c, now, next);
-  if (c.what == verb::get) {
-    getting_ = true;
-    shows_version_ = c.shows_version;
-    exptime_ = c.has_exptime ? std::optional(c.exptime) : std::nullopt;
-    const auto name = static_cast<std::size_t>(c.key.data() - input.data());
-    input.remove_prefix(name);
-    return get_next(input, {c.key, split.consumed - name}, now, next);
+  switch (c.what) {
+    case verb::update: return update_item(input, split.consumed, c, now, next);
+    case verb::get: {
+      getting_ = true;
+      shows_version_ = c.shows_version;
+      exptime_ = c.has_exptime ? std::optional(c.exptime) : std::nullopt;
+      const auto name = static_cast<std::size_t>(c.key.data() - input.data());
+      input.remove_prefix(name);
+      return get_next(input, {c.key, split.consumed - name}, now, next);
+    }
+    case verb::meta_set: return meta_set(input, split.consumed, c.key, now, next);
+    case verb::meta_get: {
+      const bool goes_on = meta_get(c.key, now, next);
+      input.remove_prefix(split.consumed);
+      return goes_on;
+    }
+    case verb::none: say(c.error); return refuse(input, split.consumed, c.takes, c.size, next);
+    default: return execute_simple(input, split.consumed, c, now, next);
   }
+}
+
+bool session::execute_simple(std::string_view& input, std::size_t line, const command& c, instant now,
+                             need& next) {
   store& items = service_.items;
   switch (c.what) {
-    case verb::none: say(c.error); break;
     case verb::incr:
     case verb::decr: write_number(c, now); break;
     case verb::remove: say(items.remove(items.key_of(c.key), now) ? "DELETED" : "NOT_FOUND"); break;
@@ -102,55 +120,79 @@ bool session::execute(std::string_view& input, const line_split& split, instant 
     case verb::stats: out_.write(statistics(service_, c.key)); break;
     case verb::version: out_.write("VERSION "), out_.write(protocol_version), out_.write(end_of_line); break;
     case verb::verbosity: say("OK"); break;
+    case verb::meta_remove: meta_remove(c.key, now); break;
+    case verb::meta_add: meta_add(c.key, now); break;
+    case verb::meta_debug: meta_debug(c.key, now); break;
+    case verb::meta_noop: say("MN"); break;
     case verb::shutdown:
-      if (service_.settings.shutdown) {
-        service_.settings.shutdown();
-      } else {
+      if (!service_.settings.shutdown) {
         say("ERROR: shutdown not enabled");
         break;
       }
-      [[fallthrough]];
+      if (!c.error.empty()) {
+        say(c.error);
+        break;
+      }
+      service_.settings.shutdown();
+      next = {need::kind::end};
+      break;
+    case verb::foreign: is_foreign_ = true; [[fallthrough]];
     default: next = {need::kind::end};
   }
-  input.remove_prefix(split.consumed);
+  input.remove_prefix(line);
   return next.what != need::kind::end;
+}
+
+bool session::refuse(std::string_view& input, std::size_t line, refused takes, std::uint32_t size,
+                     need& next) {
+  input.remove_prefix(line);
+  if (takes == refused::data) swallow_ = size + end_of_line.size();
+  if (takes != refused::session) return true;
+  next = {need::kind::end};
+  return false;
 }
 
 bool session::update_item(std::string_view& input, std::size_t line, const command& c, instant now,
                           need& next) {
-  const std::size_t whole = line + c.size + end_of_line.size();
   const change wanted{.how = c.how,
                       .key = service_.items.key_of(c.key),
                       .flags = c.flags,
                       .expires = expiry(c.exptime, now),
                       .expected = service_.settings.has_versions ? c.number : 0};
-  if (service_.items.is_too_large(wanted, c.size)) {
+  return store_value(input, line, wanted, c.size, now, next);
+}
+
+bool session::store_value(std::string_view& input, std::size_t line, const change& wanted, std::uint32_t size,
+                          instant now, need& next) {
+  const std::size_t whole = line + size + end_of_line.size();
+  if (service_.items.is_too_large(wanted, size)) {
     service_.items.refuse_too_large(wanted, now);
-    say(outcome::too_large);
-    input.remove_prefix(line);
-    swallow_ = c.size + end_of_line.size();
-    return true;
+    say_stored(outcome::too_large, 0);
+    return refuse(input, line, refused::data, size, next);
   }
   if (input.size() >= whole) {
-    const std::string_view value = input.substr(line, c.size);
-    const bool ends = input.substr(line + c.size, end_of_line.size()) == end_of_line;
-    if (ends)
-      say(service_.items.put(wanted, value, now));
-    else
+    const std::string_view value = input.substr(line, size);
+    std::uint64_t version = 0;
+    if (input.substr(line + size, end_of_line.size()) == end_of_line) {
+      const outcome o = service_.items.put(wanted, value, now, &version);
+      say_stored(o, version);
+    } else {
+      meta_.reset();
       say("CLIENT_ERROR bad data chunk");
+    }
     input.remove_prefix(whole);
     return true;
   }
   if (whole <= big) {
+    meta_.reset();  // the line will be read again
     next = cache::input(whole);
     return false;
   }
-  upload_ = service_.items.begin(wanted, c.size, end_of_line.size(), now);
+  upload_ = service_.items.begin(wanted, size, end_of_line.size(), now);
   input.remove_prefix(line);
   if (!upload_) {
-    say(outcome::no_memory);
-    swallow_ = c.size + end_of_line.size();
-    return true;
+    say_stored(outcome::no_memory, 0);
+    return refuse(input, 0, refused::data, size, next);
   }
   change_ = wanted;
   change_.key.text = upload_->key();
@@ -163,10 +205,14 @@ bool session::update_item(std::string_view& input, std::size_t line, const comma
 bool session::finish_upload(instant now) {
   const bool ends =
       std::string_view(upload_->value_bytes() + upload_->size, end_of_line.size()) == end_of_line;
-  if (ends)
-    say(service_.items.put(change_, std::move(upload_), now));
-  else
+  std::uint64_t version = 0;
+  if (ends) {
+    const outcome o = service_.items.put(change_, std::move(upload_), now, &version);
+    say_stored(o, version);
+  } else {
+    meta_.reset();
     say("CLIENT_ERROR bad data chunk");
+  }
   upload_ = {};
   uploaded_ = 0;
   return true;
@@ -214,12 +260,19 @@ void session::downloaded() noexcept {
 }
 
 void session::write_number(const command& c, instant now) {
-  const auto direction = c.what == verb::incr ? store::direction::up : store::direction::down;
+  const auto way = c.what == verb::incr ? direction::up : direction::down;
   std::uint64_t result = 0;
-  const outcome o = service_.items.add(service_.items.key_of(c.key), direction, c.number, now, result);
+  const outcome o = service_.items.add(service_.items.key_of(c.key), way, c.number, now, result);
   if (o != outcome::stored) return say(o);
   char digits[20];
   say({digits, static_cast<std::size_t>(std::to_chars(digits, digits + sizeof digits, result).ptr - digits)});
+}
+
+void session::say_stored(outcome o, std::uint64_t version) {
+  if (meta_)
+    say_meta(o, version);
+  else
+    say(o);
 }
 
 void session::say(outcome o) {

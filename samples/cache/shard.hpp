@@ -7,7 +7,8 @@
 #include <string_view>
 
 #include "counters.hpp"
-#include "table.hpp"
+#include "hashing/key_table.hpp"
+#include "item.hpp"
 
 namespace cache {
 
@@ -20,6 +21,10 @@ struct instant {
   // idle for so long counts as new.
   [[nodiscard]] std::uint32_t ticks() const noexcept { return (milliseconds >> 2) & most_ticks; }
   static constexpr std::uint32_t most_ticks = 0xffffff;
+  // Since a moment in ticks.
+  [[nodiscard]] std::uint32_t seconds_since(std::uint32_t used_at) const noexcept {
+    return ((ticks() - used_at) & most_ticks) / 250;
+  }
 };
 
 struct key {
@@ -31,7 +36,7 @@ struct key {
 class alignas(64) shard {
  public:
   // `memory`: the bytes of all items of all shards.
-  shard(std::atomic<std::size_t>& memory, const key_hash& hash) : items_(hash), memory_(memory) {}
+  shard(std::atomic<std::size_t>& memory, const hashing::key_hash& hash) : items_(hash), memory_(memory) {}
   shard(const shard&) = delete;
   shard& operator=(const shard&) = delete;
   ~shard();
@@ -43,14 +48,20 @@ class alignas(64) shard {
   [[nodiscard]] item* find(const key& k, instant now, bool asked_to_read = false) noexcept;
 
   // Inserts `fresh`, in place of `old` if there is one. Errors: std::bad_alloc; then nothing has changed.
-  void put(item_ptr fresh, const key& k, item* old, instant now);
+  void put(item_ptr fresh, std::uint64_t hash, item* old, instant now);
   void remove(item& old) noexcept;
   static void use(item& i, instant now) noexcept { i.used_at = now.ticks() & instant::most_ticks; }
+  // What a client that reads it does to it.
+  static void fetch(item& i, instant now) noexcept {
+    use(i, now);
+    i.was_fetched = 1;
+  }
   // A change in place.
   void renew(item& i, instant now) noexcept {
-    i.version = ++last_version_ & versions;
+    renew_version(i);
     use(i, now);
   }
+  void renew_version(item& i) noexcept { i.version = ++last_version_ & versions; }
   void unpin(item& i) noexcept;
 
   // From `at` on, everything stored before is expired.
@@ -64,7 +75,12 @@ class alignas(64) shard {
   // Frees the dead of the next `buckets` buckets.
   void reap(std::size_t buckets, instant now) noexcept;
 
-  [[nodiscard]] const table& items() const noexcept { return items_; }
+  // Seconds since the last use: of the item that was idle for longest when all were last looked at, and of
+  // the last one that was evicted.
+  [[nodiscard]] std::uint32_t age() const noexcept { return age_; }
+  [[nodiscard]] std::uint32_t evicted_age() const noexcept { return evicted_age_; }
+
+  [[nodiscard]] const hashing::key_table<item>& items() const noexcept { return items_; }
 
  private:
   static constexpr std::uint64_t versions =
@@ -76,13 +92,16 @@ class alignas(64) shard {
   void apply_flush(instant now) noexcept;
   void free_if_unused(item& i) noexcept;
 
-  table items_;
+  hashing::key_table<item> items_;
   std::atomic<std::size_t>& memory_;
   std::uint64_t last_version_ = 0;
   std::uint64_t flushed_ = 0;   // items with a version up to this are expired
   std::uint32_t flush_at_ = 0;  // a flush that is still to come; 0: none
   std::size_t evict_hand_ = 0;
   std::size_t reap_hand_ = 0;
+  std::uint32_t age_ = 0;
+  std::uint32_t age_so_far_ = 0;  // in this round of the reaper
+  std::uint32_t evicted_age_ = 0;
 };
 
 }  // namespace cache

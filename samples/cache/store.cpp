@@ -69,17 +69,23 @@ store::upload store::begin(const change& c, std::uint32_t size, std::uint32_t mo
   return made ? upload(*this, std::move(made)) : upload();
 }
 
-outcome store::put(const change& c, std::string_view value, instant now) {
-  return put(c, value, nullptr, now);
+item_ptr store::spare(const key& k, std::uint32_t size, instant now) {
+  if (!make_room(item::most_footprint(k.text.size() + size), now)) return nullptr;
+  return item::make(k.text, size);
 }
 
-outcome store::put(const change& c, upload value, instant now) {
+outcome store::put(const change& c, std::string_view value, instant now, std::uint64_t* version) {
+  return put(c, value, nullptr, now, version);
+}
+
+outcome store::put(const change& c, upload value, instant now, std::uint64_t* version) {
   item_ptr ready = value.take();
   const std::string_view bytes = ready->value();
-  return put(c, bytes, std::move(ready), now);
+  return put(c, bytes, std::move(ready), now, version);
 }
 
-outcome store::put(const change& c, std::string_view value, item_ptr ready, instant now) {
+outcome store::put(const change& c, std::string_view value, item_ptr ready, instant now,
+                   std::uint64_t* version) {
   // Before the lock is taken, because what is evicted may be in any shard.
   const bool has_room = ready || make_room(item::most_footprint(c.key.text.size() + value.size()), now);
   shard& s = shard_of(c.key);
@@ -88,23 +94,32 @@ outcome store::put(const change& c, std::string_view value, item_ptr ready, inst
   item* const old = s.find(c.key, now);
 
   const bool extends = c.how == update::append || c.how == update::prepend;
+  bool is_stale = false;
   if (c.how == update::cas) {
     const bool same = old != nullptr && old->version == c.expected;
-    s.count.count(old == nullptr ? counted::cas_misses : same ? counted::cas_hits : counted::cas_badval);
-    if (!same) return old == nullptr ? outcome::not_found : outcome::exists;
+    is_stale = old != nullptr && c.may_be_stale && c.expected < old->version;
+    s.count.count(old == nullptr     ? counted::cas_misses
+                  : same || is_stale ? counted::cas_hits
+                                     : counted::cas_badval);
+    if (!same && !is_stale) return old == nullptr ? outcome::not_found : outcome::exists;
   } else if (c.how == update::add && old != nullptr) {
     shard::use(*old, now);
     return outcome::not_stored;
   } else if ((extends || c.how == update::replace) && old == nullptr) {
     return outcome::not_stored;
+  } else if (extends && c.expected != 0 && c.expected != old->version) {
+    return outcome::exists;
   }
 
-  if (!extends && !ready && old != nullptr && old->size == value.size() && old->pins == 0) {
+  if (!extends && !ready && !is_stale && old != nullptr && old->size == value.size() && old->pins == 0) {
     value.copy(old->value_bytes(), value.size());
     old->flags = c.flags;
     old->expires = c.expires;
+    old->was_fetched = old->is_stale = old->token_sent = 0;
+    old->has_binary_key = c.has_binary_key;
     s.renew(*old, now);
     s.count.count(counted::total_items);
+    if (version != nullptr) *version = old->version;
     return outcome::stored;
   }
 
@@ -128,8 +143,13 @@ outcome store::put(const change& c, std::string_view value, item_ptr ready, inst
     ready = std::move(fresh);
   }
   ready->flags = extends ? old->flags : c.flags;
-  ready->expires = extends ? old->expires : c.expires;
-  s.put(std::move(ready), c.key, old, now);
+  ready->expires = extends || is_stale ? old->expires : c.expires;
+  ready->has_binary_key = c.has_binary_key;
+  ready->is_stale = is_stale;
+  ready->token_sent = is_stale && old->token_sent;
+  item& stored = *ready;
+  s.put(std::move(ready), c.key.hash, old, now);
+  if (version != nullptr) *version = stored.version;
   return outcome::stored;
 }
 
@@ -158,38 +178,52 @@ bool store::touch(const key& k, std::uint32_t expires, instant now) {
   s.count.count(found != nullptr ? counted::touch_hits : counted::touch_misses);
   if (found == nullptr) return false;
   found->expires = expires;
-  shard::use(*found, now);
+  shard::fetch(*found, now);
   return true;
 }
 
 outcome store::add(const key& k, direction d, std::uint64_t delta, instant now, std::uint64_t& result) {
-  const bool up = d == direction::up;
-  shard& s = shard_of(k);
-  const std::lock_guard lock(s.mutex);
+  item* changed = nullptr;
+  return locked(k, [&](shard& s) {
+    return add(s, k, {.to = d, .delta = delta, .initial = std::nullopt}, now, result, changed);
+  });
+}
+
+outcome store::add(shard& s, const key& k, const increment& i, instant now, std::uint64_t& result,
+                   item*& changed) {
+  const bool up = i.to == direction::up;
   item* const old = s.find(k, now);
-  if (old == nullptr) {
+  if (old != nullptr) {
+    if (i.expected != 0 && i.expected != old->version) return outcome::exists;
+    const auto number = number_in(old->value());
+    if (!number) return outcome::not_a_number;
+    s.count.count(up ? counted::incr_hits : counted::decr_hits);
+    result = up ? *number + i.delta : *number - std::min(i.delta, *number);
+  } else if (i.initial) {
+    result = *i.initial;
+  } else {
     s.count.count(up ? counted::incr_misses : counted::decr_misses);
     return outcome::not_found;
   }
-  const auto number = number_in(old->value());
-  if (!number) return outcome::not_a_number;
-  s.count.count(up ? counted::incr_hits : counted::decr_hits);
-  result = up ? *number + delta : *number - std::min(delta, *number);
   std::array<char, 20> digits;
   const auto size = static_cast<std::uint32_t>(
       std::to_chars(digits.data(), digits.data() + digits.size(), result).ptr - digits.data());
-  if (size <= old->size && old->pins == 0) {
+  if (old != nullptr && size <= old->size && old->pins == 0) {
     std::memcpy(old->value_bytes(), digits.data(), size);
     std::memset(old->value_bytes() + size, ' ', old->size - size);
     s.renew(*old, now);
+    changed = old;
     return outcome::stored;
   }
   item_ptr fresh = item::make(k.text, size);
   if (!fresh) return outcome::no_memory;
   std::memcpy(fresh->value_bytes(), digits.data(), size);
-  fresh->flags = old->flags;
-  fresh->expires = old->expires;
-  s.put(std::move(fresh), k, old, now);
+  if (old != nullptr) {
+    fresh->flags = old->flags;
+    fresh->expires = old->expires;
+  }
+  changed = fresh.get();
+  s.put(std::move(fresh), k.hash, old, now);
   return outcome::stored;
 }
 
@@ -216,6 +250,9 @@ store_figures store::figures() {
     out.count += s.count;
     out.items += s.items().size();
     out.buckets += s.items().buckets();
+    out.table += s.items().memory();
+    out.age = std::max(out.age, s.age());
+    out.evicted_age = std::max(out.evicted_age, s.evicted_age());
   }
   out.memory = memory_.load(std::memory_order_relaxed);
   return out;

@@ -28,7 +28,20 @@ struct change {
   cache::key key;
   std::uint32_t flags;
   std::uint32_t expires;   // as in item
-  std::uint64_t expected;  // the version that a cas replaces
+  std::uint64_t expected;  // the version that a cas replaces; of other changes, if it is not 0, likewise
+  bool has_binary_key = false;
+  // A cas with a version that is too old stores the value all the same, and it is stale.
+  bool may_be_stale = false;
+};
+
+enum class direction : std::uint8_t { up, down };
+
+// What is to be added to a number.
+struct increment {
+  cache::direction to;
+  std::uint64_t delta;
+  std::uint64_t expected = 0;            // the version; 0: any
+  std::optional<std::uint64_t> initial;  // what is stored where there is none; nothing: nothing
 };
 
 enum class outcome : std::uint8_t {
@@ -45,7 +58,10 @@ struct store_figures {
   counters count;
   std::size_t items = 0;
   std::size_t buckets = 0;
+  std::size_t table = 0;  // bytes
   std::size_t memory = 0;
+  std::uint32_t age = 0;  // as in shard
+  std::uint32_t evicted_age = 0;
 };
 
 // Problem: every core must find every key. Either each key belongs to a core and requests go there, or all
@@ -69,11 +85,22 @@ class store {
     s.count.count(expires ? (hit ? counted::touch_hits : counted::touch_misses)
                           : (hit ? counted::get_hits : counted::get_misses));
     if (found == nullptr) return false;
-    shard::use(*found, now);
+    shard::fetch(*found, now);
     if (expires) found->expires = *expires;
     use(*found);
     return true;
   }
+
+  // Calls `use` with the shard of the key, under its lock.
+  template <class Use>
+  auto locked(const key& k, Use use) {
+    shard& s = shard_of(k);
+    const std::lock_guard lock(s.mutex);
+    return use(s);
+  }
+  // An item to be stored, for which there is room then. Null without memory. Not under a lock.
+  [[nodiscard]] item_ptr spare(const key& k, std::uint32_t size, instant now);
+
   // A value that is read without the lock. Hazard: do not read its item meanwhile; other threads write to it.
   struct pinned {
     item* of = nullptr;
@@ -83,7 +110,9 @@ class store {
   void unpin(const pinned& p);
 
   // not_stored, exists, not_found as the protocol means them.
-  [[nodiscard]] outcome put(const change& c, std::string_view value, instant now);
+  // `version`: of what is stored then.
+  [[nodiscard]] outcome put(const change& c, std::string_view value, instant now,
+                            std::uint64_t* version = nullptr);
 
   // For a value that comes in parts: an item with room for it and `more` bytes behind it, to be given to
   // put(). Empty if there is no memory.
@@ -109,7 +138,7 @@ class store {
     item_ptr item_;
   };
   [[nodiscard]] upload begin(const change& c, std::uint32_t size, std::uint32_t more, instant now);
-  [[nodiscard]] outcome put(const change& c, upload value, instant now);
+  [[nodiscard]] outcome put(const change& c, upload value, instant now, std::uint64_t* version = nullptr);
 
   // Whether a value is beyond the limit; and what becomes of such a change.
   [[nodiscard]] bool is_too_large(const change& c, std::uint64_t size) const noexcept {
@@ -120,9 +149,11 @@ class store {
   [[nodiscard]] bool remove(const key& k, instant now);
   [[nodiscard]] bool touch(const key& k, std::uint32_t expires, instant now);
   // `result`: the number that it has become. stored, not_found, not_a_number or no_memory.
-  enum class direction : std::uint8_t { up, down };
   [[nodiscard]] outcome add(const key& k, direction d, std::uint64_t delta, instant now,
                             std::uint64_t& result);
+  // The same in the key's shard, whose lock is held. `changed`: the item, if it is stored; or exists.
+  [[nodiscard]] static outcome add(shard& s, const key& k, const increment& i, instant now,
+                                   std::uint64_t& result, item*& changed);
 
   // From `at`, in seconds, everything stored before is expired.
   void flush(std::uint32_t at, instant now);
@@ -139,11 +170,12 @@ class store {
     return shards_[(hash >> 32) & (settings_.shards - 1)];
   }
   [[nodiscard]] shard& shard_of(const key& k) noexcept { return shard_of(k.hash); }
-  [[nodiscard]] outcome put(const change& c, std::string_view value, item_ptr ready, instant now);
+  [[nodiscard]] outcome put(const change& c, std::string_view value, item_ptr ready, instant now,
+                            std::uint64_t* version);
   [[nodiscard]] bool make_room(std::size_t size, instant now);
 
   store_settings settings_;
-  key_hash hash_;
+  hashing::key_hash hash_;
   std::atomic<std::size_t> memory_{0};
   std::atomic<unsigned> next_to_evict_{0};
   std::deque<shard> shards_;

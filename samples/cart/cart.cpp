@@ -6,10 +6,14 @@
 //   nc 127.0.0.1 7003        cart NAME, add ITEM COUNT, show, empty, bye
 #include <charconv>
 #include <functional>
+#include <limits>
 #include <map>
+#include <optional>
 #include <string>
 
 #include <weir/weir.hpp>
+
+#include "terminal/line.hpp"
 
 namespace {
 
@@ -37,6 +41,15 @@ std::string text_of(const items& cart) {
   return out + ".\n";
 }
 
+// A number of things, and nothing else: "3kg" is none. Nothing if it is none.
+std::optional<long> count_in(std::string_view word) {
+  long count = 0;
+  const char* const end = word.data() + word.size();
+  const auto [stopped, error] = std::from_chars(word.data(), end, count);
+  if (error != std::errc() || stopped != end || count <= 0) return std::nullopt;
+  return count;
+}
+
 // Runs `line` on the cart, on the core that owns it.
 std::string answer(shelf& here, const std::string& name, std::string_view line) {
   if (line == "show") return text_of(here.cart(name));
@@ -44,12 +57,11 @@ std::string answer(shelf& here, const std::string& name, std::string_view line) 
   if (!line.starts_with("add ")) return "error: add ITEM COUNT, show, empty, bye\n";
   line.remove_prefix(4);
   const std::size_t space = line.rfind(' ');
-  long count = 0;
-  const auto number = space == line.npos ? std::string_view() : line.substr(space + 1);
-  if (space == 0 || std::from_chars(number.data(), number.data() + number.size(), count).ec != std::errc() ||
-      count <= 0)
-    return "error: add ITEM COUNT\n";
-  here.cart(name)[std::string(line.substr(0, space))] += count;
+  const auto count = count_in(space == line.npos ? std::string_view() : line.substr(space + 1));
+  if (space == 0 || !count || !terminal::is_printable(line)) return "error: add ITEM COUNT\n";
+  long& in_cart = here.cart(name)[std::string(line.substr(0, space))];
+  if (in_cart > std::numeric_limits<long>::max() - *count) return "error: too many\n";
+  in_cart += *count;
   return "ok\n";
 }
 
@@ -61,15 +73,16 @@ weir::task<> serve(weir::connection client) {
   name.resize(std::min(name.size(), name.rfind(':')));  // an address, whichever port it comes from
   weir::core* owner = &home;
 
-  while (auto line = co_await in.until("\n")) {
-    if (*line == "bye") break;
-    if (line->starts_with("cart ")) {
-      name = line->substr(5);
+  while (const auto read = co_await in.until("\n")) {
+    const std::string_view line = terminal::without_return(*read);
+    if (line == "bye") break;
+    if (line.starts_with("cart ")) {
+      name = line.substr(5);
       owner = &owner_of(name);
       out.write("ok\n");
       continue;
     }
-    const std::string asked(*line);
+    const std::string asked(line);
     co_await weir::switch_to(*owner);
     const std::string reply = answer(owner->local<shelf>(), name, asked);
     co_await weir::switch_to(home);  // back to the core of the connection

@@ -29,6 +29,7 @@ void setbit(call& c) {
   if (!bit || (*bit != 0 && *bit != 1)) return c.out.error("ERR bit is not an integer or out of range");
   const item* const found = c.keys.peek(c.words[1]);
   const std::size_t before = found == nullptr ? 0 : found->value().size();
+  if (*offset / 8 < before && bit_at(found->value(), *offset) == (*bit != 0)) return c.out.integer(*bit);
   char& byte =
       c.keys.resize(c.words[1], std::max<std::size_t>(before, *offset / 8 + 1)).value_data()[*offset / 8];
   const int mask = 0x80 >> (*offset % 8);

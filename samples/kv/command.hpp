@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "client.hpp"
 #include "keyspace.hpp"
 #include "reply.hpp"
 #include "request_parser.hpp"
@@ -14,15 +15,6 @@
 namespace kv {
 
 class engine;
-
-// What the server knows of one client.
-struct client_state {
-  std::uint64_t id = 0;
-  std::string address = {};
-  std::string name = {};
-  bool leaves = false;      // the connection is closed after the answers so far
-  bool is_foreign = false;  // it speaks another protocol
-};
 
 struct call {
   arguments words;
@@ -45,7 +37,16 @@ struct call {
 };
 
 struct command {
-  enum trait : std::uint8_t { reads = 1, writes = 2, grows = 4, is_fast = 8 };
+  enum trait : std::uint8_t {
+    reads = 1,
+    writes = 2,
+    grows = 4,
+    is_fast = 8,
+    for_anyone = 16,       // without a password too
+    for_subscribers = 32,  // of the second version of the protocol
+    at_once = 64,          // also between MULTI and EXEC
+    pushes = 128           // what it says is no answer: CLIENT REPLY OFF does not keep it back
+  };
 
   std::string_view name;  // in small letters
   int words;              // so many, or if it is negative at least so many, with the name
@@ -58,6 +59,12 @@ struct command {
 
 [[nodiscard]] bool is_word(std::string_view text, std::string_view capitals) noexcept;
 
+// Printable and without spaces, so that a name cannot be taken for something else where clients are listed.
+// If it is not, that is answered.
+[[nodiscard]] bool is_client_name(call& c, std::string_view name);
+
+[[nodiscard]] std::string in_small_letters(std::string_view text);
+
 // What an error shows of a client's word: as C prints it, at most so many bytes.
 [[nodiscard]] std::string_view up_to_nul(std::string_view text,
                                          std::size_t most = std::string_view::npos) noexcept;
@@ -68,7 +75,12 @@ struct command {
 [[nodiscard]] std::span<const command> bit_commands() noexcept;
 [[nodiscard]] std::span<const command> key_commands() noexcept;
 [[nodiscard]] std::span<const command> expiry_commands() noexcept;
-[[nodiscard]] std::span<const command> server_commands() noexcept;
+[[nodiscard]] std::span<const command> transaction_commands() noexcept;
+[[nodiscard]] std::span<const command> pubsub_commands() noexcept;
+[[nodiscard]] std::span<const command> connection_commands() noexcept;
 [[nodiscard]] std::span<const command> client_commands() noexcept;
+[[nodiscard]] std::span<const command> config_commands() noexcept;
+[[nodiscard]] std::span<const command> command_commands() noexcept;
+[[nodiscard]] std::span<const command> server_commands() noexcept;
 
 }  // namespace kv

@@ -5,8 +5,10 @@
 namespace kv {
 
 command_table::command_table() {
-  for (const auto& some : {string_commands(), number_commands(), bit_commands(), key_commands(),
-                           expiry_commands(), server_commands(), client_commands()})
+  for (const auto& some :
+       {string_commands(), number_commands(), bit_commands(), key_commands(), expiry_commands(),
+        transaction_commands(), pubsub_commands(), connection_commands(), client_commands(),
+        config_commands(), command_commands(), server_commands()})
     all_.insert(all_.end(), some.begin(), some.end());
   for (const command& each : all_) {
     const folded name = fold(each.name);

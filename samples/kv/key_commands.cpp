@@ -44,8 +44,7 @@ std::optional<bool> rename_key(call& c, bool replaces) {
   }
   if (c.words[1] == c.words[2]) return replaces;
   if (!replaces && c.keys.peek(c.words[2]) != nullptr) return false;
-  copy_to(c.keys, *from, c.words[2]);
-  c.keys.erase(c.words[1]);
+  c.keys.rename(c.words[1], c.words[2]);
   return true;
 }
 

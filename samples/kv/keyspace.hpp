@@ -3,24 +3,37 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "deadline_queue.hpp"
+#include "garbage.hpp"
+#include "hashing/key_table.hpp"
 #include "item.hpp"
-#include "key_table.hpp"
 
 namespace kv {
 
 // When a key expires: never, or at a time, or as before.
 using expiry = std::optional<milliseconds_since_1970>;
 
+// Learns that a key which it watches has changed: WATCH.
+struct watcher {
+  bool is_changed = false;
+  std::vector<std::string> keys = {};
+};
+
 // Views and item pointers that it gives live until the next call that is not const.
 class keyspace {
  public:
   keyspace() : table_(hash_) {}
+  keyspace(const keyspace&) = delete;
+  keyspace& operator=(const keyspace&) = delete;
+  ~keyspace() { free_items(); }
 
   void set_time(milliseconds_since_1970 now) noexcept { now_ = now; }
   [[nodiscard]] milliseconds_since_1970 now() const noexcept { return now_; }
@@ -57,7 +70,18 @@ class keyspace {
 
   // False if it was not there.
   bool erase(std::string_view key) noexcept;
+  // The value and the deadline of a key that is there are those of another key then. Errors: std::bad_alloc,
+  // and nothing has changed.
+  void rename(std::string_view from, std::string_view to);
   void clear();
+
+  // Large values, and all that was cleared, are not freed: they wait for a thread that has the time.
+  [[nodiscard]] bool has_garbage() const noexcept { return garbage_ != nullptr; }
+  [[nodiscard]] std::unique_ptr<garbage> take_garbage() noexcept { return std::move(garbage_); }
+
+  // From here on the watcher learns of changes of the key. It unwatches before it dies.
+  void watch(watcher& w, std::string_view key);
+  void unwatch(watcher& w) noexcept;
 
   // Removes at most so many expired keys; true if more may be left.
   bool expire(std::size_t most) noexcept;
@@ -108,10 +132,20 @@ class keyspace {
   void insert(std::uint64_t hash, item_owner fresh, expiry when);
   void replace(item** place, item_owner fresh, expiry when);
   void erase(std::uint64_t hash, item** place) noexcept;
+  void free_items() noexcept;
+  [[nodiscard]] garbage& put_aside();
+  void discard(item_owner it) noexcept;
+  void changed(std::string_view key) noexcept {
+    if (!watchers_.empty()) [[unlikely]]
+      tell_watchers(key);
+  }
+  void tell_watchers(std::string_view key) noexcept;
 
-  key_hash hash_;
-  key_table table_;
+  hashing::key_hash hash_;
+  hashing::key_table<item> table_;
   deadline_queue deadlines_;
+  std::unique_ptr<garbage> garbage_;
+  std::map<std::string, std::vector<watcher*>, std::less<>> watchers_;
   std::string_view expected_;
   std::uint64_t expected_hash_ = 0;
   milliseconds_since_1970 now_ = 0;

@@ -64,6 +64,7 @@ request_parser::result request_parser::parse(std::string_view in) {
         return in.size() - at_ > longest_line ? refuse("too big bulk count string") : result::incomplete;
       if (length == line::wrong || bulk_ < 0 || std::cmp_greater(bulk_, longest_bulk_))
         return refuse("invalid bulk length");
+      if (!is_trusted_ && bulk_ > longest_bulk_of_stranger) return refuse("unauthenticated bulk length");
     }
     const auto size = static_cast<std::size_t>(bulk_);
     if (in.size() - at_ < size + 2) return result::incomplete;
@@ -85,7 +86,8 @@ request_parser::result request_parser::begin(std::string_view in) {
   const line read = read_number(in, count);
   if (read == line::incomplete)
     return in.size() > longest_line ? refuse("too big mbulk count string") : result::incomplete;
-  if (read == line::wrong || std::cmp_greater(count, most_words)) return refuse("invalid multibulk length");
+  if (read == line::wrong || count > most_words) return refuse("invalid multibulk length");
+  if (!is_trusted_ && count > most_words_of_stranger) return refuse("unauthenticated multibulk length");
   words_left_ = std::max<std::int64_t>(count, 0);
   return result::complete;
 }

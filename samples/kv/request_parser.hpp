@@ -53,12 +53,15 @@ class request_parser {
  public:
   enum class result : std::uint8_t { complete, incomplete, refused };
 
-  static constexpr std::size_t most_words = 1024 * 1024;
+  static constexpr std::int64_t most_words = INT32_MAX;
   static constexpr std::size_t longest_line = 64 * 1024;
   static constexpr std::size_t default_longest_bulk = 512 * 1024 * 1024;
 
-  // Bytes of the longest word.
-  void set_longest_bulk(std::size_t size) noexcept { longest_bulk_ = size; }
+  // Bytes of the longest word. A client that is not trusted has not authenticated yet: it may send little.
+  void set_limits(std::size_t longest_bulk, bool is_trusted = true) noexcept {
+    longest_bulk_ = longest_bulk;
+    is_trusted_ = is_trusted;
+  }
 
   // `in` begins where the request begins. An empty request is complete and has no words.
   result parse(std::string_view in);
@@ -90,7 +93,12 @@ class request_parser {
 
   static constexpr std::int64_t unknown = -1;
 
+  // Of a client that is not trusted.
+  static constexpr std::int64_t most_words_of_stranger = 10;
+  static constexpr std::int64_t longest_bulk_of_stranger = 16384;
+
   std::size_t longest_bulk_ = default_longest_bulk;
+  bool is_trusted_ = true;
   std::size_t at_ = 0;  // what is parsed of this request
   std::int64_t words_left_ = unknown;
   std::int64_t bulk_ = unknown;  // bytes of the word under way

@@ -171,7 +171,7 @@ void getex(call& c) {
   c.out.bulk(found->value());
   if (when && *when <= c.keys.now())
     c.keys.erase(c.words[1]);
-  else if (when || o->persists)
+  else if (when || (o->persists && found->expires()))
     c.keys.set_expiry(c.words[1], when);
 }
 

@@ -1,5 +1,8 @@
 // A TCP proxy: every connection is joined to one of its own to the upstream, half-close passes in both
-// directions, and a pair holds at most a chunk of bytes each way.
+// directions, and a pair holds at most a chunk of bytes each way. At a stop a client that has its answer, or
+// has sent nothing, gets no further: FIN to the upstream, which ends what it still sends. What a client has
+// sent and nothing has answered may be a part of something: it goes on, until the stop's time is over and it
+// is cut with RST, so that it does not look complete.
 //
 //   proxy --upstream 127.0.0.1:7000 --listen 127.0.0.1:7001
 #include <weir/weir.hpp>
@@ -10,26 +13,93 @@ namespace {
 
 std::string upstream = "127.0.0.1:7000";
 
-// Copies until `from` ends, and passes the end on to `to`. What was read is sent before more is read.
-weir::task<> copy(weir::connection* from, weir::connection* to) {
-  while (auto data = co_await from->receive()) {
-    const bool sent = co_await to->send(data);
+// Both connections, and whether the client has sent what nothing has come back for.
+struct joined {
+  weir::connection& client;
+  weir::connection& server;
+  bool is_unanswered = false;
+  bool is_stopped = false;
+  weir::event answered{};  // something has come back, or nothing will
+};
+
+// Passes the end of a stream on: an orderly one as FIN, anything else as RST, so that a broken stream does
+// not look complete; also where a coroutine is not resumed any more.
+class passed_on {
+ public:
+  explicit passed_on(weir::connection& to) noexcept : to_(to) {}
+  passed_on(const passed_on&) = delete;
+  passed_on& operator=(const passed_on&) = delete;
+  ~passed_on() {
+    if (!is_whole_) to_.abort();
+  }
+  void end() noexcept {
+    if (!is_whole_) to_.shutdown_send();
+    is_whole_ = true;
+  }
+
+ private:
+  weir::connection& to_;
+  bool is_whole_ = false;
+};
+
+// What was read is sent before more is read.
+weir::task<> copy_to_server(joined* both) {
+  passed_on stream(both->server);
+  weir::reader in(both->client);
+  in.set_inside_message(true);  // a stop does not end it
+  try {
+    for (;;) {
+      const std::string_view data = co_await in.peek(1);
+      if (data.empty()) break;
+      both->is_unanswered = true;
+      const bool sent = co_await both->server.send(data);
+      if (!sent) break;
+      in.consume(data.size());
+    }
+  } catch (const std::system_error& e) {
+    if (!both->is_stopped || e.code() != std::errc::operation_canceled) throw;
+    stream.end();
+  }
+  if (both->client.end() == weir::ending::peer_closed) stream.end();
+}
+
+weir::task<> copy_to_client(joined* both) {
+  passed_on stream(both->client);
+  while (auto data = co_await both->server.receive()) {
+    both->is_unanswered = false;
+    both->answered.set();
+    const bool sent = co_await both->client.send(data);
     if (!sent) break;
   }
-  // An orderly end is passed on as FIN, anything else as RST, so that a broken stream does not look complete.
-  // A stop ends what clients send, when nothing more has come; what the upstream sends goes on until its end.
-  if (from->end() == weir::ending::peer_closed || from->end() == weir::ending::stopping)
-    to->shutdown_send();
-  else
-    to->abort();
+  if (both->server.end() == weir::ending::peer_closed) stream.end();
+  both->is_unanswered = false;
+  both->answered.set();
+}
+
+// At a stop, ends what the client sends as soon as it is answered.
+weir::task<> stop(joined* both, weir::scope* sending) {
+  co_await both->client.stopping();
+  while (both->is_unanswered) {
+    both->answered.reset();
+    co_await both->answered.wait();
+  }
+  both->is_stopped = true;
+  sending->cancel();
 }
 
 weir::task<> proxy(weir::connection client) {
   weir::connection server = co_await weir::within(5s, weir::connect(weir::endpoint::parse(upstream)));
-  weir::scope both;
-  both.spawn(copy(&client, &server));
-  both.spawn(copy(&server, &client));
-  co_await both.join();
+  joined both{client, server};
+  weir::scope sending;
+  weir::scope others;
+  weir::scope stopping;
+  sending.spawn(copy_to_server(&both));
+  others.spawn(copy_to_client(&both));
+  stopping.spawn(stop(&both, &sending));
+  co_await sending.join();
+  co_await others.join();
+  stopping.cancel();
+  co_await stopping.join();
 }
 
 }  // namespace

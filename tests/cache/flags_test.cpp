@@ -43,6 +43,8 @@ TEST_CASE("memcached's flags become settings") {
         words{"--set", "socket.unix_mode=0700", "--listen", "unix:/run/c.sock"});
   CHECK(read({"-c", "50"}).rest == words{"--set", "limits.connections=50"});
   CHECK(read({"-t", "2"}).rest == words{"--cores", "0,1"});
+  CHECK(read({"-t", "4"}).rest == words{"--cores", "0,1"});  // no more than CPUs
+  CHECK(read({"-f", "1.25", "-n48", "-R", "20", "-B", "ascii"}).rest.empty());
   CHECK(read({"-o", "idle_timeout=9"}).rest == words{"--set", "limits.idle_timeout=9s"});
   CHECK(read({"-U", "0"}).rest.empty());
   CHECK(read({"-m", "8"}).service.store.memory == 8 << 20);
@@ -63,9 +65,15 @@ TEST_CASE("weir's own flags are passed on, with their values") {
 }
 
 TEST_CASE("every mistake is named") {
-  CHECK(errors_of({"-p", "x", "-m", "0", "-t", "3", "-I", "2g", "-U", "1", "-o", "modern", "-Fz", "-c"}) ==
+  CHECK(errors_of({"-p", "x", "-m", "0", "-t", "0", "-I", "2g", "-U", "1", "-o", "modern", "-Fz", "-c"}) ==
         words{"-p x: a number from 0 to 65535", "-m 0: a number from 1 to 4294967295",
-              "-t 3: a number from 1 to 2", "-I 2g: a number from 1024 to 1073741824",
+              "-t 0: a number from 1 to 65535", "-I 2g: a number from 1024 to 1073741824",
               "-U 1: there is no UDP here, only 0", "-o modern: only idle_timeout=SECONDS is known",
               "-z: unknown option; see --help", "-c: its value is missing; see --help"});
+}
+
+TEST_CASE("flags of memcached that mean something else here are refused with the reason") {
+  const words said = errors_of({"-d", "-P", "file", "-kr", "-B", "binary", "-e", "file"});
+  REQUIRE(said.size() == 6);
+  for (const std::string& each : said) CHECK(each.find(": ") == 2 + (each.starts_with("-B") ? 7 : 0));
 }

@@ -231,23 +231,23 @@ TEST_CASE("numbers wrap upwards, stop at 0 downwards, and keep their place if th
   timed_store s;
   std::uint64_t n = 0;
   const auto key = s.items.key_of("n");
-  const auto add = [&](store::direction d, std::uint64_t delta) {
+  const auto add = [&](direction d, std::uint64_t delta) {
     return s.items.add(key, d, delta, s.now, n);
   };
-  CHECK(add(store::direction::up, 1) == outcome::not_found);
+  CHECK(add(direction::up, 1) == outcome::not_found);
   s.set("n", "10");
-  CHECK(add(store::direction::down, 1) == outcome::stored);
+  CHECK(add(direction::down, 1) == outcome::stored);
   CHECK(s.get("n") == "9 ");
-  CHECK(add(store::direction::up, 991) == outcome::stored);
+  CHECK(add(direction::up, 991) == outcome::stored);
   CHECK(s.get("n") == "1000");
-  CHECK(add(store::direction::down, 1001) == outcome::stored);
+  CHECK(add(direction::down, 1001) == outcome::stored);
   CHECK(n == 0);
   s.set("n", "18446744073709551615");
-  CHECK(add(store::direction::up, 2) == outcome::stored);
+  CHECK(add(direction::up, 2) == outcome::stored);
   CHECK(n == 1);
   for (const std::string bad : {"", "x", "1x", "-1", "18446744073709551616"}) {
     s.set("n", bad);
-    CHECK(add(store::direction::up, 1) == outcome::not_a_number);
+    CHECK(add(direction::up, 1) == outcome::not_a_number);
     CHECK(s.get("n") == bad);
   }
 }
@@ -299,7 +299,7 @@ TEST_CASE("threads that share a store lose nothing") {
     threads.emplace_back([&, t] {
       std::uint64_t n = 0;
       for (int i = 0; i < rounds; ++i) {
-        static_cast<void>(s.items.add(s.items.key_of("n"), store::direction::up, 1, s.now, n));
+        static_cast<void>(s.items.add(s.items.key_of("n"), direction::up, 1, s.now, n));
         const std::string key = numbered(i % 50);
         static_cast<void>(s.items.put({update::set, s.items.key_of(key), 0, 0, 0},
                                       key + std::string(static_cast<std::size_t>((i + t) % 300), 'v'),

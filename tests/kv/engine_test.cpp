@@ -160,12 +160,81 @@ TEST_CASE("CONFIG tells and changes what there is, all or nothing") {
   CHECK(to("CONFIG GET maxmemory\n") == "*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n");
 }
 
-TEST_CASE("clients are greeted in the second version of the protocol only") {
+TEST_CASE("clients are greeted in the version of the protocol that they ask for") {
   talk to;
   CHECK(to("HELLO 2 SETNAME me\nCLIENT GETNAME\nCLIENT ID\n")
             .ends_with("$7\r\nmodules\r\n*0\r\n$2\r\nme\r\n:1\r\n"));
-  CHECK(to("HELLO 3\n") == "-NOPROTO unsupported protocol version\r\n");
-  CHECK(to("RESET\nCLIENT GETNAME\n") == "+RESET\r\n$-1\r\n");
+  CHECK(to("HELLO 4\n") == "-NOPROTO unsupported protocol version\r\n");
+  CHECK(to("GET a\n") == "$-1\r\n");
+  CHECK(to("HELLO 3\n").starts_with("%7\r\n$6\r\nserver\r\n"));
+  CHECK(to("GET a\nCONFIG GET maxmemory\n") == "_\r\n%1\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n");
+  CHECK(to("RESET\nCLIENT GETNAME\nGET a\n") == "+RESET\r\n$-1\r\n$-1\r\n");
+}
+
+TEST_CASE("a transaction runs as a whole, or not at all") {
+  talk to;
+  CHECK(to("MULTI\nSET a 1\nINCR a\nGET a\nEXEC\n") ==
+        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+OK\r\n:2\r\n$1\r\n2\r\n");
+  CHECK(to("MULTI\nSET a 9\nGET\nEXEC\nGET a\n") ==
+        "+OK\r\n+QUEUED\r\n-ERR wrong number of arguments for 'get' command\r\n"
+        "-EXECABORT Transaction discarded because of previous errors.\r\n$1\r\n2\r\n");
+  CHECK(to("MULTI\nSET a 9\nDISCARD\nGET a\n") == "+OK\r\n+QUEUED\r\n+OK\r\n$1\r\n2\r\n");
+  CHECK(to("MULTI\nINCR\nRESET\nEXEC\n").ends_with("+RESET\r\n-ERR EXEC without MULTI\r\n"));
+}
+
+TEST_CASE("whatever changes a watched key, EXEC runs nothing then") {
+  for (const char* const change :
+       {"SET a 2",        "DEL a",          "UNLINK a",      "APPEND a x",        "INCR a",
+        "EXPIRE a 100",   "EXPIRE a -1",    "RENAME a b",    "RENAME c a",        "COPY c a REPLACE",
+        "SETRANGE a 0 x", "SETBIT a 1 1",   "GETDEL a",      "GETSET a 1",        "MSET a 1",
+        "FLUSHALL",       "GETEX a EX 100", "BITOP NOT a c", "PSETEX a 100000 1", "INCRBYFLOAT a 1"}) {
+    CAPTURE(change);
+    talk to;
+    to("SET a 1\nSET c 1\nWATCH a\n");
+    to(std::string(change) + "\n");
+    CHECK(to("MULTI\nPING\nEXEC\n") == "+OK\r\n+QUEUED\r\n*-1\r\n");
+    CHECK(to("MULTI\nPING\nEXEC\n") == "+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");  // it watched once
+  }
+  for (const char* const none :
+       {"GET a", "SET b 1", "DEL b", "TTL a", "PERSIST a", "SETNX a 2", "GETRANGE a 0 1", "UNWATCH",
+        "EXISTS a", "RENAMENX c a", "SETRANGE a 0 ''"}) {
+    CAPTURE(none);
+    talk to;
+    to("SET a 1\nSET c 1\nWATCH a\n");
+    to(std::string(none) + "\n");
+    CHECK(to("MULTI\nPING\nEXEC\n") == "+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+  }
+}
+
+TEST_CASE("with a password nothing is done for a client that has not given it") {
+  talk to;
+  CHECK(to("AUTH default anything\nCONFIG SET requirepass secret\nPING\n") == "+OK\r\n+OK\r\n+PONG\r\n");
+  CHECK(to("RESET\nGET a\nMULTI\nPING\nAUTH default wrong\nAUTH secre\nAUTH secrets\nAUTH ''\n") ==
+        "+RESET\r\n-NOAUTH Authentication required.\r\n-NOAUTH Authentication required.\r\n-NOAUTH "
+        "Authentication required.\r\n" +
+            [] {
+              std::string wrong;
+              for (int i = 0; i < 4; ++i)
+                wrong += "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+              return wrong;
+            }());
+  CHECK(to("AUTH secret\nPING\n") == "+OK\r\n+PONG\r\n");
+}
+
+TEST_CASE("sizes are told with units, and a parameter once") {
+  talk to;
+  for (const auto& [text, bytes] :
+       {std::pair{"100mb", "104857600"}, {"1k", "1000"}, {"1Gb", "1073741824"}, {"7", "7"}})
+    CHECK(to("CONFIG SET maxmemory " + std::string(text) + "\nCONFIG GET maxmemory\n")
+              .ends_with("\r\n" + std::string(bytes) + "\r\n"));
+  CHECK_THAT(to("CONFIG SET maxmemory 1 maxmemory 1\n"), Catch::Matchers::Contains("duplicate parameter"));
+  CHECK_THAT(to("CONFIG SET maxmemory 1x\n"), Catch::Matchers::Contains("argument must be a memory value"));
+}
+
+TEST_CASE("answers can be switched off, for one command or until further notice") {
+  talk to;
+  CHECK(to("CLIENT REPLY OFF\nPING\nNOSUCH\n").empty());
+  CHECK(to("CLIENT REPLY ON\nCLIENT REPLY SKIP\nPING\nPING x\n") == "+OK\r\n$1\r\nx\r\n");
 }
 
 TEST_CASE("a client that speaks HTTP is closed without an answer") {
@@ -179,8 +248,9 @@ TEST_CASE("INFO counts") {
   talk to;
   to("SET a 1\nGET a\nGET b\nSET c 1 EX 5\n");
   const std::string text = to("INFO\n");
-  for (const auto* line : {"keyspace_hits:1\r\n", "keyspace_misses:1\r\n", "db0:keys=2,expires=1\r\n",
-                           "maxmemory:0\r\n", "total_commands_processed:5\r\n"})
+  for (const auto* line :
+       {"keyspace_hits:1\r\n", "keyspace_misses:1\r\n", "db0:keys=2,expires=1,avg_ttl=0\r\n",
+        "maxmemory:0\r\n", "total_commands_processed:5\r\n"})
     CHECK_THAT(text, Catch::Matchers::Contains(line));
-  CHECK(to("INFO keyspace\n") == "$34\r\n# Keyspace\r\ndb0:keys=2,expires=1\r\n\r\n");
+  CHECK(to("INFO keyspace\n") == "$44\r\n# Keyspace\r\ndb0:keys=2,expires=1,avg_ttl=0\r\n\r\n");
 }

@@ -140,3 +140,66 @@ TEST_CASE("hits and misses are counted, and a random key is one that is there") 
   CHECK(keys.counted().hits == 1);
   CHECK(keys.counted().misses == 1);
 }
+
+TEST_CASE("a large value keeps its memory when it gets another name or deadline") {
+  keyspace keys;
+  keys.set("a", std::string(3'000'000, 'x'), std::nullopt);
+  const char* const block = keys.peek("a")->value().data();
+  const auto memory = keys.memory();
+  keys.set_expiry("a", 5000);
+  CHECK(keys.peek("a")->value().data() == block);
+  CHECK(keys.peek("a")->due().at == 5000);
+  keys.set("b", std::string(2'000'000, 'y'), 7000);
+  keys.rename("a", "b");
+  CHECK(keys.peek("a") == nullptr);
+  CHECK(keys.peek("b")->value().data() == block);
+  CHECK(keys.peek("b")->due().at == 5000);
+  CHECK(keys.expiring() == 1);
+  keys.set_expiry("b", std::nullopt);
+  keys.rename("b", "a");
+  CHECK(keys.peek("a")->value() == std::string(3'000'000, 'x'));
+  CHECK(keys.memory() == memory);
+  CHECK(keys.size() == 1);
+}
+
+TEST_CASE("a value keeps its bytes on the way over the size at which it leaves its key's block") {
+  keyspace keys;
+  std::string expected;
+  for (std::size_t size = 100; size < 60'000; size = size * 5 / 4) {
+    keys.resize("a", size).value_data()[size - 1] = 'e';
+    expected.resize(size, '\0');
+    expected.back() = 'e';
+    REQUIRE(value_of(keys, "a") == expected);
+    keys.set_expiry("a", size % 2 == 0 ? expiry(5000) : std::nullopt);
+    keys.rename("a", "b");
+    keys.rename("b", "a");
+    REQUIRE(value_of(keys, "a") == expected);
+  }
+  for (const std::size_t size : {8192U, 8193U, 100U, 9000U, 5000U, 8192U}) {
+    keys.set("a", std::string(size, 'z'), std::nullopt);
+    REQUIRE(value_of(keys, "a") == std::string(size, 'z'));
+  }
+}
+
+TEST_CASE("what takes long to free waits for another thread, and is not counted any more") {
+  keyspace keys;
+  const auto at_first = keys.memory();
+  keys.set("a", "small", std::nullopt);
+  CHECK(keys.erase("a"));
+  CHECK_FALSE(keys.has_garbage());
+  for (int i = 0; i < 4; ++i) {
+    keys.set("a", std::string(garbage::least, 'x'), 1000);
+    switch (i) {
+      case 0: keys.erase("a"); break;
+      case 1: keys.set("a", "small", std::nullopt); break;
+      case 2: keys.set_time(1001), keys.expire(1); break;
+      default: keys.clear();
+    }
+    CHECK(keys.has_garbage());
+    CHECK(keys.take_garbage() != nullptr);
+    CHECK_FALSE(keys.has_garbage());
+    keys.erase("a");
+    CHECK(keys.memory() == at_first);
+    CHECK(keys.expiring() == 0);
+  }
+}

@@ -74,10 +74,10 @@ class Cache(unittest.TestCase):
         with Sample(name="cache") as cache:
             talk(cache.address, b"get k\r\n")
             before = cache.rss()
-            for size in (2147483647, 1 << 30, MEGABYTE):
+            for size in (2147483645, 1 << 30, MEGABYTE):
                 with connect(cache.address) as client:
                     ask(client, b"set k 0 0 %d\r\n" % size, b"SERVER_ERROR object too large for cache\r\n")
-            for size in (2147483648, 1 << 40, 1 << 70):
+            for size in (2147483646, 2147483648, 1 << 70):
                 self.assertEqual(talk(cache.address, b"set k 0 0 %d\r\n" % size),
                                  b"CLIENT_ERROR bad command line format\r\n")
             with connect(cache.address) as client:  # less than a megabyte, and it never comes
@@ -168,6 +168,48 @@ class Cache(unittest.TestCase):
             self.assertEqual(talk(cache.address, b"shutdown\r\n"), b"")
             self.assertEqual(cache.wait(), 0)
 
+    def test_what_speaks_another_protocol_is_closed_and_nothing_of_it_is_run(self):
+        body = b"flush_all\r\nset k 0 0 1\r\nx\r\n"
+        with Sample(name="cache") as cache:
+            for head in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n", b"Host: a\r\n",
+                         b"OPTIONS * HTTP/1.0\r\n", b"\x16\x03\x01\x02\x00\x01\r\n", b"\x80\x00", b"EHLO-x\r\n"):
+                with self.subTest(head), connect(cache.address) as client:
+                    client.sendall(head + body)
+                    try:
+                        self.assertEqual(sample.receive_all(client), b"")
+                    except ConnectionResetError:  # it closed before it had read all
+                        pass
+            # One byte is enough, without a line's end.
+            with connect(cache.address) as client:
+                client.sendall(b"\x80")
+                self.assertEqual(sample.receive_all(client), b"")
+            seen = statistics(cache.address)
+            self.assertEqual((seen["cmd_set"], seen["cmd_flush"]), ("0", "0"))
+            cache.wait_for_line("speaks another protocol")
+
+    def test_only_a_right_shutdown_stops_it(self):
+        with Sample("-A", name="cache") as cache:
+            self.assertEqual(talk(cache.address, b"shutdown foo\r\nshutdown graceful now\r\nversion\r\n"),
+                             b"CLIENT_ERROR invalid shutdown mode\r\n" * 2 + b"VERSION 1.6.18-weir\r\n")
+            self.assertEqual(talk(cache.address, b"shutdown graceful\r\n"), b"")
+            self.assertEqual(cache.wait(), 0)
+
+    def test_clients_beyond_the_limit_are_closed(self):
+        with Sample("-c", 2, "-t", 1, name="cache") as cache:
+            with connect(cache.address) as first, connect(cache.address) as second:
+                for client in (first, second):
+                    ask(client, b"mn\r\n", b"MN\r\n")
+                with connect(cache.address) as third:
+                    self.assertEqual(sample.receive_all(third), b"")
+
+    def test_memcached_s_command_line_starts_it_or_is_refused_with_a_reason(self):
+        with Sample("-m", 64, "-u", "root", "-t", 4, "-vv", "-f", 1.25, "-n", 48, "-R", 20, "-B", "ascii", name="cache") as cache:
+            self.assertEqual(talk(cache.address, b"mn\r\n"), b"MN\r\n")
+        ended = sample.run("-d", "-P", "/run/memcached.pid", "-k", "-S", "-B", "binary", name="cache")
+        self.assertEqual(ended.returncode, 2)
+        self.assertEqual([line.split(":")[1].strip().split()[0] for line in ended.stderr.splitlines()],
+                         ["-d", "-P", "-k", "-S", "-B"], ended.stderr)
+
     def test_many_clients_count_together(self):
         with Sample(name="cache") as cache:
             talk(cache.address, b"set n 0 0 1\r\n0\r\n")
@@ -178,6 +220,52 @@ class Cache(unittest.TestCase):
                 receive_exactly(client, len(b"VERSION 1.6.18-weir\r\n"))
                 client.close()
             self.assertEqual(talk(cache.address, b"incr n 0\r\n"), b"10000\r\n")
+
+
+class Libraries(unittest.TestCase):
+    """Clients of other languages, where they are installed."""
+
+    def test_pymemcache_stores_and_finds(self):
+        with Sample(name="cache") as cache:
+            script = """
+import sys
+from pymemcache.client.base import Client
+client = Client((sys.argv[1], int(sys.argv[2])), default_noreply=False)
+assert client.set("a", b"1", expire=100) and client.add("b", b"x") and not client.add("b", b"y")
+assert client.get_many(["a", "b", "c"]) == {"a": b"1", "b": b"x"}
+assert client.incr("a", 41) == 42 and client.decr("a", 2) == 40 and client.touch("a", 50)
+value, version = client.gets("a")
+assert client.cas("a", b"7", version) and client.cas("a", b"8", version) is False
+assert client.append("a", b"1") and client.prepend("a", b"0") and client.get("a") == b"071"
+assert client.delete("a") and not client.delete("a") and client.get("a") is None
+assert b"rejected_connections" in client.stats() and client.version().startswith(b"1.6.18")
+client.set_many({str(i): str(i) for i in range(100)})
+assert len(client.get_many([str(i) for i in range(100)])) == 100
+assert client.flush_all()
+client.quit()
+"""
+            self.speak(cache, ["/usr/bin/python3", "-c", "import pymemcache"], ["/usr/bin/python3", "-c", script])
+
+    def test_perl_s_cache_memcached_stores_and_finds(self):
+        with Sample(name="cache") as cache:
+            script = """
+use Cache::Memcached;
+my $c = Cache::Memcached->new({servers => ["$ARGV[0]:$ARGV[1]"]});
+$c->set("a", 1) && $c->add("b", "x") && !$c->add("b", "y") or die "set";
+$c->set("list", [1, 2, 3]) && $c->get("list")->[2] == 3 or die "frozen";
+$c->incr("a", 41) == 42 && $c->decr("a", 2) == 40 or die "incr";
+$c->get_multi("a", "b", "c")->{b} eq "x" or die "multi";
+$c->delete("a") && !defined $c->get("a") or die "delete";
+$c->stats("misc")->{hosts} or die "stats";
+$c->flush_all or die "flush";
+"""
+            self.speak(cache, ["perl", "-MCache::Memcached", "-e", "1"], ["perl", "-we", script])
+
+    def speak(self, cache, probe, program):
+        if shutil.which(probe[0]) is None or subprocess.run(probe, capture_output=True).returncode != 0:
+            self.skipTest(f"{probe[-1]} is not installed")
+        done = subprocess.run([*program, *cache.address.rsplit(":", 1)], capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
 
 
 @unittest.skipUnless(shutil.which("memccapable") and shutil.which("memcaslap"), "libmemcached-tools is not installed")

@@ -36,6 +36,23 @@ class Cart(unittest.TestCase):
         with Sample(name="cart") as cart:
             self.assertEqual(talk(cart.address, "add tea", "add tea -1", "add  1", "what", "show").count("error: "), 4)
 
+    def test_lines_end_as_telnet_ends_them_too(self):
+        with Sample(name="cart") as cart, connect(cart.address) as client:
+            client.sendall(b"cart c\r\nadd tea 1\r\nshow\r\nempty\r\nshow\r\nbye\r\n")
+            self.assertEqual(sample.receive_all(client), b"ok\nok\ntea 1\n.\nok\n.\n")
+
+    def test_counts_are_numbers_and_do_not_overflow(self):
+        most = 2 ** 63 - 1
+        with Sample(name="cart") as cart:
+            self.assertEqual(talk(cart.address, "cart c", f"add tea {most}", "add tea 1", "add tea 3kg", "add tea 0x1", "add tea +1",
+                                  f"add tea {most + 1}", "add tea 1 ", "show"),
+                             "ok\nok\nerror: too many\n" + "error: add ITEM COUNT\n" * 5 + f"tea {most}\n.\n")
+
+    def test_an_item_never_makes_another_client_s_terminal_do_anything(self):
+        with Sample(name="cart") as cart:
+            shown = talk(cart.address, "cart c", "add \x1b[2J 1", "add a\tb 1", "add \x9b2J 1", "add t\xe9 1", "show")
+            self.assertEqual(shown, "ok\n" + "error: add ITEM COUNT\n" * 3 + "ok\nt\xe9 1\n.\n")
+
     def test_a_model_in_which_carts_would_get_lost_is_refused(self):
         for model in ("loop-with-workers", "thread-per-connection", "thread-per-event", "process-pool"):
             ended = sample.run("--model", model, name="cart")

@@ -5,12 +5,16 @@ import random
 import re
 import select
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
+import time
 import unittest
+import urllib.request
 
 import sample
-from resp import Client, Error, request
+from resp import Client, Error, Typed, request
 from sample import Sample, connect
 
 
@@ -137,9 +141,16 @@ class Protocol(unittest.TestCase):
                 cuts = sorted(rng.randrange(len(stream)) for _ in range(30)) + [len(stream)]
                 self.assertEqual(answers([stream[a:b] for a, b in zip([0] + cuts, cuts)]), whole)
 
+    def test_a_request_of_two_million_words_is_run(self):
+        count = 1 << 20
+        with kv() as server, Client(connect(server.address)) as client:
+            words = b"".join(b"$%d\r\n%s\r\n$1\r\nx\r\n" % (len(b"k%d" % i), b"k%d" % i) for i in range(count))
+            client.send(b"*%d\r\n$4\r\nMSET\r\n" % (2 * count + 1) + words)
+            self.assertEqual(client.reply(), "OK")
+            self.assertEqual(client.ask("DBSIZE"), count)
+
     def test_a_size_that_is_a_lie_costs_nothing(self):
-        lies = {b"*1000000000\r\n": b"-ERR Protocol error: invalid multibulk length\r\n",
-                b"*1048577\r\n": b"-ERR Protocol error: invalid multibulk length\r\n",
+        lies = {b"*2147483648\r\n": b"-ERR Protocol error: invalid multibulk length\r\n",
                 b"*2\r\n$3\r\nGET\r\n$2147483647\r\n": b"-ERR Protocol error: invalid bulk length\r\n",
                 b"*2\r\n$3\r\nGET\r\n$99999999999999999999\r\n": b"-ERR Protocol error: invalid bulk length\r\n",
                 b"*-9\r\n*1\r\n:4\r\n": b"-ERR Protocol error: expected '$', got ':'\r\n"}
@@ -153,11 +164,11 @@ class Protocol(unittest.TestCase):
                     self.assertEqual(sample.receive_all(client), answer)
             # Sizes that may be true, of which nothing ever comes.
             waiting = []
-            for claim in (b"*1048576\r\n", b"*2\r\n$3\r\nGET\r\n$536870912\r\n") * 20:
+            for claim in (b"*2147483647\r\n", b"*2\r\n$3\r\nGET\r\n$536870912\r\n") * 20:
                 waiting.append(connect(server.address))
                 waiting[-1].sendall(claim)
             with Client(connect(server.address)) as client:
-                sample.until(lambda: int(client.ask("INFO", "clients").split(b"connected_clients:")[1]) > len(waiting),
+                sample.until(lambda: int(client.ask("INFO", "clients").split(b"connected_clients:")[1].split()[0]) > len(waiting),
                              "the clients have not come")
                 client.ask("PING")
             grown = server.rss() - before
@@ -240,7 +251,7 @@ class Protocol(unittest.TestCase):
                 if rng.random() < 0.5:
                     other.recv(rng.randrange(1, 5000))
                 rng.choice([sample.reset, lambda c: c.close()])(other)
-            sample.until(lambda: client.ask("INFO", "clients").endswith(b"connected_clients:1\r\n"),
+            sample.until(lambda: b"connected_clients:1\r\n" in client.ask("INFO", "clients"),
                          "clients that have left are still counted")
             self.assertEqual(server.settled_fds(), fds)
             self.assertLessEqual(client.ask("DBSIZE"), 7)
@@ -260,6 +271,196 @@ class Protocol(unittest.TestCase):
                 self.assertEqual(client.reply(), Error("ERR Protocol error: expected '$', got '?'"))
                 self.assertTrue(client.ends())
             self.assertEqual(other.ask("GET", "a"), b"1")
+
+
+class Subscribers(unittest.TestCase):
+    def test_subscribers_on_every_loop_hear_everything_in_order(self):
+        for model in ("single-loop", "loop-per-core"):
+            with self.subTest(model), kv("--model", model, "--policy", "round-robin") as server:
+                clients = [self.enterContext(Client(connect(server.address))) for _ in range(6)]
+                for i, client in enumerate(clients):
+                    client.ask("HELLO", 2 + i % 2)
+                    client.ask("SUBSCRIBE", "c")
+                with Client(connect(server.address)) as says:
+                    self.assertEqual(says.ask_all([["PUBLISH", "c", i] for i in range(500)]), [6] * 500)
+                for i, client in enumerate(clients):
+                    for n in range(500):
+                        expected = [b"message", b"c", b"%d" % n]
+                        self.assertEqual(client.reply(), Typed(">", expected) if i % 2 else expected)
+                for client in clients:  # it answers as before, and hears nothing more
+                    client.send(request("UNSUBSCRIBE") + request("PING") + request("QUIT"))
+                    client.reply()
+                    self.assertEqual([client.reply(), client.reply()], ["PONG", "OK"])
+                    self.assertTrue(client.ends())
+
+    def test_a_subscriber_that_does_not_read_is_cut_and_holds_up_nobody(self):
+        with kv("--model", "loop-per-core", "--policy", "round-robin") as server:
+            deaf = self.enterContext(connect(server.address, receive_buffer=4096))
+            deaf.sendall(request("SUBSCRIBE", "c"))
+            with Client(connect(server.address)) as hears, Client(connect(server.address)) as says:
+                hears.ask("SUBSCRIBE", "c")
+                sample.until(lambda: says.ask("PUBSUB", "NUMSUB", "c") == [b"c", 2], "both have subscribed")
+                before, text = server.rss(), "x" * (1 << 20)
+                for i in range(60):
+                    says.ask("PUBLISH", "c", text)
+                    self.assertEqual(len(hears.reply()[2]), len(text))
+                sample.until(lambda: says.ask("PUBSUB", "NUMSUB", "c") == [b"c", 1], "the deaf one is cut")
+                if memory_is_flat():
+                    self.assertLess(server.rss() - before, 64 << 20)
+
+    def test_clients_end_other_clients(self):
+        with kv("--model", "loop-per-core", "--policy", "round-robin") as server, Client(connect(server.address)) as killer:
+            victims = [self.enterContext(Client(connect(server.address))) for _ in range(4)]
+            ids = [victim.ask("CLIENT", "ID") for victim in victims]
+            victims[1].ask("SUBSCRIBE", "c")
+            self.assertEqual(killer.ask("CLIENT", "KILL", "ID", ids[0]), 1)
+            self.assertEqual(killer.ask("CLIENT", "KILL", "TYPE", "pubsub"), 1)
+            address = re.search(rb"id=%d addr=(\S+)" % ids[2], killer.ask("CLIENT", "LIST"))[1]
+            self.assertEqual(killer.ask("CLIENT", "KILL", address), "OK")
+            for victim in victims[:3]:
+                self.assertTrue(victim.ends())
+            self.assertEqual(victims[3].ask("PING"), "PONG")
+            self.assertEqual(victims[3].ask("CLIENT", "KILL", "ID", ids[3], "SKIPME", "no"), 1)
+            self.assertTrue(victims[3].ends())
+            sample.until(lambda: killer.ask("CLIENT", "LIST").count(b"id=") == 1, "those that have left are still listed")
+
+
+class Passwords(unittest.TestCase):
+    def test_without_the_password_nothing_is_told_and_nothing_done(self):
+        with kv("--requirepass", "secret") as server, Client(connect(server.address)) as client:
+            self.assertEqual(client.ask("SET", "a", 1), Error("NOAUTH Authentication required."))
+            self.assertTrue(client.ask("AUTH", "wrong").startswith("WRONGPASS"))
+            self.assertEqual(client.ask("AUTH", "secret"), "OK")
+            self.assertIsNone(client.ask("GET", "a"))
+            with Client(connect(server.address)) as other:
+                self.assertTrue(other.ask("HELLO", 3).startswith("NOAUTH"))
+                self.assertEqual(other.ask("HELLO", 3, "AUTH", "default", "secret")[0], "%")
+                self.assertEqual(other.ask("PING"), "PONG")
+
+
+class Stalls(unittest.TestCase):
+    """What a client waits while another's command is run."""
+
+    def stall(self, address, prepare, command):
+        """The longest PING while `command` runs and for a while after it, in seconds."""
+        with Client(connect(address)) as acts, Client(connect(address)) as waits:
+            prepare(acts)
+            over = threading.Event()
+            actor = threading.Thread(target=lambda: (acts.ask(*command), over.set()))
+            waits.ask("PING")
+            longest, more = 0, 30
+            actor.start()
+            while more > 0:
+                start = time.perf_counter()
+                waits.ask("PING")
+                longest = max(longest, time.perf_counter() - start)
+                more -= over.is_set()
+            actor.join()
+            return longest
+
+    def test_no_command_holds_up_others_for_as_long_as_its_value_is_large(self):
+        if not memory_is_flat():
+            self.skipTest("a sanitizer keeps what is freed")
+        size = 200 << 20
+        large = lambda client: client.ask_all([["FLUSHALL", "ASYNC"], ["SETRANGE", "a", size, "x"]])
+        mortal = lambda client: (large(client), client.ask("EXPIRE", "a", 1000))
+        many = lambda client: [client.ask_all([["SET", f"k{i + j}", "x" * 100] for j in range(2000)]) for i in range(0, 200_000, 2000)]
+        with kv() as server:
+            # To touch every page of it takes a multiple of the bound.
+            touched = self.stall(server.address, large, ["BITCOUNT", "a"])
+            for prepare, command in ((mortal, ["PERSIST", "a"]), (large, ["EXPIRE", "a", 1000]), (large, ["RENAME", "a", "b"]),
+                                     (large, ["DEL", "a"]), (large, ["SET", "a", "x"]),
+                                     (many, ["FLUSHALL"]), (many, ["FLUSHALL", "ASYNC"])):
+                took = min(self.stall(server.address, prepare, command) for _ in range(2))
+                sample.figure(f"{' '.join(map(str, command))}: {took * 1000:.1f} ms, reading it {touched * 1000:.0f} ms")
+                self.assertLess(took, max(touched, 0.05), command)
+
+    def test_memory_goes_back_after_a_flush(self):
+        if not memory_is_flat():
+            self.skipTest("a sanitizer keeps what is freed")
+        with kv() as server, Client(connect(server.address)) as client:
+            before = server.rss()
+            for i in range(0, 300_000, 2000):
+                client.ask_all([["SET", f"k{i + j}", "x" * 100] for j in range(2000)])
+            self.assertGreater(server.rss() - before, 40 << 20)
+            client.ask("FLUSHALL")
+            sample.until(lambda: server.rss() - before < 12 << 20, lambda: f"{(server.rss() - before) >> 20} MB are still held")
+
+
+class Libraries(unittest.TestCase):
+    """Clients and monitoring of other people, where they are installed."""
+
+    def test_redis_py_finds_what_it_needs(self):
+        python = "/usr/bin/python3"
+        if not os.path.exists(python) or subprocess.run([python, "-c", "import redis"], capture_output=True).returncode != 0:
+            self.skipTest("python3-redis is not installed")
+        script = """
+import sys, redis
+client = redis.Redis(sys.argv[1], int(sys.argv[2]), client_name="me", password="secret", health_check_interval=1)
+assert client.set("a", 1, ex=100) and client.get("a") == b"1" and client.incr("a", 41) == 42
+assert client.mset({"b": 1, "c": 2}) and client.mget("b", "c", "d") == [b"1", b"2", None]
+info = client.client_info()
+assert info["name"] == "me" and info["db"] == 0 and int(info["resp"]) == 2, info
+assert any(each["name"] == "me" for each in client.client_list())
+with client.pipeline() as pipe:
+    assert pipe.set("a", 5).get("a").incr("a").execute() == [True, b"5", 6]
+    pipe.watch("a")
+    client.set("a", 9)
+    pipe.multi()
+    pipe.set("a", 10)
+    try:
+        pipe.execute()
+        raise SystemExit("a transaction of what has changed was run")
+    except redis.WatchError:
+        pass
+assert client.transaction(lambda p: (p.multi(), p.incr("a")), "a") == [10]
+listener = client.pubsub()
+listener.subscribe("news"); listener.psubscribe("n*")
+assert {listener.get_message(timeout=5)["type"] for _ in range(2)} == {"subscribe", "psubscribe"}
+assert client.publish("news", "hello") == 2
+assert {listener.get_message(timeout=5)["data"] for _ in range(2)} == {b"hello"}
+listener.close()
+assert client.config_get("maxmemory") == {"maxmemory": "0"} and client.config_set("maxmemory", "100mb")
+assert client.info()["redis_mode"] == "standalone" and client.info("commandstats")["cmdstat_get"]["calls"] > 0
+assert client.command_count() > 80 and client.command()["get"]["arity"] == 2
+assert sorted(client.scan_iter("[abc]")) == [b"a", b"b", b"c"]
+assert client.client_kill_filter(_id=999999) == 0 and client.time() and client.ping() and client.echo("x") == b"x"
+assert client.slowlog_len() == 0 and client.slowlog_get() == [] and client.role()[0] == b"master"
+assert client.flushall()
+"""
+        with kv("--requirepass", "secret") as server:
+            done = subprocess.run([python, "-W", "ignore", "-c", script, *server.address.rsplit(":", 1)], capture_output=True, text=True,
+                                  timeout=60)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+
+    def test_prometheus_redis_exporter_finds_nothing_to_complain_of(self):
+        if shutil.which("prometheus-redis-exporter") is None:
+            self.skipTest("there is no prometheus-redis-exporter")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            place = "127.0.0.1:%d" % free.getsockname()[1]
+        with kv() as server, Client(connect(server.address)) as client, tempfile.TemporaryFile("w+") as log:
+            client.ask_all([["SET", "a", 1], ["SET", "b", 2, "EX", 100], ["GET", "a"]])
+            exporter = subprocess.Popen(["prometheus-redis-exporter", "-web.listen-address", place, "-redis.addr",
+                                         f"redis://{server.address}", "-debug"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            try:
+                def scraped():
+                    try:
+                        with urllib.request.urlopen(f"http://{place}/metrics", timeout=sample.BOUND) as page:
+                            return page.read().decode()
+                    except OSError:
+                        return None
+                pages = []
+                sample.until(lambda: pages.append(scraped()) or pages[-1], "the exporter answers")
+                for line in ("redis_up 1", 'redis_db_keys{db="db0"} 2', 'redis_commands_total{cmd="get"} 1', "redis_connected_clients 2",
+                             'redis_exporter_last_scrape_error{err=""} 0'):
+                    self.assertIn(line, pages[-1].replace(".0\n", "\n"))
+            finally:
+                exporter.terminate()
+                exporter.wait(sample.BOUND)
+            log.seek(0)
+            complaints = [line for line in log if re.search(r"level=(error|warn|fatal)|rr(or)?[:=] *[^<n]", line)]
+            self.assertEqual(complaints, [])
 
 
 class Models(unittest.TestCase):

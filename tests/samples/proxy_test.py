@@ -2,6 +2,8 @@
 """The proxy sample: bytes, half closes and ends pass through. Usage: proxy_test.py --build BUILD"""
 import hashlib
 import os
+import select
+import signal
 import socket
 import threading
 import unittest
@@ -81,6 +83,63 @@ class Proxy(unittest.TestCase):
         sample.figure(f"{(most - before) / clients / 1024:.0f} KiB of memory per client at most")
         if not sample.options.sanitized:
             self.assertLess((most - before) / clients, 256 * 1024)
+
+    def test_a_stop_does_not_end_what_a_client_was_sending(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+            with Sample("--upstream", upstream, name="proxy") as proxy, connect(proxy.address) as client:
+                peer, _ = listener.accept()
+                with peer:
+                    peer.settimeout(sample.BOUND)
+                    client.sendall(b"half of ")
+                    self.assertEqual(sample.receive_exactly(peer, 8), b"half of ")
+                    proxy.send(signal.SIGTERM)
+                    proxy.wait_for_line("stopping")
+                    client.sendall(b"a message")
+                    self.assertEqual(sample.receive_exactly(peer, 9), b"a message")
+                    peer.sendall(b"and its answer")
+                    self.assertEqual(sample.receive_exactly(client, 14), b"and its answer")
+                    client.shutdown(socket.SHUT_WR)
+                    self.assertEqual(receive_all(peer), b"")
+                    peer.close()
+                    self.assertEqual(receive_all(client), b"")
+                self.assertEqual(proxy.wait(), 0)
+
+    def test_at_a_stop_a_client_that_is_answered_gets_no_further_and_its_upstream_ends(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+            with Sample("--upstream", upstream, name="proxy") as proxy, connect(proxy.address) as idle, connect(proxy.address) as client:
+                peers = [listener.accept()[0] for _ in range(2)]
+                for peer in peers:
+                    peer.settimeout(sample.BOUND)
+                client.sendall(b"question")
+                asked = next(peer for peer in peers if select.select([peer], [], [], 0.2)[0] or peer is peers[1])
+                self.assertEqual(sample.receive_exactly(asked, 8), b"question")
+                asked.sendall(b"answer")
+                self.assertEqual(sample.receive_exactly(client, 6), b"answer")
+                proxy.send(signal.SIGTERM)
+                for peer in peers:
+                    self.assertEqual(receive_all(peer), b"")
+                    peer.sendall(b"the rest")
+                    peer.close()
+                for each in (idle, client):
+                    self.assertEqual(receive_all(each), b"the rest")
+                self.assertEqual(proxy.wait(), 0)
+
+    def test_a_stream_that_a_stop_cuts_does_not_look_complete(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+            with Sample("--upstream", upstream, "--set", "limits.drain_timeout=200ms", name="proxy") as proxy:
+                with connect(proxy.address) as client:
+                    peer, _ = listener.accept()
+                    with peer:
+                        peer.settimeout(sample.BOUND)
+                        client.sendall(b"half")
+                        self.assertEqual(sample.receive_exactly(peer, 4), b"half")
+                        proxy.send(signal.SIGTERM)
+                        with self.assertRaises(ConnectionResetError):
+                            receive_all(peer)
+                self.assertEqual(proxy.wait(), sample.CUT)
 
     def test_an_upstream_that_is_not_there_closes_the_client_and_is_named_in_the_log(self):
         with socket.socket() as nobody:

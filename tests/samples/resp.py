@@ -9,6 +9,13 @@ class Status(str):
     """A reply that begins with a plus."""
 
 
+class Typed(tuple):
+    """A reply of a kind that only the third version of the protocol has, with the kind."""
+
+    def __new__(cls, kind, value):
+        return super().__new__(cls, (kind, value))
+
+
 def request(*words):
     encoded = [w if isinstance(w, bytes) else str(w).encode() for w in words]
     return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in encoded)
@@ -67,11 +74,19 @@ class Client:
             return int(rest)
         if kind == b"*":
             return None if rest == b"-1" else [self.reply() for _ in range(int(rest))]
+        if kind in b"%~>" and kind:  # of the third version: a map, a set, a push
+            count = int(rest) * (2 if kind == b"%" else 1)
+            return Typed(kind.decode(), [self.reply() for _ in range(count)])
+        if kind == b"_":
+            return Typed("_", None)
+        if kind == b"=":
+            return Typed("=", self._bytes(int(rest)))
         if kind != b"$":
             raise AssertionError(f"no reply begins with {line!r}")
         size = int(rest)
-        if size < 0:
-            return None
+        return None if size < 0 else self._bytes(size)
+
+    def _bytes(self, size):
         while len(self.buffered) < self.at + size + 2:
             self._more()
         value = bytes(self.buffered[self.at:self.at + size])

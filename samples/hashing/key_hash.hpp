@@ -1,12 +1,12 @@
 #pragma once
-// kv: the hash of a key, which a client cannot predict.
+// kv and cache: the hash of a key, which a client cannot predict.
 
 #include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
 
-namespace kv {
+namespace hashing {
 
 struct hash_secret {
   std::uint64_t first;
@@ -67,4 +67,4 @@ class key_hash {
   hash_secret secret_;
 };
 
-}  // namespace kv
+}  // namespace hashing
