@@ -27,6 +27,7 @@ connection_table::~connection_table() {
   for (connection_state* c : all()) {
     if (c->handler_) c->note_cut();
     c->abandon();
+    if (migration* const m = c->away(); m != nullptr) m->drop_answer();
     if (c->handler_) std::exchange(c->handler_, nullptr).destroy();
   }
   for (std::size_t i = slabs_.size(); i-- > 0;) {

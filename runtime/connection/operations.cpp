@@ -122,6 +122,11 @@ bool cancel_receive(operation& op, int error) noexcept {
   return true;
 }
 
+void drop_received(operation& op) noexcept {
+  if (op.answer >= receive_operation::lowest_address)
+    io::chunk_block::release(io::chunk_block::of(reinterpret_cast<std::byte*>(op.answer)));
+}
+
 bool cancel_read(operation& op, int error) noexcept {
   auto& self = static_cast<read_operation&>(op);
   self.leave_reading();
@@ -133,7 +138,8 @@ bool cancel_read(operation& op, int error) noexcept {
 constexpr operation_kind kind_of_ring_receive{.proceed = take_received,
                                               .cancel = cancel_receive,
                                               .advance = operation_kind::advance_by<take_received>,
-                                              .begin = begin_reading<receive_operation>};
+                                              .begin = begin_reading<receive_operation>,
+                                              .drop = drop_received};
 constexpr operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation, by_ring>,
                                            .cancel = cancel_read,
                                            .begin = begin_reading<read_operation>};
@@ -143,7 +149,8 @@ constexpr operation_kind kind_of_ring_read{.proceed = proceed_reading<read_opera
 const operation_kind kind_of_receive{.proceed = proceed_receive,
                                      .cancel = cancel_receive,
                                      .advance = operation_kind::advance_by<proceed_receive>,
-                                     .completed = &kind_of_ring_receive};
+                                     .completed = &kind_of_ring_receive,
+                                     .drop = drop_received};
 const operation_kind kind_of_read{
     .proceed = proceed_read, .cancel = cancel_read, .completed = &kind_of_ring_read};
 

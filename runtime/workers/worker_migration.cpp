@@ -76,7 +76,17 @@ void worker_migration::go_on_in_reserved_place() noexcept {
 void worker_migration::do_io() noexcept {
   of_.reading = of_.writing = nullptr;
   of_.readable = of_.writable = true;  // which it was not on the worker, so that nothing was tried there
-  if (!work_.core_does_io() || of_.is_cancelled() || of_.proceed_only()) hand_over();
+  if (!work_.core_does_io() || of_.is_cancelled()) return hand_over();
+  operation* const waits = of_.waits_for();
+  const auto drop = waits != nullptr ? waits->kind->drop : nullptr;
+  if (!of_.proceed_only()) return;
+  answered_ = waits;
+  drop_ = drop;
+  hand_over();
+}
+
+void worker_migration::drop_answer() noexcept {
+  if (operation* const op = std::exchange(answered_, nullptr); op != nullptr && drop_ != nullptr) drop_(*op);
 }
 
 // A worker may have it from here on.
@@ -202,7 +212,9 @@ worker::worker(core& c) : core_(c), connected_(c.local<connection_table>()) {
 worker::~worker() { core_.timers().disarm(*this); }
 
 void worker::take_in(connection_state& c) {
-  static_cast<worker_migration*>(c.away())->settle_at(*this);
+  auto& m = static_cast<worker_migration&>(*c.away());
+  m.settle_at(*this);
+  m.answered_ = nullptr;
   core_.driver().run_now(c);
 }
 

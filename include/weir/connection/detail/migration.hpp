@@ -38,6 +38,9 @@ class migration {
   // connection takes.
   virtual void notify() noexcept = 0;
 
+  // The handler is destroyed where it waits: frees what its operation has for it.
+  virtual void drop_answer() noexcept = 0;
+
   // Thread: the core's. Ends the handler's wait if the core holds the connection and it is idle.
   virtual void check_idle(std::uint64_t now) noexcept = 0;
 

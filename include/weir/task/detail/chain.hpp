@@ -35,6 +35,9 @@ struct operation_kind {
   // Of such a kind: asks the driver for what the operation waits for, unless that is under way.
   void (*begin)(operation&) noexcept = nullptr;
 
+  // Frees what an operation that has proceeded has for its coroutine, which is never resumed. Null: nothing.
+  void (*drop)(operation&) noexcept = nullptr;
+
   static void advance_by_kind(operation& op);
   template <bool (*Proceed)(operation&) noexcept>
   static void advance_by(operation& op);
@@ -134,6 +137,8 @@ class chain {
   }
 
   [[nodiscard]] bool is_suspended() const noexcept { return suspended_ != nullptr; }
+  // The operation that it waits for, or null.
+  [[nodiscard]] operation* waits_for() const noexcept { return suspended_; }
 
   // Whether it waits for its turn in a run queue.
   [[nodiscard]] bool is_queued() const noexcept { return link_in_queue_ != nullptr; }

@@ -65,6 +65,7 @@ class worker_migration final : public migration {
   void go_on() noexcept override;
   void go_on_in_reserved_place() noexcept override;
   void notify() noexcept override;
+  void drop_answer() noexcept override;
   void check_idle(std::uint64_t now) noexcept override;
 
  private:
@@ -101,6 +102,9 @@ class worker_migration final : public migration {
   worker_queue& work_;
   io::descriptor registration_;   // what the core's epoll set knows of the socket
   bool waits_for_place_ = false;  // in the queue of workers; the core holds it. The core's thread only
+  // What has proceeded here, and whose coroutine is not resumed yet; `drop_` if that may hold something.
+  operation* answered_ = nullptr;
+  void (*drop_)(operation&) noexcept = nullptr;
   handoff_operation handoff_;
   way_home way_home_{*this};
   std::atomic<holder> holder_{holder::worker};  // as long as it is not armed, nobody else looks
