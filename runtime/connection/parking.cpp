@@ -47,9 +47,10 @@ void connection_state::wake_parked() noexcept {
   const bool holds_input = driver->holds_input(*this);
   if (!holds_input && give_away()) return;
   char byte;
-  ssize_t n = holds_input ? 1 : 0;
-  while (n == 0) n = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  while (n < 0 && errno == EINTR);
+  ssize_t n = 1;
+  if (!holds_input) do
+      n = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
   const bool nothing_yet = n < 0 && errno == EAGAIN;
   if (n > 0) {
     wait_no_more();

@@ -1,81 +1,19 @@
 #include "weir/io/detail/completion_driver.hpp"
 
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <new>
-#include <optional>
 #include <utility>
 
-#include "ring.hpp"
-#include "weir/base/detail/system_call.hpp"
+#include "completion_state.hpp"
 #include "weir/base/error.hpp"
 #include "weir/task/detail/block_pool.hpp"
 
 namespace weir::io {
-namespace {
-
-// Completions of no descriptor.
-constexpr std::uint64_t to_nobody = 0;
-constexpr std::uint64_t to_asio = 1;
-constexpr std::uint64_t to_bell = 2;
-
-constexpr std::uint64_t flight_bits = 15;
-constexpr unsigned everything = 31;
-
-constexpr unsigned bit(unsigned flight) noexcept { return 1U << flight; }
-
-// While buffers could not be lent for want of memory.
-constexpr long starved_microseconds = 10'000;
-
-}  // namespace
-
-// What the ring does for one descriptor. Its address, with a flight in the low bits, is the cookie of
-// completions.
-struct alignas(16) completion_driver::entry {
-  descriptor* on;
-  chunk_block* first = nullptr;  // bytes that no operation has taken
-  chunk_block** last = &first;
-  std::uint32_t taken_of_first = 0;
-  std::uint32_t held = 0;   // blocks
-  unsigned in_flight = 0;   // a bit for each flight
-  bool ahead = false;       // the receive in flight goes on by itself
-  bool cancelling = false;  // that one is being ended
-  bool on_demand = false;   // because the operations do not keep up
-  bool hung_up = false;     // the peer sends no more
-  bool sent = false;        // there is an answer of a send
-  bool ended = false;       // there is no more to receive: `error`, and then 0
-  bool starved = false;
-  int error = 0;
-  int answer = 0;
-  entry* next_starved = nullptr;
-};
-
-struct completion_driver::opened {
-  explicit opened(completion_driver& d)
-      : bell(made(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")), driver(d) {
-    spilled.reserve(ring::completions);
-  }
-
-  // Memory for buffers is taken when something is first received.
-  lent_buffers& lend() {
-    if (!buffers) buffers.emplace(all, driver.ring_.buffers, driver.chunks());
-    return *buffers;
-  }
-
-  ring all;
-  unique_fd bell;
-  completion_driver& driver;
-  std::optional<lent_buffers> buffers;
-  std::vector<io_uring_cqe> spilled;  // of other descriptors, while one was waited for
-  bool asio_armed = false;
-  bool bell_armed = false;
-};
 
 completion_driver::completion_driver(asio::io_context& context, bounds limits, ring_bounds ring,
                                      chunk_pool& chunks)
@@ -129,6 +67,7 @@ completion_driver::entry* completion_driver::find_or_make(descriptor& on) noexce
     } else {  // of a descriptor that has gone elsewhere
       drain(*e, everything);
       drop_input(*e);
+      leave_room_set(*e);
       *e = entry{.on = &on};
     }
     e->last = &e->first;
@@ -165,7 +104,7 @@ void completion_driver::watch(descriptor& on, descriptor::watch what) noexcept {
 int completion_driver::poll_once(descriptor& on, flight what) noexcept {
   entry* const e = find_or_make(on);
   if (e == nullptr) return ENOMEM;
-  if ((e->in_flight & bit(what)) != 0) return 0;
+  if ((e->in_flight & bit(what)) != 0 || (what == polling_room && e->awaits_room)) return 0;
   e->in_flight |= bit(what);
   io_uring_sqe& s =
       ring_state_->all.next(IORING_OP_POLL_ADD, on.fd, reinterpret_cast<std::uintptr_t>(e) | what);
@@ -179,7 +118,10 @@ int completion_driver::arm_once(descriptor& on, bool for_reading) noexcept {
 }
 
 void completion_driver::disarm(descriptor& on) noexcept {
-  if (entry* const e = find(on); e != nullptr && e->in_flight != 0) drain(*e, everything);
+  entry* const e = find(on);
+  if (e == nullptr) return;
+  drain(*e, everything);
+  leave_room_set(*e);
 }
 
 void completion_driver::forget(descriptor& on) noexcept {
@@ -189,6 +131,7 @@ void completion_driver::forget(descriptor& on) noexcept {
   if (e == nullptr) return;
   drain(*e, everything);
   drop_input(*e);
+  leave_room_set(*e);
   for (entry** at = &starved_; *at != nullptr; at = &(*at)->next_starved)
     if (*at == e) {
       *at = e->next_starved;
@@ -209,184 +152,6 @@ bool completion_driver::holds_input(const descriptor& on) const noexcept {
   const entry* const e = find(on);
   return e != nullptr && e->first != nullptr;
 }
-
-// --- what operations ask for ---
-
-long completion_driver::receive(descriptor& on, chunk_block*& into) noexcept {
-  entry* const e = find(on);
-  if (e == nullptr) return on.fd < 0 ? -EBADF : -EAGAIN;
-  if (e->first == nullptr && on.reads_until_eagain) look(*e);
-  chunk_block* const block = e->first;
-  if (block == nullptr) {
-    if (!e->ended) return -EAGAIN;
-    return -std::exchange(e->error, 0);
-  }
-  e->first = block->next;
-  if (e->first == nullptr) e->last = &e->first;
-  --e->held;
-  if (const std::uint32_t gone = std::exchange(e->taken_of_first, 0U); gone != 0) {
-    block->size -= gone;
-    std::memmove(block->data(), block->data() + gone, block->size);
-  }
-  into = block;
-  return static_cast<long>(block->size);
-}
-
-long completion_driver::recv(descriptor& on, void* into, std::size_t size) noexcept {
-  entry* const e = find(on);
-  if (e == nullptr || e->first == nullptr) {
-    chunk_block* block = nullptr;
-    if (const long n = receive(on, block); n <= 0) return n;
-    // Bytes that look() has found: they are the first again.
-    entry& now = *find(on);
-    block->next = now.first;
-    now.first = block;
-    if (block->next == nullptr) now.last = &block->next;
-    ++now.held;
-    return recv(on, into, size);
-  }
-  chunk_block* const block = e->first;
-  const std::size_t n = std::min(size, block->size - e->taken_of_first);
-  std::memcpy(into, block->data() + e->taken_of_first, n);
-  e->taken_of_first += static_cast<std::uint32_t>(n);
-  if (e->taken_of_first == block->size) {
-    e->first = block->next;
-    if (e->first == nullptr) e->last = &e->first;
-    --e->held;
-    e->taken_of_first = 0;
-    chunk_block::release(block);
-  }
-  return static_cast<long>(n);
-}
-
-void completion_driver::await_input(descriptor& on) noexcept {
-  entry* const e = find_or_make(on);
-  if (e == nullptr) {
-    operation& op = *std::exchange(on.reading, nullptr);
-    return op.root->wait_failed(op, ENOMEM);
-  }
-  if (e->first != nullptr || e->ended) return on.reading->root->schedule();
-  if ((e->in_flight & bit(receiving)) == 0) arm_receive(*e);
-}
-
-long completion_driver::send(descriptor& on, const void* from, std::size_t size, int flags) noexcept {
-  if (on.fd < 0) return -EBADF;
-  entry* const e = find_or_make(on);
-  if (e == nullptr) return -ENOMEM;
-  if ((e->in_flight & bit(sending)) != 0) return -EAGAIN;
-  if (std::exchange(e->sent, false)) return e->answer;
-  e->in_flight |= bit(sending);
-  io_uring_sqe& s =
-      ring_state_->all.next(IORING_OP_SEND, on.fd, reinterpret_cast<std::uintptr_t>(e) | sending);
-  s.addr = reinterpret_cast<std::uintptr_t>(from);
-  s.len = static_cast<std::uint32_t>(size);
-  s.msg_flags = static_cast<std::uint32_t>(MSG_NOSIGNAL | flags);
-  return -EAGAIN;
-}
-
-long completion_driver::end_send(descriptor& on) noexcept {
-  entry* const e = find(on);
-  if (e == nullptr) return -ECANCELED;
-  drain(*e, bit(sending));
-  return std::exchange(e->sent, false) ? e->answer : -ECANCELED;
-}
-
-void completion_driver::arm_receive(entry& e) noexcept {
-  opened& o = *ring_state_;
-  bool lent = false;
-  try {
-    lent_buffers& buffers = o.lend();
-    lent = !buffers.all_taken() || buffers.refill() || !buffers.all_taken();
-  } catch (...) {
-  }
-  if (!lent) {
-    if (!std::exchange(e.starved, true)) e.next_starved = std::exchange(starved_, &e);
-    return;
-  }
-  e.in_flight |= bit(receiving);
-  e.ahead = !e.on_demand;
-  e.cancelling = false;
-  io_uring_sqe& s = o.all.next(IORING_OP_RECV, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | receiving);
-  s.flags = IOSQE_BUFFER_SELECT;
-  if (!e.ahead) return;
-  s.ioprio = IORING_RECV_MULTISHOT;
-  // A receive that goes on by itself misses the end where bytes and FIN have come at once (seen on
-  // Linux 6.18): the end is waited for beside it.
-  if ((e.in_flight & bit(polling_end)) != 0) return;
-  e.in_flight |= bit(polling_end);
-  o.all.next(IORING_OP_POLL_ADD, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | polling_end).poll32_events =
-      POLLRDHUP;
-}
-
-// --- ends ---
-
-void completion_driver::cancel_flight(entry& e, flight what) noexcept {
-  io_uring_sqe& s = ring_state_->all.next(IORING_OP_ASYNC_CANCEL, -1, to_nobody);
-  s.addr = reinterpret_cast<std::uintptr_t>(&e) | what;
-  s.flags = IOSQE_CQE_SKIP_SUCCESS;
-}
-
-// Ends what is in flight for `e`, and waits for its completions; those of others stay for the next batch.
-void completion_driver::drain(entry& e, unsigned what) noexcept {
-  if ((e.in_flight & what) == 0) return;
-  // The kernel has dropped the requests of a thread that has ended.
-  if (!is_mine()) {
-    e.in_flight &= ~what;
-    return;
-  }
-  opened& o = *ring_state_;
-  reap(e);
-  while ((e.in_flight & what) != 0) {
-    for (const flight each : {receiving, sending, polling_input, polling_room, polling_end})
-      if ((e.in_flight & what & bit(each)) != 0) cancel_flight(e, each);
-    // A request that was about to run when it should have been cancelled runs now, and is cancelled next
-    // time.
-    o.all.enter(0);
-    reap(e);
-    if ((e.in_flight & what) != 0 && o.all.is_full())
-      for (unsigned head = o.all.head(); head != o.all.tail(); o.all.advance_to(++head))
-        o.spilled.push_back(o.all.completion(head));
-  }
-}
-
-// Takes the completions of `e` out of their order.
-void completion_driver::reap(entry& e) noexcept {
-  const auto take = [&](io_uring_cqe& c) {
-    if ((c.user_data & ~flight_bits) != reinterpret_cast<std::uintptr_t>(&e)) return;
-    const auto what = static_cast<flight>(c.user_data & flight_bits);
-    c.user_data = to_nobody;
-    note(e, what, c.res, c.flags);
-  };
-  opened& o = *ring_state_;
-  for (io_uring_cqe& c : o.spilled) take(c);
-  for (unsigned at = o.all.head(); at != o.all.tail(); ++at) take(o.all.completion(at));
-}
-
-// An operation must know that nothing has come. What has, and has no completion yet, comes first.
-void completion_driver::look(entry& e) noexcept {
-  opened& o = *ring_state_;
-  if (!is_mine()) return;
-  o.all.enter(0);
-  reap(e);
-  if (e.first != nullptr || e.ended || e.on->fd < 0) return;
-  chunk_block* const block = chunks().take();
-  if (block == nullptr) return;
-  const long n = system_call::recv(e.on->fd, block->data(), block->capacity);
-  if (n > 0) {
-    block->size = static_cast<std::size_t>(n);
-    block->next = nullptr;
-    *e.last = block;
-    e.last = &block->next;
-    ++e.held;
-    return;
-  }
-  chunk_block::release(block);
-  if (n == -EAGAIN || n == -EINTR) return;
-  e.ended = true;
-  e.error = static_cast<int>(-n);
-}
-
-// --- completions ---
 
 // What a completion says, without resuming anything.
 void completion_driver::note(entry& e, flight what, int result, std::uint32_t flags) noexcept {
@@ -432,6 +197,9 @@ void completion_driver::complete(std::uint64_t cookie, int result, std::uint32_t
       asio_ready_.readable = true;
     } else if (cookie == to_bell) {
       ring_state_->bell_armed = (flags & IORING_CQE_F_MORE) != 0;
+    } else if (cookie == to_room) {
+      ring_state_->room_armed = false;
+      take_room_set();
     }
     return;
   }
@@ -445,8 +213,16 @@ void completion_driver::complete(std::uint64_t cookie, int result, std::uint32_t
   switch (what) {
     case receiving: d.writable = alone_ && (e->in_flight & bit(sending)) == 0; [[fallthrough]];
     case polling_input: op = d.reading; break;
-    case sending:
-    case polling_room: op = d.writing; break;
+    case polling_room:
+      op = d.writing;
+      if (op != nullptr && result > 0 && (result & (POLLOUT | POLLERR | POLLHUP)) == 0) [[unlikely]] {
+        const int error = await_room(*e);
+        if (error == 0) return;
+        d.writing = nullptr;
+        return op->root->wait_failed(*op, error);
+      }
+      break;
+    case sending: op = d.writing; break;
     case polling_end: break;
   }
   // Resuming may destroy `d`, and `e` with it.
@@ -476,6 +252,8 @@ std::size_t completion_driver::poll(long microseconds) {
     s.poll32_events = POLLIN;
     s.len = IORING_POLL_ADD_MULTI;
   }
+  if (o.room_set && !std::exchange(o.room_armed, true)) [[unlikely]]
+    o.all.next(IORING_OP_POLL_ADD, o.room_set.get(), to_room).poll32_events = POLLIN;
   const bool waits =
       microseconds != 0 && queue_.empty() && o.spilled.empty() && o.all.head() == o.all.tail() && may_sleep();
   if (starved_ != nullptr) [[unlikely]]

@@ -130,7 +130,7 @@ TEST_CASE("a handler that throws before it is a coroutine drops its connection o
 // A connection_starter on a core in the time of the test.
 struct timed {
   explicit timed(connection_handler h, const settings& s = {})
-      : handler(std::move(h)), core(s), here(*core, s, handler, all) {}
+      : handler(std::move(h)), core(test::over_io_of_run(s)), here(*core, s, handler, all) {}
 
   // The other end of a connection that is served.
   unique_fd delivered(std::string_view request = {}) {
@@ -144,7 +144,7 @@ struct timed {
 
   permit_pool all{1000};
   connection_handler handler;
-  test_core core(test::over_io_of_run());
+  test_core core;
   connection_starter here;
 };
 

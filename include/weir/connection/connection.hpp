@@ -115,7 +115,7 @@ class connection {
   [[nodiscard]] peer_address peer() const noexcept { return state_->peer(); }
   // Errors: none; an empty address once it is closed.
   [[nodiscard]] peer_address local() const noexcept;
-  // Gives the socket away, out of the event loop and not closed; the handle finds itself closed. -1 if it is.
+  // Gives the socket away, open; the handle is closed. -1 if it was. What io_uring has read ahead is lost.
   [[nodiscard]] int release() noexcept { return state_->release(); }
   [[nodiscard]] int native_handle() const noexcept { return state_->is_open() ? state_->fd : -1; }
   [[nodiscard]] connection_state& state() const noexcept { return *state_; }

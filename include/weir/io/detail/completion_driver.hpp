@@ -82,6 +82,9 @@ class completion_driver final : public driver {
   void reap(entry& e) noexcept;
   void refill() noexcept;
   void look(entry& e) noexcept;
+  [[nodiscard]] int await_room(entry& e) noexcept;
+  void leave_room_set(entry& e) noexcept;
+  void take_room_set();
   void drop_input(entry& e) noexcept;
   [[nodiscard]] bool is_mine() const noexcept;
 
