@@ -27,5 +27,6 @@ TEST_CASE("what is beyond 32 bits is cut off") {
   CHECK(flags_in("18446744073709551615") == 4294967295U);
   CHECK(size_in("4294967297") == 1);
   CHECK(size_in("2147483645") == 2147483645U);
-  for (const char* const wrong : {"2147483646", "2147483648", "-1", "4294967295"}) CHECK_FALSE(size_in(wrong));
+  for (const char* const wrong : {"2147483646", "2147483648", "-1", "4294967295"})
+    CHECK_FALSE(size_in(wrong));
 }

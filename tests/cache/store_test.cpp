@@ -231,9 +231,7 @@ TEST_CASE("numbers wrap upwards, stop at 0 downwards, and keep their place if th
   timed_store s;
   std::uint64_t n = 0;
   const auto key = s.items.key_of("n");
-  const auto add = [&](direction d, std::uint64_t delta) {
-    return s.items.add(key, d, delta, s.now, n);
-  };
+  const auto add = [&](direction d, std::uint64_t delta) { return s.items.add(key, d, delta, s.now, n); };
   CHECK(add(direction::up, 1) == outcome::not_found);
   s.set("n", "10");
   CHECK(add(direction::down, 1) == outcome::stored);
