@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What an echo costs: weir beside the same server written on epoll, libuv and Asio's coroutines.
+"""What an echo costs: weir beside the same server written on epoll, io_uring, libuv, Asio's coroutines and
+tokio.
 
 The servers run side by side, all on CPU 0, and are loaded in turns from CPU 1, so that whatever else the
 machine does hits all of them. Times are those of one round, the most typical one, so that the figures of a column
@@ -29,6 +30,8 @@ COLUMNS = [  # key, heading, how it is printed
     ("requests_per_second", "req/s", "{:,.0f}".format),
     ("requests_ratio", "ratio", "{:.2f}".format),
     ("requests_range", "range", lambda range: "{:.2f}-{:.2f}".format(*range)),
+    ("p99_us", "p99 us", "{:,.0f}".format),
+    ("p99_9_us", "p99.9 us", "{:,.0f}".format),
     ("user_us", "user us", "{:.2f}".format),
     ("system_us", "sys us", "{:.2f}".format),
     ("cpu_us", "cpu us", "{:.2f}".format),
@@ -48,12 +51,13 @@ COLUMNS = [  # key, heading, how it is printed
 
 def rows_of(rounds):
     """The figures of each program in the most typical round, its ratios to the ruler there, and their range over all
-    rounds. `rounds`: name -> [(requests/s, CPU µs per request)]."""
+    rounds. `rounds`: name -> [(requests/s, CPU µs per request, ...)]."""
     theirs = rounds.get(RULER)
-    typical = measure.typical_round(rounds, RULER if theirs else next(iter(rounds)))
+    typical = measure.typical_round({name: [figures[:2] for figures in of] for name, of in rounds.items()},
+                                    RULER if theirs else next(iter(rounds)))
     rows = {}
     for name, figures in rounds.items():
-        row = dict(zip(("requests_per_second", "cpu_us"), figures[typical]))
+        row = dict(zip(("requests_per_second", "cpu_us", "p99_us", "p99_9_us"), figures[typical]))
         for index, what in enumerate(("requests", "cpu")):
             ratios = [measure.ratio(own[index], its[index]) for own, its in zip(figures, theirs)] if theirs else None
             row[f"{what}_ratio"] = ratios[typical] if theirs else None
@@ -72,7 +76,7 @@ class Bench:
         self.rounds = 2 if quick else 5
         self.seconds = 0.5 if quick else 1.5
         self.cycles = 3_000 if quick else 20_000
-        self.few, self.many = (5_000, 15_000) if quick else (20_000, 60_000)
+        self.echoes = (5_000, 15_000) if quick else (20_000, 60_000)
         self.figures = {}
 
     def note(self, name, **figures):
@@ -80,9 +84,9 @@ class Bench:
 
     def instructions(self, chosen):
         for program in chosen:
-            say(f"instructions: {program.name}, {self.few:,} and {self.many:,} echoes under callgrind")
+            say(f"instructions: {program.name}, {self.echoes[0]:,} and {self.echoes[1]:,} echoes under callgrind")
             self.note(program.name, instructions_per_echo=measure.instructions_per_echo(
-                program, self.load, self.few, self.many))
+                program, self.load, *self.echoes))
 
     def calls(self, chosen):
         for program in chosen:
@@ -96,7 +100,8 @@ class Bench:
             self.note(program.name, bytes_per_idle_connection=measure.bytes_per_idle_connection(program, self.load))
 
     def in_turns(self, what, chosen, *arguments):
-        """Per program's name its rounds, each (requests/s, CPU µs per request), and its user share of the CPU time."""
+        """Per program's name its rounds, each (requests/s, CPU µs per request, p99 and p99.9 in µs), and its user share
+        of the CPU time."""
         with ExitStack() as running:
             servers = [running.enter_context(Server(program)) for program in chosen]
             for server in servers:
@@ -112,7 +117,8 @@ class Bench:
                     # What is left to do after the last answer, such as closing, belongs to the run.
                     time.sleep(0.05)
                     spent = server.cpu_seconds() - before
-                    rounds[server].append((done["requests_per_second"], spent * 1e6 / done["requests"]))
+                    rounds[server].append((done["requests_per_second"], spent * 1e6 / done["requests"],
+                                           done["p99_us"], done["p99_9_us"]))
             shares = {}
             for server in servers:
                 user, system = (now - then for now, then in zip(server.user_and_system_ticks(), ticks[server]))
@@ -184,6 +190,10 @@ def main():
     missing = [p for p in known if not p.built() and not p.instructions_only]
     for program in missing:
         say(f"skipped: {program.name}, {program.command[0]} is not built")
+    for program in chosen:
+        if program.refuses():
+            say(f"skipped: {program.name}: {program.refuses()}")
+    chosen = [p for p in chosen if not p.refuses()]
     if not Path(options.build, "tests/bench/load").exists():
         raise Failure(f"the load is not built in {options.build}: cmake --preset bench && cmake --build --preset bench")
     if not chosen:
