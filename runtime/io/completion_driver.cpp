@@ -225,6 +225,11 @@ void completion_driver::complete(std::uint64_t cookie, int result, std::uint32_t
     case sending: op = d.writing; break;
     case polling_end: break;
   }
+  // A descriptor has one turn in a batch; for the rest of its bytes others have theirs in between.
+  if (what == receiving && std::exchange(e->turn_in, batch()) == batch()) [[unlikely]] {
+    if (op != nullptr) op->root->schedule();
+    return;
+  }
   // Resuming may destroy `d`, and `e` with it.
   if (op != nullptr) [[likely]]
     give_turn(*op);

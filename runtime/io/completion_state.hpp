@@ -46,6 +46,7 @@ struct alignas(16) completion_driver::entry {
   int error = 0;
   int answer = 0;
   entry* next_starved = nullptr;
+  std::uint64_t turn_in = 0;  // the batch in which bytes have last been handed over
 };
 
 struct completion_driver::opened {

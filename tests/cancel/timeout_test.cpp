@@ -14,7 +14,7 @@ namespace {
 
 // What the operations of the table are tried on.
 struct ground : test::nothing {
-  test_core core(test::over_io_of_run());
+  test_core core{test::over_io_of_run()};
   test::narrow_pair ends;
   reader in{ends.server};
   writer out{ends.server};

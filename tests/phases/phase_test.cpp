@@ -529,10 +529,10 @@ constexpr std::uint64_t seeds_to_repeat[] = {
     59982,  // was parked within the grace of a stop, waited to be taken, and the grace ended
 };
 
-void run_sequences(way waits) {
+void run_sequences(way waits, unsigned seconds = 10) {
   for (const std::uint64_t seed : seeds_to_repeat) run_sequence(seed, waits);
   const auto end =
-      std::chrono::steady_clock::now() + std::chrono::seconds(number_of("WEIR_SEQUENCE_SECONDS", 10));
+      std::chrono::steady_clock::now() + std::chrono::seconds(number_of("WEIR_SEQUENCE_SECONDS", seconds));
   std::uint64_t seed = number_of("WEIR_SEQUENCE_SEED", 1);
   do {
     tell("seed ", seed);
@@ -547,10 +547,10 @@ TEST_CASE("random sequences of calls and events where operations wait in the loo
   run_sequences(way::loop);
 }
 
-TEST_CASE("random sequences of calls and events over io_uring") { run_sequences(way::ring); }
+TEST_CASE("random sequences of calls and events over io_uring") { run_sequences(way::ring, 4); }
 
 TEST_CASE("random sequences of calls and events where an io_uring reads and writes for workers") {
-  run_sequences(way::ring_core_io);
+  run_sequences(way::ring_core_io, 3);
 }
 
 TEST_CASE("random sequences of calls and events where operations block") { run_sequences(way::blocking); }
