@@ -1,6 +1,7 @@
 #include "weir/core/detail/offload_pool.hpp"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <system_error>
@@ -11,6 +12,12 @@ namespace {
 constinit thread_local bool runs_job = false;
 
 }  // namespace
+
+offload_pool::offload_pool(std::size_t threads, std::size_t queue) noexcept
+    : threads_limit_(threads), queue_limit_(queue) {
+  CPU_ZERO(&cpus_);
+  if (::sched_getaffinity(0, sizeof cpus_, &cpus_) != 0) CPU_ZERO(&cpus_);
+}
 
 bool offload_pool::runs_job_here() noexcept { return runs_job; }
 
@@ -85,6 +92,7 @@ std::size_t offload_pool::queued() const {
 
 void offload_pool::work() noexcept {
   ::pthread_setname_np(::pthread_self(), "weir offload");
+  if (CPU_COUNT(&cpus_) != 0) ::sched_setaffinity(0, sizeof cpus_, &cpus_);
   std::unique_lock lock(mutex_);
   for (;;) {
     ++idle_;

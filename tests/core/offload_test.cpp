@@ -1,5 +1,7 @@
 #include "weir/core/offload.hpp"
 
+#include <sched.h>
+
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -79,6 +81,26 @@ TEST_CASE("work runs on another thread, and its result comes back to the core") 
     CHECK(ran);
   };
   l.run(body());
+}
+
+TEST_CASE("the work of a pinned core may run on every CPU that the process may use") {
+  cpu_set_t allowed;
+  REQUIRE(::sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+  int first = 0;
+  while (!CPU_ISSET(static_cast<unsigned>(first), &allowed)) ++first;
+  core c(0, first, {});
+  cpu_set_t of_core;
+  cpu_set_t of_work;
+  const auto ask = [](core* at, cpu_set_t* own, cpu_set_t* its) -> task<> {
+    ::sched_getaffinity(0, sizeof *own, own);
+    auto job = [its] { ::sched_getaffinity(0, sizeof *its, its); };
+    co_await offload(job);
+    at->stop();
+  };
+  c.post([&] { c.spawn(ask(&c, &of_core, &of_work)); });
+  c.run();
+  CHECK(CPU_COUNT(&of_core) == 1);
+  CHECK(CPU_EQUAL(&of_work, &allowed));
 }
 
 TEST_CASE("the work's exception comes back to the core") {

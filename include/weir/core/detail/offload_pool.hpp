@@ -1,6 +1,8 @@
 #pragma once
 // core: threads for work that blocks or computes, so that a core does not.
 
+#include <sched.h>
+
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -33,8 +35,9 @@ class offload_pool {
     place place_ = place::outside;
   };
 
-  // At most `threads` at once, at most `queue` jobs waiting.
-  offload_pool(std::size_t threads, std::size_t queue) : threads_limit_(threads), queue_limit_(queue) {}
+  // At most `threads` at once, at most `queue` jobs waiting. They run on the CPUs that the calling thread may
+  // use now, whichever thread submits the job that starts one: a pinned core's would put them on its own CPU.
+  offload_pool(std::size_t threads, std::size_t queue) noexcept;
   offload_pool(const offload_pool&) = delete;
   offload_pool& operator=(const offload_pool&) = delete;
   ~offload_pool() { stop(); }
@@ -65,6 +68,7 @@ class offload_pool {
 
   std::size_t threads_limit_;
   std::size_t queue_limit_;
+  cpu_set_t cpus_;  // empty: unknown
   mutable std::mutex mutex_;
   std::condition_variable ready_;
   std::condition_variable ended_;
