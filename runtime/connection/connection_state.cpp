@@ -137,6 +137,7 @@ void connection_state::reset_at_once() noexcept {
 
 void connection_state::close_gracefully() noexcept {
   if (owes_ || writing != nullptr) return reset_at_once();
+  driver->disarm(*this);  // what comes while a ring lets go of the socket is unread as well
   int unread = 0;
   // What is known of readiness says nothing here: bytes may have come since the last batch of events.
   const bool may_have_input = end != ending::peer_closed && end != ending::peer_reset;

@@ -143,6 +143,7 @@ void pool::tell_where() const {
   log::info("listening on {}; {}, {} workers of {} loop{}, {}{}", where, name_of(plan_.settings.model),
             p.count, p.loops, p.loops == 1 ? "" : "s", name_of(p.accept),
             plan_.settings.cores.pin ? ", on CPU " + cpu_set(plan_.cpus).to_string() : "");
+  log_io_choice(plan_.settings);
 }
 
 // The sockets of each address of `s`, in order; those that are not open are left out.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "weir/base/log.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/io/detail/completion_driver.hpp"
 #include "weir/listen/endpoint.hpp"
@@ -88,6 +89,12 @@ io_choice choose_io(const settings& s) {
   if (why.empty()) why = io::completion_driver::why_not();
   if (!why.empty()) return {io_kind::epoll, "no io_uring: " + why};
   return {io_kind::io_uring, "all that it needs is there"};
+}
+
+void log_io_choice(const settings& s) {
+  if (s.io != io_kind::automatic) return;
+  const io_choice chosen = choose_io(s);
+  log::info("io: {}; {}", name_of(chosen.io), chosen.why);
 }
 
 std::optional<refusal> check_io(const settings& s) {

@@ -170,6 +170,7 @@ int serve(settings s, const core_choice& cores, service_form form,
   std::string where;
   for (const endpoint& at : serving.addresses()) where += (where.empty() ? "" : ", ") + at.to_string();
   log::info("listening on {}; {}, {}", where, name_of(s.model), describe_threads(s, cores));
+  log_io_choice(s);
   serving.when_serving([] { process::tell_service_manager("READY=1"); });
   watchdog_timer alive(serving.cores());
   serving.run();
@@ -204,10 +205,6 @@ int run(int argc, char** argv, service_form form, const program& what) {
     const core_choice cores = validate(asked, form.keeps);
     adopt(named, asked.own);
     prepare_process(asked.settings);
-    if (asked.settings.io == io_kind::automatic) {
-      const io_choice chosen = choose_io(asked.settings);
-      log::info("io: {}; {}", name_of(chosen.io), chosen.why);
-    }
     if (row_of(asked.settings.model).processes) {
       const auto read_again = [&, keeps = form.keeps, present = asked.own]() mutable {
         const command_line again = parse_command_line(argc, argv, ::environ, named);

@@ -55,7 +55,6 @@ class Chosen(unittest.TestCase):
         refused = run("--check", "--io", "io_uring", "--model", "loop-with-workers", "--set", "workers.io=worker")
         self.assertIn('workers.io = "loop"', refused.stderr)
 
-    @unittest.skipUnless(sys.platform == "linux", "Linux")
     def test_auto_takes_it_where_it_is_to_be_had(self):
         if not has_ring():
             self.skipTest("no io_uring here")
@@ -68,7 +67,7 @@ class Serves(unittest.TestCase):
             self.skipTest("no io_uring here")
         for model in ("single-loop", "loop-per-core", "loop-with-workers", "process-pool"):
             with self.subTest(model=model), sample.Sample("--model", model, "--io", "io_uring") as server:
-                clients = [socket.create_connection(server.address, timeout=sample.BOUND) for _ in range(20)]
+                clients = [sample.connect(server.address) for _ in range(20)]
                 for i, c in enumerate(clients):
                     c.sendall(b"%d bytes and FIN at once" % i)
                     c.shutdown(socket.SHUT_WR)

@@ -39,8 +39,10 @@ def run(*arguments, name="echo", environment=None, timeout=BOUND):
 
 
 def clean_environment(more=None):
+    """TEST_IO=io_uring runs the tests over it, where the model has it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WEIR_")}
-    return {**kept, **(more or {})}
+    io = {"WEIR_IO": "auto"} if os.environ.get("TEST_IO") == "io_uring" else {}
+    return {**kept, **io, **(more or {})}
 
 
 def promised(took, seconds, what):

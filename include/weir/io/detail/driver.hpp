@@ -97,7 +97,7 @@ class driver : public run_queue, protected asio_task {
   // thread that owns `on.fd` and `on.watched`; the rest of it stays the driver's. 0, or an errno.
   [[nodiscard]] virtual int arm_once(descriptor& on, bool for_reading) noexcept = 0;
 
-  // The core's thread. The thread that owns `on` may close it from now on without a word, armed or not.
+  // Nothing is in flight for `on` any more: the thread that owns it may close it without a word.
   virtual void disarm(descriptor& /*on*/) noexcept {}
 
   // No bytes of `on` are taken any more unless an operation reads. True if bytes are held that no operation

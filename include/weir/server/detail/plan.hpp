@@ -28,6 +28,8 @@ struct io_choice {
   std::string why;
 };
 [[nodiscard]] io_choice choose_io(const settings& s);
+// Says so, if something was to be chosen.
+void log_io_choice(const settings& s);
 
 // Why this process cannot do what `s.io` demands.
 [[nodiscard]] std::optional<refusal> check_io(const settings& s);
