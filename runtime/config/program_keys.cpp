@@ -72,6 +72,7 @@ void put(std::span<const key> keys, const key_values& values) {
 
 std::vector<tunable> tunables_with(std::span<const key> keys, key_values& values) {
   std::vector<tunable> all(tunables().begin(), tunables().end());
+  const auto section = [](const tunable& t) { return t.key.substr(0, t.key.find('.')); };
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const key& k = keys[i];
     check_name(k.name, all);
@@ -81,11 +82,13 @@ std::vector<tunable> tunables_with(std::span<const key> keys, key_values& values
     all.back().flag = k.flag;
     all.back().flag_type = k.flag_type;
     all.back().standard = text;
+    // The keys of a section stand together, in the order in which the program names them.
+    const auto last = all.end() - 1;
+    const auto at =
+        std::upper_bound(all.begin() + static_cast<std::ptrdiff_t>(tunables().size()), last, *last,
+                         [&](const tunable& x, const tunable& y) { return section(x) < section(y); });
+    std::rotate(at, last, all.end());
   }
-  // The keys of a section stand together.
-  const auto section = [](const tunable& t) { return t.key.substr(0, t.key.find('.')); };
-  std::stable_sort(all.begin() + static_cast<std::ptrdiff_t>(tunables().size()), all.end(),
-                   [&](const tunable& a, const tunable& b) { return section(a) < section(b); });
   return all;
 }
 

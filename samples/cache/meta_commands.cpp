@@ -169,7 +169,7 @@ bool session::meta_set(std::string_view& input, std::size_t line, std::string_vi
     case 'r': wanted.how = has_version ? update::cas : update::replace; break;
     default: wanted.how = has_version ? update::cas : update::set;
   }
-  meta_.emplace();
+  meta_ = meta_set_reply{};
   meta_->is_quiet = r.is_quiet;
   std::string* words = &meta_->before_version;
   for (const std::string_view each : r.flags()) switch (each[0]) {
