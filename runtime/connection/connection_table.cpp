@@ -10,8 +10,9 @@
 
 namespace weir {
 
-connection_table::connection_table(core& home) noexcept : home_(home) {
+connection_table::connection_table(core& home) : home_(home) {
   home.driver().when_elsewhere(connection_state::park_elsewhere);
+  home.keeps_frames([this] { destroy_handlers(); });
 }
 
 void connection_table::cut() noexcept {
@@ -20,7 +21,7 @@ void connection_table::cut() noexcept {
   for (connection_state* c : all()) c->cut();
 }
 
-connection_table::~connection_table() {
+void connection_table::destroy_handlers() noexcept {
   cutting_ = true;
   // What still waits is destroyed: each frame is first detached from what it waits for. All frames go before
   // the first state does, because a handler may hold other connections than its own.
@@ -30,6 +31,9 @@ connection_table::~connection_table() {
     if (migration* const m = c->away(); m != nullptr) m->drop_answer();
     if (c->handler_) std::exchange(c->handler_, nullptr).destroy();
   }
+}
+
+connection_table::~connection_table() {
   for (std::size_t i = slabs_.size(); i-- > 0;) {
     const state_slab& slab = *slabs_[i];  // with sanitizers it goes with its one state
     for (std::size_t at = 0; connection_state* const c = slab.first_from(at); ++at) {

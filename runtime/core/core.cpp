@@ -183,6 +183,7 @@ core::~core() {
   // Frames first: what they own goes back to the core.
   const entered here(*this);
   while (spawned_ != nullptr) delete spawned_;
+  for (const auto& destroy : frames_) destroy();
   driver_->drop_delivered();  // the jobs of frames that are gone
   while (!locals_in_order_.empty()) locals_in_order_.pop_back();
 }

@@ -224,6 +224,37 @@ TEST_CASE("a handler that holds a second connection is destroyed with the core")
   CHECK(is_closed(behind.there.get()));
 }
 
+TEST_CASE("what a handler was the first to ask its core for outlives the handler") {
+  static int living = 0;
+  static int seen = -1;
+  struct counted {
+    explicit counted(core&) { ++living; }
+    counted(const counted&) = delete;
+    counted& operator=(const counted&) = delete;
+    ~counted() { --living; }
+  };
+  struct user {
+    user() { static_cast<void>(core::here().local<counted>()); }
+    user(const user&) = delete;
+    user& operator=(const user&) = delete;
+    ~user() { seen = living; }
+  };
+  const auto wait = [](connection c) -> task<> {
+    const user here;
+    co_await c.stopping();  // of a signal that is younger than the table of connections as well
+  };
+  permit_pool g(1);
+  test::loop l;
+  test::half h(l);
+  auto& state = h.here.state();
+  state.serve(wait(std::move(h.here)), g.try_acquire());
+  l.run(test::rounds());
+  REQUIRE(living == 1);
+  l.destroy();
+  CHECK(seen == 1);
+  CHECK(living == 0);
+}
+
 TEST_CASE("a core's own object may keep connections") {
   struct idle_upstreams {
     explicit idle_upstreams(core& c) { static_cast<void>(c.local<connection_table>()); }

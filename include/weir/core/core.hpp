@@ -109,6 +109,11 @@ class core {
   // Before the core runs. Called on its thread each time when the last of that has ended.
   void when_own_work_ends(std::function<void()> f) { own_work_ended_ = std::move(f); }
 
+  // For an object of the core's own that keeps frames of coroutines: `destroy` destroys them, and is called
+  // when the core ends, before any of its own objects goes. A coroutine may be the first that asks for an
+  // object, which is then younger than what keeps the coroutine.
+  void keeps_frames(std::function<void()> destroy) { frames_.push_back(std::move(destroy)); }
+
   // For what is the core's own work.
   void add_own_work() noexcept { own_work_.store(own_work_ + 1, std::memory_order_relaxed); }
   void end_own_work() noexcept;
@@ -136,8 +141,8 @@ class core {
   // Where offload() runs: the pool's, or one of the core's own.
   [[nodiscard]] offload_pool& offload_threads() noexcept { return *offload_; }
 
-  // The core's own T, made as T(core&) when first asked for. Destroyed with the core, the youngest first:
-  // what T's constructor asks for outlives T.
+  // The core's own T, made as T(core&) when first asked for. Destroyed with the core, after the frames of its
+  // coroutines, and the youngest first: what T's constructor asks for outlives T.
   template <class T>
   [[nodiscard]] T& local() {
     driver_->assert_thread("core::local");
@@ -165,6 +170,7 @@ class core {
   std::vector<std::shared_ptr<void>>
       locals_in_order_;  // shared_ptr<void>: the one that remembers how to delete
   spawned* spawned_ = nullptr;
+  std::vector<std::function<void()>> frames_;
   std::atomic<std::uint32_t> own_work_{0};  // written by the core's thread alone
   std::function<void()> own_work_ended_;
   std::uint64_t requests_ = 0;

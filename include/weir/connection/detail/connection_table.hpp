@@ -27,7 +27,7 @@ struct parking {
 // from then on.
 class connection_table {
  public:
-  explicit connection_table(core& home) noexcept;
+  explicit connection_table(core& home);
   connection_table(const connection_table&) = delete;
   connection_table& operator=(const connection_table&) = delete;
   ~connection_table();
@@ -50,6 +50,7 @@ class connection_table {
   friend class connection_state;
   [[nodiscard]] state_slab& slab_with_room();
   void free(connection_state& c) noexcept;
+  void destroy_handlers() noexcept;
 
   core& home_;
   std::vector<state_slab*> slabs_;
