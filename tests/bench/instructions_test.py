@@ -28,7 +28,7 @@ def main():
     load = measure.Load(options.build)
     programs = {p.name: p for p in measure.programs(options.build)}
 
-    ruler = measure.instructions_per_echo(programs["echo_epoll"], load, 5_000, 25_000)
+    ruler = measure.instructions_per_echo(programs["echo_epoll"], load, 2_000, 8_000)
     print(f"echo_epoll: {ruler:.1f} instructions per echo, known to be {RULER_INSTRUCTIONS}")
     if round(ruler) not in RULER_INSTRUCTIONS:
         return 1
@@ -37,7 +37,7 @@ def main():
     if not weir.built():
         print(f"weir: {weir.command[0]} is not built")
         return 1 if any(SAMPLES.glob("echo*")) else NOT_BUILT
-    instructions = measure.instructions_per_echo(weir, load, 10_000, 30_000)
+    instructions = measure.instructions_per_echo(weir, load, 3_000, 9_000)
     calls = measure.system_calls_per_echo(weir, load, 1)
     size = measure.bytes_per_idle_connection(weir, load)
     print(f"weir: {instructions:.1f} instructions per echo, at most {MOST_INSTRUCTIONS}")
