@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::size_t most_unread = 1 << 20;  // bytes that may wait for a client that does not read
 
-// One who is in a room.
+// A client in a room.
 struct member {
   weir::connection& client;
   weir::outbox out;

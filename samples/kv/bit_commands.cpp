@@ -137,8 +137,9 @@ void bitpos(call& c) {
       if (!given) return;
       in_bits = *given;
     }
-    std::optional<std::int64_t> last = std::numeric_limits<std::int64_t>::max();
-    if (has_end && !(last = c.integer(4))) return;
+    const auto last =
+        has_end ? c.integer(4) : std::optional<std::int64_t>(std::numeric_limits<std::int64_t>::max());
+    if (!last) return;
     range = range_of(*start, *last, text.size(), in_bits);
   }
   if (range.first == range.end) return c.out.integer(-1);

@@ -32,27 +32,27 @@ void client_setinfo(call& c) {
 
 // A line as CLIENT INFO and CLIENT LIST have it. What there is no counterpart of is 0. `command`: what the
 // client runs just now; "" if it is another than the one that asks.
-std::string line_of(const client_state& who, milliseconds_since_1970 now, std::string_view command) {
-  const std::size_t waiting = who.messages ? who.messages->pending() : 0;
-  const bool is_subscriber = who.subscribed_to.count() != 0;
+std::string line_of(const client_state& client, milliseconds_since_1970 now, std::string_view command) {
+  const std::size_t waiting = client.messages ? client.messages->pending() : 0;
+  const bool is_subscriber = client.subscribed_to.count() != 0;
   std::string flags;
   if (is_subscriber) flags += 'P';
-  if (who.transaction) flags += 'x';
-  if (who.watching && who.watching->is_changed) flags += 'd';
-  if (who.leaves) flags += 'c';
+  if (client.transaction) flags += 'x';
+  if (client.watching && client.watching->is_changed) flags += 'd';
+  if (client.leaves) flags += 'c';
   if (flags.empty()) flags += 'N';
-  if (command.empty()) command = who.last_command == nullptr ? "NULL" : who.last_command->name;
+  if (command.empty()) command = client.last_command == nullptr ? "NULL" : client.last_command->name;
   return fmt::format(
       "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi={} "
       "qbuf=0 "
       "qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r cmd={} "
       "user=default redir=-1 resp={} lib-name={} lib-ver={}",
-      who.id, who.address, who.local_address, who.descriptor, who.name, (now - who.since) / 1000,
-      (now - who.last_seen) / 1000, flags, who.subscribed_to.channels.size(),
-      who.subscribed_to.patterns.size(),
-      who.transaction ? static_cast<std::int64_t>(who.transaction->size()) : -1,
-      who.transaction ? who.transaction->bytes() : 0, waiting, waiting, command, who.protocol,
-      who.library_name, who.library_version);
+      client.id, client.address, client.local_address, client.descriptor, client.name,
+      (now - client.since) / 1000, (now - client.last_seen) / 1000, flags,
+      client.subscribed_to.channels.size(), client.subscribed_to.patterns.size(),
+      client.transaction ? static_cast<std::int64_t>(client.transaction->size()) : -1,
+      client.transaction ? client.transaction->bytes() : 0, waiting, waiting, command, client.protocol,
+      client.library_name, client.library_version);
 }
 
 void client_info(call& c) { c.out.verbatim(line_of(c.client, c.keys.now(), "client|info") + "\n"); }
@@ -66,11 +66,11 @@ struct filter {
   std::optional<bool> subscribers = std::nullopt;  // or the others
   bool nobody = false;                             // of a type that there is none of
 
-  [[nodiscard]] bool has(const client_state& who) const {
-    return !nobody && (!address || who.address == *address) &&
-           (!local_address || who.local_address == *local_address) &&
-           (!by_id || std::ranges::find(ids, who.id) != ids.end()) &&
-           (!subscribers || *subscribers == (who.subscribed_to.count() != 0));
+  [[nodiscard]] bool has(const client_state& client) const {
+    return !nobody && (!address || client.address == *address) &&
+           (!local_address || client.local_address == *local_address) &&
+           (!by_id || std::ranges::find(ids, client.id) != ids.end()) &&
+           (!subscribers || *subscribers == (client.subscribed_to.count() != 0));
   }
 };
 

@@ -45,18 +45,19 @@ bool allows(const conditions& o, expiry now, milliseconds_since_1970 wanted) noe
 void expire_at(call& c, std::int64_t unit, milliseconds_since_1970 since, std::string_view name) {
   const auto conditions = read_conditions(c);
   if (!conditions) return;
-  auto when = c.integer(2);
-  if (!when) return;
-  if (__builtin_mul_overflow(*when, unit, &*when) || __builtin_add_overflow(*when, since, &*when))
+  const auto given = c.integer(2);
+  if (!given) return;
+  milliseconds_since_1970 when = 0;
+  if (__builtin_mul_overflow(*given, unit, &when) || __builtin_add_overflow(when, since, &when))
     return c.out.error(fmt::format("ERR invalid expire time in '{}' command", name));
   const item* const found = c.keys.peek(c.words[1]);
   if (found == nullptr ||
-      !allows(*conditions, found->expires() ? expiry(found->due().at) : std::nullopt, *when))
+      !allows(*conditions, found->expires() ? expiry(found->due().at) : std::nullopt, when))
     return c.out.integer(0);
-  if (*when <= c.keys.now())
+  if (when <= c.keys.now())
     c.keys.erase(c.words[1]);
   else
-    c.keys.set_expiry(c.words[1], *when);
+    c.keys.set_expiry(c.words[1], when);
   c.out.integer(1);
 }
 

@@ -121,8 +121,8 @@ void set(call& c) {
   }
   const auto o = read_set_options(c);
   if (!o) return;
-  expiry when;
-  if (o->time && !(when = expiry_of(c, *o->time, "set"))) return;
+  const expiry when = o->time ? expiry_of(c, *o->time, "set") : std::nullopt;
+  if (o->time && !when) return;
   const item* const old = o->wants_old ? c.keys.find(c.words[1]) : c.keys.peek(c.words[1]);
   if (o->wants_old) reply_value(c, old);
   if (o->only_new ? old != nullptr : o->only_there && old == nullptr) {
@@ -166,8 +166,8 @@ void getex(call& c) {
   if (!o) return;
   const item* const found = c.keys.find(c.words[1]);
   if (found == nullptr) return c.out.null();
-  expiry when;
-  if (o->time && !(when = expiry_of(c, *o->time, "getex"))) return;
+  const expiry when = o->time ? expiry_of(c, *o->time, "getex") : std::nullopt;
+  if (o->time && !when) return;
   c.out.bulk(found->value());
   if (when && *when <= c.keys.now())
     c.keys.erase(c.words[1]);
