@@ -35,8 +35,8 @@ void connection_state::begin_parking() noexcept {
 }
 
 void connection_state::wait_parked() noexcept {
-  if (aside_.parked == nullptr && (aside_.parked = parked_wait::make(*this)) == nullptr)
-    return close_parked();
+  if (aside_.parked == nullptr) aside_.parked = parked_wait::make(*this);
+  if (aside_.parked == nullptr) return close_parked();
   if (idle_timeout_ != 0) table().home().timers().arm_at(*this, driver->now() + idle_timeout_);
   aside_.parked->park();
 }

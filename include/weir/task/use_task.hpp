@@ -283,7 +283,8 @@ struct spawn_signature<void> {
 // default-constructible. Thread: the task and its children run in a strand of their own: on any of the
 // executor's threads, on one at a time, and what one turn wrote the next one sees. What they share with
 // others needs a lock on an executor of several threads. Lifetime: an executor that is destroyed first leaves
-// the task's frame behind.
+// the task's frame behind. Without memory for what is posted to the executor, the thread that posts waits
+// until there is some; where it is missing within Asio's strand, the task does not go on.
 template <class T, class Token>
 auto spawn(asio::any_io_executor executor, task<T> t, Token&& token) {
   using signature = typename detail::spawn_signature<T>::type;
