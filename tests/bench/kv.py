@@ -6,12 +6,16 @@ at random. Two clients ask: redis-benchmark, and a load of our own that costs so
 measured. `busy` tells which: a server that had its CPU for less than all of the time waited for its client, whose speed
 requests/s then are, and CPU time per request is the figure to trust. Figures and ratios of a row are those of one
 round, the most typical one; a ratio is greater than 1 where kv is better.
+
+Stalls: one client asks PING without a pause while another one's command touches a large value or many keys. Both servers
+serve on CPU 0 and may free memory on either; the longest PING of each round counts, medians are shown.
 """
 import argparse
 import json
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -24,7 +28,7 @@ from echo import choice_list
 from measure import Failure, Program, Server, say
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = ["throughput", "memory"]
+KINDS = ["throughput", "memory", "stalls"]
 CLIENTS = ["redis-benchmark", "load"]
 CONNECTIONS = 64
 KEYS = 10_000
@@ -32,6 +36,16 @@ SIZE = 100  # bytes of a value
 DEPTHS = {1: 60_000, 16: 600_000, 64: 1_500_000}  # requests in a batch: requests of a round
 ITEMS = 500_000  # whose memory is measured
 IDLE = 5_000  # connections whose memory is measured
+MANY, LARGE = 1_000_000, 400 << 20  # keys, and bytes of a value, that a command touches while others wait
+STALLS = {  # what is there, and the command
+    "PING": ("nothing", "PING"),
+    "FLUSHALL": ("many", "FLUSHALL"),
+    "FLUSHALL ASYNC": ("many", "FLUSHALL ASYNC"),
+    "DEL": ("large", "DEL a"),
+    "RENAME": ("large", "RENAME a b"),
+    "EXPIRE": ("large", "EXPIRE a 1000"),
+    "PERSIST": ("mortal", "PERSIST a"),
+}
 
 
 def programs(build):
@@ -39,6 +53,14 @@ def programs(build):
     redis = [shutil.which("redis-server") or "/usr/bin/redis-server", Path(__file__).parent / "peers/redis.conf",
              "--port", "{port}"]
     return [Program("kv", kv), Program("redis", redis)]
+
+
+def free_to_free(build):
+    """The same, with a second CPU for what they do beside serving."""
+    both = (measure.SERVER_CPU, measure.LOAD_CPU)
+    kv, redis = programs(build)
+    lists = ["--server_cpulist", measure.SERVER_CPU, "--bio_cpulist", f"{both[0]},{both[1]}"]
+    return [Program("kv", kv.command, cpus=both), Program("redis", redis.command + lists, cpus=both)]
 
 
 def run(command):
@@ -62,6 +84,8 @@ class Bench:
     def __init__(self, build, quick):
         self.load = Path(build) / "tests/bench/kv_load"
         self.programs = programs(build)
+        self.free_to_free = free_to_free(build)
+        self.stall_rows = []
         self.rounds = 2 if quick else 7
         self.share = 4 if quick else 1
         self.rows = []
@@ -129,6 +153,53 @@ class Bench:
                     idle = server.private_bytes() - filled
                 self.bytes[program.name] = {"item": (filled - before) / ITEMS, "idle_connection": idle / IDLE}
 
+    def stalls(self):
+        for name, (data, command) in STALLS.items():
+            say(f"stalls: {name}")
+            longest = {program.name: [] for program in self.free_to_free}
+            for k in range(self.rounds):
+                for program in self.free_to_free[k % 2:] + self.free_to_free[:k % 2]:
+                    with Server(program) as server:
+                        longest[program.name].append(self.stall(server, data, command) * 1000)
+            self.stall_rows.append({"command": name, "milliseconds": longest,
+                                    "median": {of: statistics.median(all) for of, all in longest.items()}})
+
+    def stall(self, server, data, command):
+        """The longest PING while another client's command is run and a thousand more, in seconds."""
+        connect = lambda: socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        with ExitStack() as after:
+            after.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {measure.LOAD_CPU})
+            acts, waits = (after.enter_context(connect()) for _ in range(2))
+            if data == "many":
+                self.fill(server, MANY)
+            elif data != "nothing":
+                acts.sendall(b"SETRANGE a %d x\r\n" % (LARGE - 1))
+                if (said := acts.recv(64)) != b":%d\r\n" % LARGE:
+                    raise Failure(f"SETRANGE was answered with {said}")
+                if data == "mortal":
+                    acts.sendall(b"EXPIRE a 1000\r\n")
+                    acts.recv(64)
+            greet(waits)
+            time.sleep(0.3)  # what filling it has left to do
+            acts.sendall(command.encode() + b"\r\n")
+            acts.setblocking(False)
+            longest, left, said = 0, 1000, b""
+            while left > 0:
+                start = time.perf_counter()
+                greet(waits)
+                longest = max(longest, time.perf_counter() - start)
+                if said:
+                    left -= 1
+                    continue
+                try:
+                    said = acts.recv(64)
+                except BlockingIOError:
+                    continue
+                if said[:1] not in (b"+", b":"):
+                    raise Failure(f"{command} was answered with {said}")
+            return longest
+
     def table(self):
         lines = []
         if self.rows:
@@ -146,6 +217,11 @@ class Bench:
             if self.bytes:
                 ours, theirs = self.bytes["kv"][key], self.bytes["redis"][key]
                 lines.append(f"| {what} | {ours:,.0f} | {theirs:,.0f} | {ours / theirs:.2f} |")
+        if self.stall_rows:
+            lines += ["", "| longest PING beside, ms | kv | redis |", "|---|---|---|"]
+        for row in self.stall_rows:
+            what = "nothing else" if row["command"] == "PING" else row["command"]
+            lines.append(f"| {what} | {row['median']['kv']:.2f} | {row['median']['redis']:.2f} |")
         return "\n".join(lines)
 
 
@@ -170,7 +246,7 @@ def main():
     for kind in options.only:
         getattr(bench, kind)()
     print(bench.table().strip())
-    measure.write(options, load_before=busy, rows=bench.rows, bytes=bench.bytes)
+    measure.write(options, load_before=busy, rows=bench.rows, bytes=bench.bytes, stalls=bench.stall_rows)
 
 
 if __name__ == "__main__":
