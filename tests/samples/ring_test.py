@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """io = "io_uring" and "auto" as they are operated: chosen, refused with a reason, what a batch costs, and what is left
 of connections. Usage: ring_test.py --build BUILD [--slow]"""
+import contextlib
 import ctypes
 import os
 import re
+import select
 import signal
 import socket
 import struct
@@ -134,6 +136,80 @@ class Serves(unittest.TestCase):
             self.assertLessEqual(len(others), 3 * rounds, "\n".join(lines))
             self.assertLessEqual(len(lines), 10 * rounds, "\n".join(lines))
             sample.figure(f"{rounds} batches of {count} echoes: {len(lines)} calls")
+
+    def test_fast_senders_that_read_nothing_fill_no_memory_and_their_window_closes(self):
+        if not has_ring():
+            self.skipTest("no io_uring here")
+        count, chunk, ahead = 2, 4096, 2
+        settings = ("--set", f"loop.chunk_size={chunk}", "--set", f"loop.read_ahead={ahead}")
+        with sample.Sample("--io", "io_uring", "--model", "single-loop", *settings) as server:
+            clients = [sample.connect(server.address) for _ in range(count)]
+            for c in clients:
+                sample.ask(c)
+                c.setblocking(False)
+            before = server.rss()
+            sent = [0] * count
+            standing, last = 0, -1
+            while standing < 20:  # looks at which none could send any more
+                for i, c in enumerate(clients):
+                    try:
+                        sent[i] += c.send(b"x" * 65536)
+                    except BlockingIOError:
+                        pass
+                standing = standing + 1 if sum(sent) == last else 0
+                last = sum(sent)
+                time.sleep(0.01)
+            # One wake-up of the kernel may bring 32 buffers before reading ahead ends.
+            grown, bound = server.rss() - before, count * (ahead + 32) * chunk
+            sample.figure(f"{count} senders stand still after {last / count / 1024:,.0f} KiB each; {grown / 1024:,.0f} KiB "
+                          f"of memory, {bound / 1024:,.0f} at most")
+            if not sample.options.sanitized:
+                self.assertLess(grown, bound + (1 << 20))
+            for c, total in zip(clients, sent):  # nothing was lost
+                c.settimeout(sample.BOUND)
+                while total:
+                    total -= len(c.recv(min(total, 65536)))
+                c.close()
+
+
+class Window(unittest.TestCase):
+    slow = False
+    clients, size = 20, 64 << 10
+
+    def test_much_goes_through_a_small_window(self):
+        """Both ways at once, to clients whose socket takes 2 KB."""
+        with sample.Sample() as server:
+            data = os.urandom(self.size)
+            clients = [sample.connect(server.address, receive_buffer=2048) for _ in range(self.clients)]
+            poller = select.poll()
+            got = {c.fileno(): 0 for c in clients}
+            sent = dict(got)
+            by_fd = {c.fileno(): c for c in clients}
+            for c in clients:
+                c.setblocking(False)
+                poller.register(c, select.POLLIN | select.POLLOUT)
+            while by_fd:
+                ready = poller.poll(sample.BOUND * 1000)
+                self.assertTrue(ready, "nothing moves")
+                for fd, what in ready:
+                    if what & select.POLLOUT and sent[fd] < self.size:
+                        with contextlib.suppress(BlockingIOError):
+                            sent[fd] += by_fd[fd].send(data[sent[fd]:sent[fd] + 65536])
+                    if sent[fd] == self.size:
+                        poller.modify(fd, select.POLLIN)
+                    if what & ~select.POLLOUT:
+                        part = by_fd[fd].recv(65536)
+                        self.assertEqual(part, data[got[fd]:got[fd] + len(part)])
+                        self.assertTrue(part)
+                        got[fd] += len(part)
+                        if got[fd] == self.size:
+                            poller.unregister(fd)
+                            by_fd.pop(fd).close()
+
+
+class WideWindow(Window):
+    slow = True
+    clients, size = 100, 8 << 20
 
 
 if __name__ == "__main__":
