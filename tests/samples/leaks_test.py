@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 class Cycles(unittest.TestCase):
     slow = False
-    warm_up, cycles = 500, 1500
+    warm_up, cycles, closed = 500, 1500, 500
 
     def test_nothing_is_left_of_connections_that_have_ended(self):
         for how in ("orderly", "reset", "half"):
@@ -41,13 +41,13 @@ class Cycles(unittest.TestCase):
     def ends(self, server, at_a_time, end):
         """`end` ends so many connections; nothing is left of those that follow the first ones."""
         fds = server.settled_fds()
-        rounds = max(1, self.cycles // at_a_time)
+        rounds = max(1, self.closed // at_a_time)
 
         def cycle():
             end(at_a_time)
             sample.until(lambda: len(server.fds()) == fds, lambda: f"{len(server.fds())} descriptors, {fds} at first")
 
-        for _ in range(max(1, self.warm_up // at_a_time)):
+        for _ in range(self.warm_up // 250):
             cycle()
         before = server.rss()
         for _ in range(rounds):
@@ -82,9 +82,10 @@ class Cycles(unittest.TestCase):
             self.ends(server, 250, idled)
 
     def test_a_stop_ends_each_connection_and_cuts_none(self):
-        for _ in range(3 if not self.slow else 50):
+        rounds, count = (50, 1_000) if self.slow else (5, 100)
+        for _ in range(rounds):
             with Sample() as server, contextlib.ExitStack() as held:
-                clients = [held.enter_context(connect(server.address)) for _ in range(self.cycles // 10)]
+                clients = [held.enter_context(connect(server.address)) for _ in range(count)]
                 for c in clients:
                     ask(c)
                 self.assertEqual(server.stop(), 0)
@@ -94,7 +95,7 @@ class Cycles(unittest.TestCase):
 
 class ManyCycles(Cycles):
     slow = True
-    warm_up, cycles = 10_000, 40_000
+    warm_up, cycles, closed = 10_000, 40_000, 50_000
 
 
 class Held(unittest.TestCase):
