@@ -139,10 +139,11 @@ void connection_state::close_gracefully() noexcept {
   if (owes_ || writing != nullptr) return reset_at_once();
   driver->disarm(*this);  // what comes while a ring lets go of the socket is unread as well
   int unread = 0;
-  // What is known of readiness says nothing here: bytes may have come since the last batch of events.
+  // Bytes that a ring has read ahead are unread, and the peer may be sending more. What is known of readiness
+  // says nothing here: bytes may have come since the last batch of events.
   const bool may_have_input = end != ending::peer_closed && end != ending::peer_reset;
-  if (!may_have_input || table().cutting_ || ::ioctl(fd, FIONREAD, &unread) != 0 || unread == 0 ||
-      !begin_linger())
+  if (!may_have_input || table().cutting_ ||
+      (!driver->holds_input(*this) && (::ioctl(fd, FIONREAD, &unread) != 0 || unread == 0)) || !begin_linger())
     end_socket(ending::closed);
 }
 

@@ -115,6 +115,20 @@ bool take_received(operation& op) noexcept {
   return false;
 }
 
+void finish_receive(operation& op, std::uintptr_t answer) {
+  auto& self = static_cast<receive_operation&>(op);
+  connection_state& c = *self.on;
+  auto* const block = reinterpret_cast<io::chunk_block*>(answer);
+  if (c.end != ending::none) [[unlikely]] {
+    ring_of(c).keep_received(c, block);
+    return operation_kind::advance_by_kind(op);
+  }
+  c.reading = nullptr;
+  c.heard = io::descriptor::hearing::since_wait;
+  self.answer = reinterpret_cast<std::uintptr_t>(block->data());
+  operation_kind::resume(op);
+}
+
 bool cancel_receive(operation& op, int error) noexcept {
   auto& self = static_cast<receive_operation&>(op);
   self.leave_reading();
@@ -139,6 +153,7 @@ constexpr operation_kind kind_of_ring_receive{.proceed = take_received,
                                               .cancel = cancel_receive,
                                               .advance = operation_kind::advance_by<take_received>,
                                               .begin = begin_reading<receive_operation>,
+                                              .finish = finish_receive,
                                               .drop = drop_received};
 constexpr operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation, by_ring>,
                                            .cancel = cancel_read,

@@ -34,6 +34,18 @@ attempt_result send_operation::attempt_by() noexcept {
 
 namespace {
 
+void finish_send(operation& op, std::uintptr_t answer) {
+  auto& self = static_cast<send_operation&>(op);
+  connection_state& c = *self.on;
+  if (static_cast<long>(answer) != self.outcome) [[unlikely]] {
+    ring_of(c).keep_sent(c, static_cast<long>(answer));
+    return operation_kind::advance_by_kind(op);
+  }
+  c.sent = true;
+  self.leave_writing();
+  operation_kind::resume(op);
+}
+
 // The kernel may be using the bytes until this returns. If all of them are sent nothing is owed.
 bool cancel_ring_send(operation& op, int error) noexcept {
   auto& self = static_cast<send_operation&>(op);
@@ -44,9 +56,15 @@ bool cancel_ring_send(operation& op, int error) noexcept {
   return true;
 }
 
+void begin_ring_send(operation& op) noexcept {
+  auto& self = static_cast<send_operation&>(op);
+  ring_of(*self.on).begin_send(*self.on, self.data, std::min(self.left(), most_per_turn));
+}
+
 constexpr operation_kind kind_of_ring_send{.proceed = proceed_writing<send_operation, by_ring>,
                                            .cancel = cancel_ring_send,
-                                           .begin = begin_writing<send_operation>};
+                                           .begin = begin_ring_send,
+                                           .finish = finish_send};
 
 }  // namespace
 

@@ -15,6 +15,8 @@
 
 namespace weir::io {
 
+constinit completion_driver::entry completion_driver::nobody{.on = nullptr};
+
 completion_driver::completion_driver(asio::io_context& context, bounds limits, ring_bounds ring,
                                      chunk_pool& chunks)
     : driver(context, limits, chunks, false), ring_(ring) {}
@@ -53,10 +55,15 @@ completion_driver::entry* completion_driver::find(const descriptor& on) const no
   return entries_[at];
 }
 
-// Null without memory.
+// Null without memory. The core's thread.
 completion_driver::entry* completion_driver::find_or_make(descriptor& on) noexcept {
-  if (entry* const e = find(on); e != nullptr) [[likely]]
-    return e;
+  if (recent_->on == &on) [[likely]]
+    return recent_;
+  entry* const e = find(on);
+  return e != nullptr ? e : make(on);
+}
+
+[[gnu::cold]] completion_driver::entry* completion_driver::make(descriptor& on) noexcept {
   try {
     open();
     const auto at = static_cast<std::size_t>(on.fd);
@@ -82,6 +89,20 @@ void completion_driver::drop_input(entry& e) noexcept {
   e.last = &e.first;
   e.held = 0;
   e.taken_of_first = 0;
+}
+
+// What is most frequent of it; the rest is watch().
+void completion_driver::begin_wait(descriptor& on, descriptor::watch what) noexcept {
+  const entry& e = *recent_;
+  if (e.on != &on || on.mode != wait_mode::loop) [[unlikely]]
+    return driver::begin_wait(on, what);
+  operation& op = *(what == descriptor::watch::both ? on.writing : on.reading);
+  const operation_kind* const completed = op.kind->completed;
+  if (completed == nullptr || on.reads_until_eagain) [[unlikely]]
+    return watch(on, what);
+  op.kind = completed;
+  if (what != descriptor::watch::both && e.is_receiving()) return;
+  completed->begin(op);
 }
 
 void completion_driver::watch(descriptor& on, descriptor::watch what) noexcept {
@@ -138,6 +159,7 @@ void completion_driver::forget(descriptor& on) noexcept {
       break;
     }
   entries_[static_cast<std::size_t>(on.fd)] = nullptr;
+  if (recent_ == e) recent_ = &nobody;
   block_pool::deallocate(e, sizeof *e);
 }
 
@@ -175,10 +197,8 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
     chunk_block* const block = ring_state_->buffers->take(flags >> IORING_CQE_BUFFER_SHIFT);
     if (result > 0) {
       block->size = static_cast<std::size_t>(result);
-      block->next = nullptr;
-      *e.last = block;
-      e.last = &block->next;
-      if (++e.held > ring_.read_ahead) e.on_demand = true;
+      e.keep(block);
+      if (e.held > ring_.read_ahead) e.on_demand = true;
       return;
     }
     chunk_block::release(block);
@@ -189,7 +209,35 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
   e.error = -result;
 }
 
-void completion_driver::complete(std::uint64_t cookie, int result, std::uint32_t flags) {
+// What is most frequent; the rest is the same, one step after the other.
+inline void completion_driver::complete(std::uint64_t cookie, int result, std::uint32_t flags) {
+  auto* const e = reinterpret_cast<entry*>(cookie & ~flight_bits);
+  const auto what = static_cast<flight>(cookie & flight_bits);
+  if (e == nullptr) [[unlikely]]
+    return complete_any(cookie, result, flags);
+  descriptor& d = *e->on;
+  if (what == receiving) {
+    constexpr unsigned goes_on_with_bytes = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
+    operation* const op = d.reading;
+    if (op == nullptr || (flags & goes_on_with_bytes) != goes_on_with_bytes || result <= 0 ||
+        op->kind->finish == nullptr || e->holds_or_demands() || e->turn_in == batch()) [[unlikely]]
+      return complete_any(cookie, result, flags);
+    chunk_block* const block = ring_state_->buffers->take(flags >> IORING_CQE_BUFFER_SHIFT);
+    block->size = static_cast<std::size_t>(result);
+    e->turn_in = batch();
+    d.writable = alone_ && (e->in_flight & bit(sending)) == 0;
+    recent_ = e;
+    return finish(*op, reinterpret_cast<std::uintptr_t>(block));
+  }
+  operation* const op = d.writing;
+  if (what != sending || op == nullptr || op->kind->finish == nullptr) [[unlikely]]
+    return complete_any(cookie, result, flags);
+  e->in_flight &= ~bit(sending);
+  recent_ = e;
+  finish(*op, static_cast<std::uintptr_t>(static_cast<long>(result)));
+}
+
+void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint32_t flags) {
   auto* const e = reinterpret_cast<entry*>(cookie & ~flight_bits);
   if (e == nullptr) [[unlikely]] {
     if (cookie == to_asio) {
@@ -265,7 +313,7 @@ std::size_t completion_driver::poll(long microseconds) {
     microseconds = microseconds < 0 ? starved_microseconds : std::min(microseconds, starved_microseconds);
   if (waits && microseconds > 0) [[unlikely]]
     o.all.enter_for(1, microseconds);
-  else if (waits || o.all.unsubmitted() != 0 || o.all.has_work())
+  else if (waits || o.all.has_unsubmitted() || o.all.has_work())
     o.all.enter(waits ? 1 : 0);
   is_awake();
   begin_batch();
@@ -283,12 +331,15 @@ std::size_t completion_driver::poll(long microseconds) {
     }
     o.spilled.clear();
   }
-  for (unsigned i = 0; i < n; ++i) {
-    const unsigned head = o.all.head();  // a completion may take others out
-    if (head == o.all.tail()) break;
-    const io_uring_cqe c = o.all.completion(head);
+  const unsigned end = o.all.head() + n;
+  // A completion may take others out.
+  for (unsigned head = 0; static_cast<int>(end - (head = o.all.head())) > 0;) {
+    const io_uring_cqe& c = o.all.completion(head);
+    const std::uint64_t cookie = c.user_data;
+    const int result = c.res;
+    const std::uint32_t flags = c.flags;
     o.all.advance_to(head + 1);
-    complete(c.user_data, c.res, c.flags);
+    complete(cookie, result, flags);
   }
   set_running(nullptr);
   return n;

@@ -13,6 +13,15 @@
 
 namespace weir::io {
 
+inline void completion_driver::submit_send(entry& e, const void* from, std::size_t size, int flags) noexcept {
+  e.in_flight |= bit(sending);
+  io_uring_sqe& s =
+      ring_state_->all.next(IORING_OP_SEND, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | sending);
+  s.addr = reinterpret_cast<std::uintptr_t>(from);
+  s.len = static_cast<std::uint32_t>(size);
+  s.msg_flags = static_cast<std::uint32_t>(MSG_NOSIGNAL | flags);
+}
+
 long completion_driver::receive(descriptor& on, chunk_block*& into) noexcept {
   entry* const e = find(on);
   if (e == nullptr) return on.fd < 0 ? -EBADF : -EAGAIN;
@@ -76,13 +85,26 @@ long completion_driver::send(descriptor& on, const void* from, std::size_t size,
   if (e == nullptr) return -ENOMEM;
   if ((e->in_flight & bit(sending)) != 0) return -EAGAIN;
   if (std::exchange(e->sent, false)) return e->answer;
-  e->in_flight |= bit(sending);
-  io_uring_sqe& s =
-      ring_state_->all.next(IORING_OP_SEND, on.fd, reinterpret_cast<std::uintptr_t>(e) | sending);
-  s.addr = reinterpret_cast<std::uintptr_t>(from);
-  s.len = static_cast<std::uint32_t>(size);
-  s.msg_flags = static_cast<std::uint32_t>(MSG_NOSIGNAL | flags);
+  submit_send(*e, from, size, flags);
   return -EAGAIN;
+}
+
+void completion_driver::begin_send(descriptor& on, const void* from, std::size_t size) noexcept {
+  entry& e = *recent_;
+  if (e.on == &on && !e.sends()) [[likely]]
+    return submit_send(e, from, size, 0);
+  entry* const any = on.fd < 0 ? nullptr : find_or_make(on);
+  // What can be answered at once is answered in the next turn.
+  if (any == nullptr || any->sent) return on.writing->root->schedule();
+  if (!any->sends()) submit_send(*any, from, size, 0);
+}
+
+void completion_driver::keep_received(descriptor& on, chunk_block* block) noexcept { find(on)->keep(block); }
+
+void completion_driver::keep_sent(descriptor& on, long n) noexcept {
+  entry& e = *find(on);
+  e.sent = true;
+  e.answer = static_cast<int>(n);
 }
 
 long completion_driver::end_send(descriptor& on) noexcept {
@@ -205,10 +227,7 @@ void completion_driver::look(entry& e) noexcept {
   const long n = system_call::recv(e.on->fd, block->data(), block->capacity);
   if (n > 0) {
     block->size = static_cast<std::size_t>(n);
-    block->next = nullptr;
-    *e.last = block;
-    e.last = &block->next;
-    ++e.held;
+    e.keep(block);
     return;
   }
   chunk_block::release(block);

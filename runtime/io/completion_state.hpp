@@ -31,9 +31,10 @@ struct alignas(16) completion_driver::entry {
   descriptor* on;
   chunk_block* first = nullptr;  // bytes that no operation has taken
   chunk_block** last = &first;
+  std::uint64_t turn_in = 0;  // the batch in which bytes have last been handed over
+  unsigned in_flight = 0;     // a bit for each flight
   std::uint32_t taken_of_first = 0;
   std::uint32_t held = 0;   // blocks
-  unsigned in_flight = 0;   // a bit for each flight
   bool ahead = false;       // the receive in flight goes on by itself
   bool cancelling = false;  // that one is being ended
   bool on_demand = false;   // because the operations do not keep up
@@ -46,7 +47,22 @@ struct alignas(16) completion_driver::entry {
   int error = 0;
   int answer = 0;
   entry* next_starved = nullptr;
-  std::uint64_t turn_in = 0;  // the batch in which bytes have last been handed over
+
+  void keep(chunk_block* block) noexcept {
+    block->next = nullptr;
+    *last = block;
+    last = &block->next;
+    ++held;
+  }
+  // Bytes will have a completion, and none wait.
+  [[nodiscard]] bool is_receiving() const noexcept {
+    return (in_flight & bit(completion_driver::receiving)) != 0 && first == nullptr && !ended;
+  }
+  // A send is in flight, or has an answer.
+  [[nodiscard]] bool sends() const noexcept {
+    return (in_flight & bit(completion_driver::sending)) != 0 || sent;
+  }
+  [[nodiscard]] bool holds_or_demands() const noexcept { return first != nullptr || on_demand; }
 };
 
 struct completion_driver::opened {

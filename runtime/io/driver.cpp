@@ -25,7 +25,7 @@ unique_fd driver::made(int fd, const char* by) {
   return unique_fd(fd);
 }
 
-void driver::register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept {
+void driver::begin_wait(descriptor& on, descriptor::watch what) noexcept {
   if (on.mode == wait_mode::loop) return watch(on, what);
   elsewhere_(on, what == descriptor::watch::reads);
 }

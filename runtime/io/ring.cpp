@@ -21,11 +21,12 @@ ring::ring() {
     throw_system_error(-error, "io_uring_setup");
   constexpr unsigned needed =
       IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
-  if ((p.features & needed) != needed) {
+  if ((p.features & needed) != needed || p.sq_entries != submissions || p.cq_entries != completions) {
     ::io_uring_queue_exit(&ring_);
     throw_system_error(EINVAL, "io_uring_setup");
   }
   for (unsigned i = 0; i < submissions; ++i) ring_.sq.array[i] = i;
+  entries_ = ring_.sq.sqes;
   enter_fd_ = ring_.ring_fd;
   if (::io_uring_register_ring_fd(&ring_) == 1) {  // saves a look-up for each call
     enter_fd_ = ring_.enter_ring_fd;
@@ -37,7 +38,9 @@ ring::~ring() { ::io_uring_queue_exit(&ring_); }
 
 int ring::enter(unsigned least) noexcept {
   publish();
-  return system_call::io_uring_enter(enter_fd_, unsubmitted(), least, enter_flags_);
+  const int n = system_call::io_uring_enter(enter_fd_, tail_ - taken_, least, enter_flags_);
+  note_taken();
+  return n;
 }
 
 int ring::enter_for(unsigned least, long microseconds) noexcept {
@@ -45,17 +48,20 @@ int ring::enter_for(unsigned least, long microseconds) noexcept {
   __kernel_timespec limit{.tv_sec = microseconds / 1'000'000, .tv_nsec = microseconds % 1'000'000 * 1000};
   io_uring_getevents_arg how{};
   how.ts = reinterpret_cast<std::uintptr_t>(&limit);
-  const long n = ::syscall(SYS_io_uring_enter, enter_fd_, unsubmitted(), least,
+  const long n = ::syscall(SYS_io_uring_enter, enter_fd_, tail_ - taken_, least,
                            enter_flags_ | IORING_ENTER_EXT_ARG, &how, sizeof how);
+  note_taken();
   return n < 0 ? -errno : static_cast<int>(n);
 }
 
 // The kernel may be short of memory for a while.
 void ring::make_room() noexcept {
   publish();
-  while (unsubmitted() == submissions &&
-         system_call::io_uring_enter(enter_fd_, submissions, 0, enter_flags_ & ~IORING_ENTER_GETEVENTS) <= 0)
+  while (note_taken(), tail_ - taken_ == submissions &&
+                           system_call::io_uring_enter(enter_fd_, submissions, 0,
+                                                       enter_flags_ & ~IORING_ENTER_GETEVENTS) <= 0)
     ::sched_yield();
+  note_taken();
 }
 
 void ring::register_buffers(void* entries, unsigned count) {
@@ -67,8 +73,7 @@ void ring::register_buffers(void* entries, unsigned count) {
 }
 
 lent_buffers::lent_buffers(ring& r, unsigned count, chunk_pool& from)
-    : from_(from), bytes_(count * sizeof(io_uring_buf)), blocks_(count) {
-  empty_.reserve(count);
+    : from_(from), bytes_(count * sizeof(io_uring_buf)), blocks_(count), empty_(count) {
   void* const memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw_system_error(errno, "mmap");
   entries_ = static_cast<io_uring_buf_ring*>(memory);
@@ -78,29 +83,31 @@ lent_buffers::lent_buffers(ring& r, unsigned count, chunk_pool& from)
     ::munmap(memory, bytes_);
     throw;
   }
-  for (unsigned id = count; id-- > 0;) empty_.push_back(static_cast<std::uint16_t>(id));
+  for (unsigned id = count; id-- > 0;) static_cast<void>(take(id));
 }
 
 lent_buffers::~lent_buffers() {
-  for (const std::uint16_t id : empty_) blocks_[id] = nullptr;
+  for (std::size_t i = 0; i < taken_; ++i) blocks_[empty_[i]] = nullptr;
   for (chunk_block* const each : blocks_)
     if (each != nullptr) chunk_block::release(each);
   ::munmap(entries_, bytes_);
 }
 
 bool lent_buffers::refill() noexcept {
-  const int mask = static_cast<int>(blocks_.size()) - 1;
-  int added = 0;
-  for (; !empty_.empty(); ++added) {
+  const std::size_t mask = blocks_.size() - 1;
+  while (taken_ != 0) {
     chunk_block* const block = from_.take();
     if (block == nullptr) break;
-    const std::uint16_t id = empty_.back();
-    empty_.pop_back();
+    const std::uint16_t id = empty_[--taken_];
     blocks_[id] = block;
-    ::io_uring_buf_ring_add(entries_, block->data(), static_cast<unsigned>(block->capacity), id, mask, added);
+    // Not the whole entry: the kernel's tail lies within the first.
+    io_uring_buf& entry = entries_->bufs[tail_++ & mask];
+    entry.addr = reinterpret_cast<std::uintptr_t>(block->data());
+    entry.len = static_cast<std::uint32_t>(block->capacity);
+    entry.bid = id;
   }
-  ::io_uring_buf_ring_advance(entries_, added);
-  return empty_.empty();
+  __atomic_store_n(&entries_->tail, tail_, __ATOMIC_RELEASE);
+  return taken_ == 0;
 }
 
 }  // namespace weir::io

@@ -28,18 +28,16 @@ class ring {
 
   // An entry to fill in, which belongs to the next enter().
   [[nodiscard]] io_uring_sqe& next(std::uint8_t opcode, int fd, std::uint64_t cookie) noexcept {
-    if (unsubmitted() == submissions) [[unlikely]]
+    if (tail_ - taken_ == submissions) [[unlikely]]
       make_room();
-    io_uring_sqe& e = ring_.sq.sqes[ring_.sq.sqe_tail++ & (submissions - 1)];
+    io_uring_sqe& e = entries_[tail_++ & (submissions - 1)];
     e = {};
     e.opcode = opcode;
     e.fd = fd;
     e.user_data = cookie;
     return e;
   }
-  [[nodiscard]] unsigned unsubmitted() const noexcept {
-    return ring_.sq.sqe_tail - __atomic_load_n(ring_.sq.khead, __ATOMIC_ACQUIRE);
-  }
+  [[nodiscard]] bool has_unsubmitted() const noexcept { return tail_ != taken_; }
   // The kernel has completions that only enter() brings.
   [[nodiscard]] bool has_work() const noexcept {
     return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) &
@@ -53,19 +51,23 @@ class ring {
   [[nodiscard]] unsigned head() const noexcept { return *ring_.cq.khead; }
   [[nodiscard]] unsigned tail() const noexcept { return __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE); }
   [[nodiscard]] io_uring_cqe& completion(unsigned at) noexcept {
-    return ring_.cq.cqes[at & (ring_.cq.ring_entries - 1)];
+    return ring_.cq.cqes[at & (completions - 1)];
   }
   // The completions before `head` are done with.
   void advance_to(unsigned head) noexcept { __atomic_store_n(ring_.cq.khead, head, __ATOMIC_RELEASE); }
-  [[nodiscard]] bool is_full() const noexcept { return tail() - head() == ring_.cq.ring_entries; }
+  [[nodiscard]] bool is_full() const noexcept { return tail() - head() == completions; }
 
   // A ring of buffers for receiving. Errors: std::system_error.
   void register_buffers(void* entries, unsigned count);
 
  private:
   void make_room() noexcept;
-  void publish() noexcept { __atomic_store_n(ring_.sq.ktail, ring_.sq.sqe_tail, __ATOMIC_RELEASE); }
+  void publish() noexcept { __atomic_store_n(ring_.sq.ktail, tail_, __ATOMIC_RELEASE); }
+  void note_taken() noexcept { taken_ = __atomic_load_n(ring_.sq.khead, __ATOMIC_ACQUIRE); }
 
+  io_uring_sqe* entries_;
+  unsigned tail_ = 0;
+  unsigned taken_ = 0;  // by the kernel, at the last enter()
   io_uring ring_{};
   int enter_fd_;
   unsigned enter_flags_ = IORING_ENTER_GETEVENTS;
@@ -82,20 +84,22 @@ class lent_buffers {
 
   // The kernel has used buffer `id`: it belongs to the caller.
   [[nodiscard]] chunk_block* take(unsigned id) noexcept {
-    empty_.push_back(static_cast<std::uint16_t>(id));
+    empty_[taken_++] = static_cast<std::uint16_t>(id);
     return blocks_[id];
   }
   // Lends others in the place of those that were taken; false if there is no memory for one.
   bool refill() noexcept;
-  [[nodiscard]] bool is_complete() const noexcept { return empty_.empty(); }
-  [[nodiscard]] bool all_taken() const noexcept { return empty_.size() == blocks_.size(); }
+  [[nodiscard]] bool is_complete() const noexcept { return taken_ == 0; }
+  [[nodiscard]] bool all_taken() const noexcept { return taken_ == blocks_.size(); }
 
  private:
   chunk_pool& from_;
   io_uring_buf_ring* entries_;
   std::size_t bytes_;
   std::vector<chunk_block*> blocks_;  // by id
-  std::vector<std::uint16_t> empty_;  // ids; has room for all
+  std::vector<std::uint16_t> empty_;  // the ids of those that were taken, `taken_` of them
+  std::size_t taken_ = 0;
+  std::uint16_t tail_ = 0;
 };
 
 }  // namespace weir::io

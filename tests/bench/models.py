@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Which model for which load: every row of the model table under four loads, at 1, 64 and 1,000 connections.
+"""Which model for which load: every row of the model table under four loads, at 1, 64 and 1,000 connections; those whose
+loops do I/O over epoll and over io_uring.
 
 Each figure is a run of a fresh server. Server and load share the machine's CPUs where it has fewer than four; above that
 the load has the last one to itself. Prints a table and writes a page with charts, and JSON beside it.
@@ -9,6 +10,7 @@ import json
 import os
 import re
 import resource
+import subprocess
 import sys
 import threading
 import time
@@ -44,8 +46,12 @@ class Bench:
         self.program = Path(build) / "tests/bench/models"
         self.load = Load(build, load_cpus)
         self.seconds = seconds
-        self.rows = rows.rows(self.program, len(self.server_cpus), WORKERS)
+        self.rows = over_both(rows.rows(self.program, len(self.server_cpus), WORKERS), self.has_ring)
         self.idle = {}
+
+    def has_ring(self, row):
+        return subprocess.run([self.program, "--check", *row.arguments, "--io", "io_uring"], capture_output=True,
+                              timeout=30).returncode == 0
 
     def server(self, row, options=()):
         command = [self.program, "--listen", "127.0.0.1:{port}", *row.arguments, *options]
@@ -76,6 +82,12 @@ class Bench:
         return {"requests_per_second": done["requests_per_second"], "p50_us": done["p50_us"], "p99_us": done["p99_us"],
                 "cpu_us": max(0, cpu) * 1e6 / requests, "switches": max(0, switches) / requests, "threads": threads,
                 "memory_mb": memory / 1e6, "served": done["served"]}
+
+
+def over_both(found, has_ring):
+    """Each row, and behind it the same over io_uring, where it has that."""
+    return [each for row in found for each in
+            [row] + [rows.Row(f"{row.name}, io_uring", row.model, [*row.arguments, "--io", "io_uring"])] * has_ring(row)]
 
 
 def spent():

@@ -36,6 +36,11 @@ class Concludes(unittest.TestCase):
     def test_a_run_that_failed_is_no_figure(self):
         self.assertTrue(advice(a={"failed": "it ended"}, b=run(10)).startswith("Take b"))
 
+    def test_rows_that_have_it_are_measured_over_io_uring_as_well(self):
+        found = [models.rows.Row("serial", "serial", []), models.rows.Row("loop", "single-loop", ["--x"])]
+        names = {row.name: row.arguments for row in models.over_both(found, lambda row: row.name == "loop")}
+        self.assertEqual(names, {"serial": [], "loop": ["--x"], "loop, io_uring": ["--x", "--io", "io_uring"]})
+
     def verdicts(self, loop, worker):
         figures = {"echo": {"1000": {"single-loop": run(loop), "thread-per-event": run(worker)}}}
         return [v for claim, v, _ in models.predictions(figures) if "many connections" in claim]

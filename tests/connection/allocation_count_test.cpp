@@ -59,7 +59,7 @@ struct fixture {
 
   permit_pool all{1000};
   connection_handler handler{echo};
-  test_core core;
+  test_core core{test::over_io_of_run()};
   connection_starter here;
 };
 
@@ -72,6 +72,25 @@ TEST_CASE("an echo takes no memory") {
   for (int i = 0; i < 10; ++i) good = good && f.echoes(client.get());
   const std::size_t before = calls;
   for (int i = 0; i < 1000; ++i) good = good && f.echoes(client.get());
+  const std::size_t after = calls;
+  CHECK(good);
+  CHECK(after == before);
+}
+
+// A batch of more than one: over io_uring each send has its completion.
+TEST_CASE("echoes of several clients at once take no memory") {
+  fixture f;
+  const unique_fd clients[] = {f.connected(), f.connected(), f.connected()};
+  bool good = true;
+  const auto all_echo = [&] {
+    char byte = 'x';
+    for (const unique_fd& c : clients) good = good && ::send(c.get(), &byte, 1, 0) == 1;
+    f.core.settle();
+    for (const unique_fd& c : clients) good = good && ::recv(c.get(), &byte, 1, MSG_DONTWAIT) == 1;
+  };
+  for (int i = 0; i < 200; ++i) all_echo();
+  const std::size_t before = calls;
+  for (int i = 0; i < 1000; ++i) all_echo();
   const std::size_t after = calls;
   CHECK(good);
   CHECK(after == before);

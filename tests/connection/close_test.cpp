@@ -91,6 +91,30 @@ TEST_CASE("a close that is followed by the end of the handle still lingers") {
   l.run(test::until([&] { return l.table().all().empty(); }));
 }
 
+// Over io_uring the socket is empty then: what the handler has not asked for has been read ahead of it.
+TEST_CASE("a close lingers with input that the handler has not asked for, wherever it is") {
+  test::loop l;
+  test::half h(l, test::tcp_pair());
+  test::put(h.there.get(), "one");
+  const auto answer = [](connection c, int peer) -> task<> {
+    const auto first = co_await c.receive();
+    CHECK(first.text() == "one");
+    test::put(peer, "two");
+    co_await test::rounds();
+    const bool sent = co_await c.send("refused");
+    CHECK(sent);
+  };
+  l.run(answer(std::move(h.here), h.there.get()));
+  CHECK(l.table().all().size() == 1);
+  test::put(h.there.get(), "three");
+  l.run(test::rounds());
+  const found got = read_to_end(h.there.get());
+  CHECK(got.bytes == "refused");
+  CHECK(got.orderly);
+  h.there.reset();
+  l.run(test::until([&] { return l.table().all().empty(); }));
+}
+
 TEST_CASE("a socket goes on lingering while its handler does something else") {
   test::loop l;
   test::half h(l, test::tcp_pair());

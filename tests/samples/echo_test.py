@@ -236,7 +236,7 @@ class Tells(Folder):
 
     def test_variables_reach_a_server(self):
         with Sample(environment={"WEIR_MODEL": "single-loop", "WEIR_LIMITS_IDLE_TIMEOUT": "200ms"}) as echo:
-            self.assertIn("single-loop, 1 loop", echo.lines[-1])
+            echo.wait_for_line("single-loop, 1 loop")
             with connect(echo.address) as client:
                 self.assertEqual(client.recv(1), b"")
 

@@ -120,7 +120,8 @@ class Protocol(unittest.TestCase):
                 client.ask_all([["GET", "n"]] * 64)
             calls = sample.read(trace)
         self.assertEqual(len(re.findall(r"sendto\(.*\) = [1-9]", calls)), 2, calls)
-        self.assertEqual(len(re.findall(r"recvfrom\(.*\) = [1-9]", calls)), 2, calls)
+        receives = 0 if sample.over_io_uring() else 2  # there the wait brings the bytes
+        self.assertEqual(len(re.findall(r"recvfrom\(.*\) = [1-9]", calls)), receives, calls)
 
     def test_any_split_gives_the_same_answers(self):
         rng = random.Random(4)

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Descriptors and memory over many connections. Usage: leaks_test.py --build BUILD [--slow]"""
+"""Descriptors and memory over many connections. Usage: leaks_test.py --build BUILD [--slow]
+
+TEST_IO=io_uring: over it, where buffers and what is in flight have to come back as well."""
+import contextlib
 import subprocess
 import unittest
 
 import sample
-from sample import Sample, load, program
+from sample import Sample, ask, connect, load, program, receive_all
 
 MIB = 1 << 20
 
 
 class Cycles(unittest.TestCase):
     slow = False
-    warm_up, cycles = 500, 1500
+    warm_up, cycles, closed = 500, 1500, 500
 
     def test_nothing_is_left_of_connections_that_have_ended(self):
         for how in ("orderly", "reset", "half"):
@@ -35,9 +38,64 @@ class Cycles(unittest.TestCase):
                     self.assertLess(grown, 2 * MIB)
 
 
+    def ends(self, server, at_a_time, end):
+        """`end` ends so many connections; nothing is left of those that follow the first ones."""
+        fds = server.settled_fds()
+        rounds = max(1, self.closed // at_a_time)
+
+        def cycle():
+            end(at_a_time)
+            sample.until(lambda: len(server.fds()) == fds, lambda: f"{len(server.fds())} descriptors, {fds} at first")
+
+        for _ in range(self.warm_up // 250):
+            cycle()
+        before = server.rss()
+        for _ in range(rounds):
+            cycle()
+        grown = server.rss() - before
+        sample.figure(f"{rounds * at_a_time:,} connections: {grown / MIB:+.2f} MiB, {fds} descriptors as at first")
+        if not sample.options.sanitized:
+            self.assertLess(grown, 2 * MIB)
+
+    def test_nothing_is_left_of_connections_that_the_server_closes(self):
+        with Sample(name="http") as server:
+            def closed(count):
+                for _ in range(count):
+                    with connect(server.address) as client:
+                        client.sendall(b"GET /plain HTTP/1.0\r\n\r\n")
+                        self.assertTrue(receive_all(client).startswith(b"HTTP/1."))
+
+            self.ends(server, 100, closed)
+
+    def test_nothing_is_left_of_connections_that_were_idle_for_too_long(self):
+        with Sample("--set", "limits.idle_timeout=100ms") as server:
+            def idled(count):
+                with contextlib.ExitStack() as held:
+                    clients = [held.enter_context(connect(server.address)) for _ in range(count)]
+                    for c in clients[::2]:  # the others have never spoken
+                        with contextlib.suppress(ConnectionError, AssertionError):  # cut on a busy machine
+                            ask(c)
+                    for c in clients:
+                        with contextlib.suppress(ConnectionError):
+                            receive_all(c)
+
+            self.ends(server, 250, idled)
+
+    def test_a_stop_ends_each_connection_and_cuts_none(self):
+        rounds, count = (50, 1_000) if self.slow else (5, 100)
+        for _ in range(rounds):
+            with Sample() as server, contextlib.ExitStack() as held:
+                clients = [held.enter_context(connect(server.address)) for _ in range(count)]
+                for c in clients:
+                    ask(c)
+                self.assertEqual(server.stop(), 0)
+                for c in clients:
+                    self.assertEqual(receive_all(c), b"")
+
+
 class ManyCycles(Cycles):
     slow = True
-    warm_up, cycles = 10_000, 40_000
+    warm_up, cycles, closed = 10_000, 40_000, 50_000
 
 
 class Held(unittest.TestCase):

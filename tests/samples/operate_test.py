@@ -15,7 +15,7 @@ import time
 import unittest
 
 import sample
-from pool import MODES, Pool, children, living, say, state_of
+from pool import MODES, Pool, children, living, receive_line, say, state_of
 from sample import Sample, connect, until
 
 
@@ -298,6 +298,28 @@ class Parking(Operated):
             self.assertGreater(len(by), 1)
             self.assertLessEqual(set(by), pool.workers())
 
+    def hand_over(self, count, rounds):
+        """The first byte of a message sends a parked client to another worker; the rest comes meanwhile."""
+        with self.pool("--set", "processes.accept=dispatch") as pool, contextlib.ExitStack() as held:
+            pool.wait_until_serving()
+            clients = [held.enter_context(connect(pool.address)) for _ in range(count)]
+            for c in clients:
+                say(c, b"park\n")
+            served = collections.Counter()
+            for _ in range(rounds):
+                for c in clients:
+                    c.sendall(b"p")
+                for c in clients:
+                    c.sendall(b"ark\n")
+                served.update(int(receive_line(c)) for c in clients)
+            self.assertEqual(served.total(), count * rounds)
+            self.assertGreater(len(served), 1)
+            self.assertLessEqual(set(served), pool.workers())
+            sample.figure(f"{count * rounds:,} of {count * rounds:,} served, by workers in parts {sorted(served.values())}")
+
+    def test_what_comes_while_a_parked_client_is_handed_over_is_served(self):
+        self.hand_over(20, 25)
+
     def test_a_parked_client_stays_with_its_worker_in_the_other_modes(self):
         for mode in set(MODES) - {"dispatch"}:
             with self.subTest(mode), self.pool("--set", f"processes.accept={mode}") as pool:
@@ -353,6 +375,9 @@ class Parking(Operated):
 
 class ParkedMasses(Operated):
     slow = True
+
+    def test_what_comes_while_parked_clients_are_handed_over_is_served_10_000_of_10_000(self):
+        Parking.hand_over(self, 50, 200)
 
     def test_500_parked_clients_live_through_20_reloads_and_an_upgrade(self):
         for mode in MODES:

@@ -56,27 +56,38 @@ class completion_driver final : public driver {
   [[nodiscard]] long receive(descriptor& on, chunk_block*& into) noexcept;
   // `from` is used until there is an answer other than -EAGAIN.
   [[nodiscard]] long send(descriptor& on, const void* from, std::size_t size, int flags = 0) noexcept;
+  // For operation_kind::begin: `on.writing` waits for the answer of a send().
+  void begin_send(descriptor& on, const void* from, std::size_t size) noexcept;
   // Ends a send. The kernel does not use the memory any more. What was sent, or -ECANCELED if nothing was.
   [[nodiscard]] long end_send(descriptor& on) noexcept;
   // `on.reading` waits for bytes.
   void await_input(descriptor& on) noexcept;
+  // For operation_kind::finish: the bytes, or what was sent, become the answer of the next receive() or
+  // send().
+  void keep_received(descriptor& on, chunk_block* block) noexcept;
+  void keep_sent(descriptor& on, long n) noexcept;
 
  private:
   friend driver;
   struct entry;
   struct opened;
+  static entry nobody;
   // What may be in flight for a descriptor.
   enum flight : std::uint8_t { receiving, sending, polling_input, polling_room, polling_end };
 
   void run(long microseconds, asio_handlers& ready) override { run_in(*this, microseconds, ready); }
   void ring_bell() noexcept override;
+  void begin_wait(descriptor& on, descriptor::watch what) noexcept override;
   std::size_t poll(long microseconds);
   void complete(std::uint64_t cookie, int result, std::uint32_t flags);
+  void complete_any(std::uint64_t cookie, int result, std::uint32_t flags);
   void note(entry& e, flight what, int result, std::uint32_t flags) noexcept;
   [[nodiscard]] entry* find(const descriptor& on) const noexcept;
   [[nodiscard]] entry* find_or_make(descriptor& on) noexcept;
+  [[nodiscard]] entry* make(descriptor& on) noexcept;
   [[nodiscard]] int poll_once(descriptor& on, flight what) noexcept;
   void arm_receive(entry& e) noexcept;
+  void submit_send(entry& e, const void* from, std::size_t size, int flags) noexcept;
   void cancel_flight(entry& e, flight what) noexcept;
   void drain(entry& e, unsigned what) noexcept;
   void reap(entry& e) noexcept;
@@ -91,6 +102,7 @@ class completion_driver final : public driver {
   ring_bounds ring_;
   std::unique_ptr<opened> ring_state_;
   std::vector<entry*> entries_;  // by descriptor number
+  entry* recent_ = &nobody;      // of the descriptor whose completion was the last: what is asked for next
   entry* starved_ = nullptr;     // wait for buffers
   pthread_t thread_{};
   bool alone_ = false;  // the event is the only one of its batch

@@ -73,13 +73,13 @@ class driver : public run_queue, protected asio_task {
     assert_thread("waiting to read");
     on.reading = &op;
     if (on.watched == descriptor::watch::none) [[unlikely]]
-      register_or_send_elsewhere(on, descriptor::watch::reads);
+      begin_wait(on, descriptor::watch::reads);
   }
   void park_writing(descriptor& on, operation& op) noexcept {
     assert_thread("waiting to write");
     on.writing = &op;
     if (on.watched != descriptor::watch::both) [[unlikely]]
-      register_or_send_elsewhere(on, descriptor::watch::both);
+      begin_wait(on, descriptor::watch::both);
   }
 
   // Called for an operation of a descriptor that does not wait for the loop, instead of registering it.
@@ -191,6 +191,14 @@ class driver : public run_queue, protected asio_task {
     set_running(op.root);
     chain::proceed(op);
   }
+  void finish(operation& op, std::uintptr_t answer) {
+    budget_ = bounds_.inline_budget;
+    set_running(op.root);
+    op.kind->finish(op, answer);
+  }
+
+  // Registers a descriptor of the loop, for the operation that waits; another one is sent elsewhere.
+  virtual void begin_wait(descriptor& on, descriptor::watch what) noexcept;
 
   // Ends the wait of the thread. Any thread.
   virtual void ring_bell() noexcept = 0;
@@ -211,7 +219,6 @@ class driver : public run_queue, protected asio_task {
   void turn_without_set();
   void take_all_delivered() noexcept;
   void wake_up() noexcept;
-  [[gnu::cold]] void register_or_send_elsewhere(descriptor& on, descriptor::watch what) noexcept;
 
   asio::io_context& context_;
   chunk_pool& chunks_;

@@ -35,12 +35,19 @@ struct operation_kind {
   // Of such a kind: asks the driver for what the operation waits for, unless that is under way.
   void (*begin)(operation&) noexcept = nullptr;
 
+  // Of such a kind: proceed() and what follows, where the driver has the answer at hand; one that does not
+  // end the operation is left with the driver first. Null: the driver keeps the answer until proceed() asks.
+  void (*finish)(operation&, std::uintptr_t answer) = nullptr;
+
   // Frees what an operation that has proceeded has for its coroutine, which is never resumed. Null: nothing.
   void (*drop)(operation&) noexcept = nullptr;
 
   static void advance_by_kind(operation& op);
   template <bool (*Proceed)(operation&) noexcept>
   static void advance_by(operation& op);
+
+  // Resumes the coroutine of an operation that has ended.
+  static void resume(operation& op);
 };
 
 // Base of every awaiter that suspends. Trivially destructible: it is part of the awaiting coroutine's frame
@@ -223,19 +230,19 @@ class chain {
   std::uint8_t child_groups_ = 0;  // small members last: a derived class continues in the padding
 };
 
-template <bool (*Proceed)(operation&) noexcept>
-void operation_kind::advance_by(operation& op) {
-  if (!Proceed(op)) return;
+inline void operation_kind::resume(operation& op) {
   chain& root = *op.root;
   root.suspended_ = nullptr;
   root.waiter_.resume();
 }
 
+template <bool (*Proceed)(operation&) noexcept>
+void operation_kind::advance_by(operation& op) {
+  if (Proceed(op)) resume(op);
+}
+
 inline void operation_kind::advance_by_kind(operation& op) {
-  if (!op.kind->proceed(op)) return;
-  chain& root = *op.root;
-  root.suspended_ = nullptr;
-  root.waiter_.resume();
+  if (op.kind->proceed(op)) resume(op);
 }
 
 }  // namespace weir
