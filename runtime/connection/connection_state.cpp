@@ -86,6 +86,8 @@ void connection_state::orphan() noexcept {
   reading = writing = &occupied;
 }
 
+departure connection_state::leaves() const noexcept { return is_orphan() ? departure::no : table().leaves(); }
+
 bool connection_state::is_home() const noexcept { return driver == &table().home().driver(); }
 
 void connection_state::begin_serving() noexcept {

@@ -157,6 +157,8 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
       fmt::format("{} connections; idle timeout {}; drain timeout {}", s.limits.connections,
                   s.limits.idle_timeout.count() == 0 ? "none" : timeout(s.limits.idle_timeout),
                   timeout(s.limits.drain_timeout)));
+  if (s.limits.drain_delay.count() != 0)
+    add(out, "", fmt::format("a stop serves on for {} before it drains", timeout(s.limits.drain_delay)));
   if (s.limits.excess == excess_kind::refuse) add(out, "", "a client beyond them is refused");
   if (s.limits.connections_per_ip != 0)
     add(out, "", fmt::format("{} connections of one address", s.limits.connections_per_ip));

@@ -148,11 +148,14 @@ void server::take_limits(const limit_settings& fresh) noexcept {
   present.idle_timeout = fresh.idle_timeout;
   for (connection_starter& r : starters_) r.set_idle_timeout(fresh.idle_timeout);
   if (threads_) threads_->set_idle_timeout(fresh.idle_timeout);
+  present.drain_delay = fresh.drain_delay;
+  drain_delays_ = fresh.drain_delay.count() != 0;
   present.drain_timeout = fresh.drain_timeout;
 }
 
 void server::build(const std::vector<int>& cpus, std::size_t loops) {
   settings_.io = choose_io(settings_).io;
+  drain_delays_ = settings_.limits.drain_delay.count() != 0;
   std::vector<std::optional<int>> pins;
   for (std::size_t i = 0; i < loops; ++i)
     pins.push_back(settings_.cores.pin ? std::optional(cpus[i]) : std::nullopt);
@@ -163,7 +166,7 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
       offload_.get());
   for (core& c : *cores_)
     starters_.emplace_back(c, settings_, form_.handler, permits_,
-                           per_address_.is_on() ? &per_address_ : nullptr);
+                           per_address_.is_on() ? &per_address_ : nullptr, &leaves_);
   const std::vector<int> threads_on = settings_.cores.pin ? cpus : std::vector<int>{};
   if (row.handlers_migrate()) {
     workers_ =
@@ -173,7 +176,7 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   if (row.threads == handler_threads::per_connection)
     threads_ = std::make_unique<connection_threads>(settings_, threads_on, form_.handler, permits_,
                                                     per_address_.is_on() ? &per_address_ : nullptr,
-                                                    cores_->offload_threads());
+                                                    cores_->offload_threads(), &leaves_);
   if (row.one_at_a_time) starters_[0].block(slice);
   acceptors_of_.resize(cores_->size());
   watching_.resize(cores_->size());

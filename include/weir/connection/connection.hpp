@@ -105,6 +105,12 @@ class connection {
   // for something else than this connection is not idle. A send that waits then ends with RST.
   void set_idle_timeout(std::chrono::milliseconds t) { state_->set_idle_timeout(t); }
 
+  // The server will stop soon (settings.limits.drain_delay), or stops: a protocol that can tells the client
+  // to use another connection, and ends this one between messages. Everything else goes on as before.
+  [[nodiscard]] bool is_leaving() const noexcept {
+    return state_->is_stopping() || state_->leaves() != departure::no;
+  }
+
   // The server stops. Reading goes on while bytes are there or a message is incomplete, then it ends with
   // ending::stopping. For handlers that wait for something else: `co_await client.stopping()`.
   [[nodiscard]] bool is_stopping() const noexcept { return state_->is_stopping(); }

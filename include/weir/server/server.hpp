@@ -85,25 +85,34 @@ class server {
   // Before run(). `f` is called once on core 0, when every service has started and every loop accepts.
   void when_serving(std::function<void()> f) { when_serving_ = std::move(f); }
 
+  // Any thread. Serves on for settings.limits.drain_delay, if that is not zero: new clients are served, and
+  // handlers see connection::is_leaving(). Then drain(). Further calls change nothing.
+  void stop() noexcept;
+
   // Any thread. Closes the listeners, tells each handler (connection::is_stopping(); idle ones find the end
   // of their input) and waits for the handlers. After settings.limits.drain_timeout what they wait for is
   // cancelled, and 200 ms later what is left is cut. Then the service is stopped. A stop that waits is
-  // cancelled after the drain timeout. Further calls change nothing.
-  void stop() noexcept;
+  // cancelled after the drain timeout. Also after stop(), whose delay it ends. Further calls change nothing.
+  void drain() noexcept;
 
   // Any thread. The same, but handlers are not waited for, and a service's stop that waits is cancelled after
-  // 200 ms. Also after stop(), whose drain it ends. A further call cancels such a stop at once.
+  // 200 ms. Also after drain(), which it ends. A further call cancels such a stop at once.
   // run() joins its threads: it does not return before a handler that blocks one of them does. The service of
   // a loop that is blocked is not stopped.
   void cut() noexcept;
 
   // Core 0's thread. Takes `connections`; `connections_per_ip`, unless it is or becomes 0; `idle_timeout`,
-  // for connections that begin from now on; `drain_timeout`, for a drain that has not begun. Connections
-  // beyond a limit stay.
+  // for connections that begin from now on; `drain_delay` and `drain_timeout`, for what has not begun.
+  // Connections beyond a limit stay.
   void take_limits(const limit_settings& fresh) noexcept;
 
   // After run(): handlers were cancelled, or connections left, because the time for them was over.
   [[nodiscard]] bool cut_short() const noexcept { return cut_short_.load(std::memory_order_relaxed); }
+
+  // Core 0's thread. For a worker process: the service, or this process alone, will be told to drain.
+  // `process` ends accepting, and what drains is then what is left; a worker without connections does not
+  // wait for the order.
+  void leave(departure what) noexcept;
 
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
   void adopt(unique_fd connection);
@@ -156,6 +165,8 @@ class server {
   void obey();
   void begin_stop();
   void end_accepting();
+  void accepting_has_ended();
+  void drain_when_unused();
   void tell_handlers();
   void cut_handlers();
   void wait_until_unused();
@@ -185,6 +196,8 @@ class server {
     bool runs = false;                                // it has started and has not been stopped
   };
   std::vector<service_state> services_;  // by core
+  departure_state leaves_{departure::no};
+  std::atomic<bool> drain_delays_{false};
   std::atomic<bool> stops_{false};
   std::atomic<bool> cuts_{false};          // cut() was called, and core 0 has not heard it
   std::atomic<std::size_t> accepting_{0};  // acceptors that have not stopped
@@ -199,6 +212,8 @@ class server {
   // Core 0's thread.
   bool have_started_ = false;
   bool stop_begun_ = false;
+  bool accepting_ends_ = false;
+  bool accepting_ended_ = false;
   bool services_stop_ = false;
   bool first_service_stops_ = false;
   bool accept_threads_run_ = false;
@@ -224,6 +239,7 @@ class server {
   struct ending {
     explicit ending(server& s);
     standing_post order;      // obey()
+    standing_timer delay;     // drain()
     standing_timer drain;     // limit_drain()
     standing_timer grace;     // cut_handlers()
     standing_timer threads;   // tell_threads()

@@ -22,7 +22,8 @@ namespace weir {
 class connection_starter {
  public:
   connection_starter(core& home, const settings& s, const connection_handler& handler, permit_pool& all,
-                     address_limit<peer_address>* per_address = nullptr)
+                     address_limit<peer_address>* per_address = nullptr,
+                     const departure_state* leaves = nullptr)
       : home_(home),
         table_(home.local<connection_table>()),
         handler_(handler),
@@ -31,6 +32,7 @@ class connection_starter {
         per_address_(per_address) {
     if (per_address_ != nullptr)
       table_.when_freed([this](const peer_address& a) { per_address_->release(a); });
+    if (leaves != nullptr) table_.leaves_as(*leaves);
     give_parked_to({}, false);
   }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "weir/admission/detail/permit_pool.hpp"
+#include "weir/connection/detail/departure.hpp"
 #include "weir/connection/detail/kept_peer.hpp"
 #include "weir/connection/detail/phase.hpp"
 #include "weir/connection/ending.hpp"
@@ -66,6 +67,8 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void stop(std::uint32_t grace = 0) noexcept;
   void end_grace() noexcept;
   [[nodiscard]] bool is_stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
+  // What will stop soon, or stops. Any thread.
+  [[nodiscard]] departure leaves() const noexcept;
 
   // Cancels what the handler waits for. Unless that is the next message, the connection ends with RST.
   void cut() noexcept;

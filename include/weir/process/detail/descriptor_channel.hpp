@@ -28,7 +28,10 @@ struct message {
              // come back
     ask,     // whether the loops of the worker turn
     look_again,  // at the listeners: another worker is passed over, and may have been woken for a connection
-    drain,       // no more connections will come
+    service_leaves,  // the pool serves on for a while, and then drains
+    retire,          // no more connections will come; a drain or a cut will
+    drain,  // no more connections will come; `number`: 1 if the whole pool ends, 0 if others serve on
+    cut,    // what a SIGTERM without a limits.drain_delay says
   };
   kind what = kind::serving;
   std::uint32_t number = 0;

@@ -13,6 +13,7 @@
 #include "weir/config/settings.hpp"
 #include "weir/process/detail/deferred_commands.hpp"
 #include "weir/process/detail/dispatcher.hpp"
+#include "weir/process/detail/end_order.hpp"
 #include "weir/process/detail/restart_policy.hpp"
 #include "weir/process/detail/scoreboard.hpp"
 #include "weir/process/detail/service_manager.hpp"
@@ -102,7 +103,6 @@ class supervisor {
   [[nodiscard]] scoreboard& scores() noexcept { return board_; }
 
  private:
-  enum class ending : std::uint8_t { no, draining, stopping };
   using clock = std::chrono::steady_clock;
   using stage = worker::stage;
 
@@ -118,13 +118,16 @@ class supervisor {
   void obey(const signal_row& row);
   void reopen_log();
   void change_workers(command c);
-  void end(ending how);
+  void begin_end(int signal);
+  void end(end_order how);
+  void end_delays(clock::time_point now);
   void fill();
   bool start(unsigned index, unsigned generation);
   int be_worker(unsigned index, unsigned generation, worker_score& score, descriptor_channel& to_master);
   void take_messages(worker& m);
   void has_ended(worker& m, const exit_reason& how);
-  void leave(worker& m, ending how);
+  void leave(worker& m, end_order how);
+  void tell_drain(worker& m, message::kind what);
   void tick();
   void resize(unsigned workers);
   void begin_reload();
@@ -186,7 +189,9 @@ class supervisor {
   bool failed_ = false;
   bool cut_ = false;    // connections, while the pool ended
   bool ready_ = false;  // all workers of a generation have served
-  ending ending_ = ending::no;
+  end_order ending_ = end_order::none;
+  bool ends_ = false;  // no worker is started any more, and no client accepted
+  clock::time_point drain_at_ = clock::time_point::max();  // with end_order::leave
   clock::time_point next_tick_;
   siblings siblings_;
   clock::time_point give_until_ = clock::time_point::max();
