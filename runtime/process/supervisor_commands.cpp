@@ -77,11 +77,11 @@ void supervisor::end(ending how) {
     leave(m, ending_);
     if (again) m.kill_at = std::min(m.kill_at, clock::now() + last_grace);
   }
-  while (unique_fd connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
+  while (passed_connection connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
 }
 
 // A connection that no worker has, and none will get any more.
-void supervisor::park_or_cut(unique_fd connection) {
+void supervisor::park_or_cut(passed_connection connection) {
   if (ending_ == ending::draining && siblings_.any())
     park(std::move(connection));
   else
