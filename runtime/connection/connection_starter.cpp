@@ -6,6 +6,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/connection/detail/open_layers.hpp"
 #include "weir/core/sleep.hpp"
 
 namespace weir {
@@ -95,8 +96,10 @@ void connection_starter::wake(connection_state& parked) noexcept {
       task<> handler = handler_(connection(parked));
       return parked.serve(std::move(handler), parked.take_permit());
     }
-    accepted_socket s{unique_fd(parked.release()), parked.peer(),
-                      here_.return_to_outer(parked.take_permit())};
+    accepted_socket s{.fd = unique_fd(parked.release()),
+                      .peer = parked.peer(),
+                      .permit = here_.return_to_outer(parked.take_permit()),
+                      .edge = parked.take_edge()};
     parked.drop();
     next.enter(std::move(s));
   } catch (...) {
@@ -121,12 +124,14 @@ void connection_starter::start(accepted_socket s) noexcept {
   try {
     connection_state& state = table_.open(s.fd.release(), s.peer);
     connection client(state);
+    state.set_edge(std::move(s.edge));
     state.begin();
     if (worker_queue_ != nullptr) state.run_handler_on(*worker_queue_);
     if (slice_.count() > 0) state.block(slice_);
     if (const auto idle = idle_timeout_.load(std::memory_order_relaxed); idle.count() > 0)
       client.set_idle_timeout(idle);
-    task<> handler = handler_(std::move(client));
+    task<> handler = s.layers.any() ? open_layers_and_serve(std::move(client), s.layers, handler_)
+                                    : handler_(std::move(client));
     state.serve(std::move(handler), std::move(s.permit));
     if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
   } catch (...) {

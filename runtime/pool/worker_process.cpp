@@ -177,7 +177,7 @@ class master_link {
           taken = got.content.number;
           any = true;
           to_master_.has_received(taken);
-          if (got.fd) of_.adopt(std::move(got.fd));
+          if (got.fd) of_.adopt(std::move(got.fd), got.content.layers);
           score_.coming.fetch_sub(1);  // it counts as one of this worker's by now
           break;
         case message::kind::notice:
@@ -249,8 +249,8 @@ master_mailbox::sent master_mailbox::give(int fd) noexcept {
 }
 
 // It has no number that an acknowledgement could speak for, so it may overtake what is kept.
-master_mailbox::sent master_mailbox::hand_on(int fd) noexcept {
-  return channel_.send({message::kind::connection, 0}, fd);
+master_mailbox::sent master_mailbox::hand_on(int fd, socket_layers on_it) noexcept {
+  return channel_.send({message::kind::connection, 0, on_it}, fd);
 }
 
 // The number travels with each parked connection: if this process dies before its acknowledgement is sent,

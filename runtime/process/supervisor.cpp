@@ -197,7 +197,7 @@ void supervisor::set_timer() {
   ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
-std::vector<int> supervisor::watched() const {
+std::vector<watched_listener> supervisor::watched() const {
   if (!program_.watched || ends_) return {};
   std::vector<bool> occupied;
   // The other workers serve what comes to the socket of a worker that does not look at it.
@@ -298,10 +298,10 @@ void supervisor::take_messages(worker& m) {
         break;
       case message::kind::parked:
         dispatcher::acknowledged(m, got.content.number);
-        park(std::move(got.fd));
+        park({std::move(got.fd), got.content.layers});
         break;
       case message::kind::taken: dispatcher::acknowledged(m, got.content.number); break;
-      case message::kind::connection: take_excess(m, std::move(got.fd)); break;
+      case message::kind::connection: take_excess(m, {std::move(got.fd), got.content.layers}); break;
       case message::kind::refused: dispatcher_.refused(m, got.content.number); break;
       case message::kind::unable: dispatcher_.unable(m, got.content.number); break;
       case message::kind::answered: dispatcher_.answered(m, got.content.number); break;
@@ -331,7 +331,7 @@ void supervisor::announce() {
   if (!std::exchange(ready_, true)) siblings_.tell_serving();
 }
 
-void supervisor::park(unique_fd connection) {
+void supervisor::park(passed_connection connection) {
   if (!connection) return;
   if (ends_ && (!siblings_.any() || ending_ >= end_order::cut)) return;
   dispatcher_.parked().add(std::move(connection));
@@ -339,7 +339,7 @@ void supervisor::park(unique_fd connection) {
 
 // `connection` is empty if there was no descriptor for it. Its worker does not end before it has the answer,
 // so what no other worker takes can go back to it.
-void supervisor::take_excess(worker& m, unique_fd connection) {
+void supervisor::take_excess(worker& m, passed_connection connection) {
   ++excess_received_;
   if (connection) {
     const auto all = workers_.lanes(generation_, wanted_);
@@ -350,7 +350,8 @@ void supervisor::take_excess(worker& m, unique_fd connection) {
 }
 
 void supervisor::look_after_siblings() {
-  if (siblings_.listen([this](unique_fd connection) { park(std::move(connection)); }) && !siblings_.any()) {
+  if (siblings_.listen([this](passed_connection connection) { park(std::move(connection)); }) &&
+      !siblings_.any()) {
     tell_service_manager(fmt::format("MAINPID={}", ::getpid()));
     if (program_.alone) program_.alone();
   }
@@ -361,7 +362,7 @@ void supervisor::has_ended(worker& m, const exit_reason& how) {
   scoreboard::give_back(*m.score);
   dispatcher_.lost(m);
   if (ends_)
-    while (unique_fd connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
+    while (passed_connection connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
   const auto now = clock::now();
   const auto lived = now - m.process.started();
   if (m.at == stage::leaving) {

@@ -107,7 +107,7 @@ void supervisor::end(end_order how) {
   ending_ = how;
   drain_at_ = how == end_order::leave ? clock::now() + delay : clock::time_point::max();
   if (ends_)
-    while (unique_fd connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
+    while (passed_connection connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
 }
 
 void supervisor::end_delays(clock::time_point now) {
@@ -117,7 +117,7 @@ void supervisor::end_delays(clock::time_point now) {
 }
 
 // A connection that no worker has, and none will get any more.
-void supervisor::park_or_cut(unique_fd connection) {
+void supervisor::park_or_cut(passed_connection connection) {
   if (ending_ <= end_order::drain && siblings_.any())
     park(std::move(connection));
   else

@@ -74,7 +74,12 @@ std::string timeout(std::chrono::milliseconds d) {
 std::optional<refusal> check_listeners(const settings& s) {
   std::vector<endpoint> before;
   for (const std::string& text : s.listen) {
-    const endpoint at = endpoint::parse(text);
+    const endpoint whole = endpoint::parse(text);
+    if (whole.layers().proxy)
+      return refusal{"listen", fmt::format("\"{}\": this build has no PROXY protocol", text)};
+    if (whole.layers().tls)
+      return refusal{"listen", fmt::format("\"{}\": this program has no TLS; link it with weir::tls", text)};
+    const endpoint at = whole.with_layers({});            // one socket, whatever lies on it
     const bool any_port = at.is_tcp() && at.port() == 0;  // each gets a port of its own
     if (!any_port && std::find(before.begin(), before.end(), at) != before.end())
       return refusal{"listen", fmt::format("\"{}\" is listed twice", text)};

@@ -214,7 +214,7 @@ acceptor& server::add_acceptor(const bound_socket& listener, unsigned at_core) {
     deliver = [this, serve = std::move(deliver)](accepted_socket s) {
       if (!stops_.load() && siblings_->own_is_above_share()) {
         handed_on_.fetch_add(1);
-        if (hand_on_(s.fd.get())) return;
+        if (hand_on_(s.fd.get(), s.layers)) return;
         handed_on_.fetch_sub(1);
       }
       serve(std::move(s));
@@ -303,7 +303,7 @@ task<> server::take_back_from_held(unsigned at_core) {
   }
 }
 
-void server::adopt(unique_fd connection) {
+void server::adopt(unique_fd connection, socket_layers on_it) {
   (*cores_)[0].driver().assert_thread("server::adopt");
   permit_pool::permit permit = permits_.try_acquire();
   if (!permit) {
@@ -316,7 +316,7 @@ void server::adopt(unique_fd connection) {
     return;  // it has gone
   ++handed_over_;
   (*deliver_)({std::move(connection), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
-               std::move(permit)});
+               std::move(permit), on_it});
 }
 
 bool server::accept_from(std::size_t i) {
@@ -333,7 +333,7 @@ bool server::accept_from(std::size_t i) {
     return false;
   }
   if (error == EAGAIN) ++found_nobody_;
-  if (connection) adopt(std::move(connection));
+  if (connection) adopt(std::move(connection), listeners_[i].local().layers());
   return true;
 }
 

@@ -42,7 +42,7 @@ struct inheritance {
   sibling_workers* siblings = nullptr;  // outlives the server; with accept_kind::shared, mutex and reuseport
   // With accept_kind::reuseport: another process shall serve this connection. False: it cannot be sent. Any
   // thread.
-  std::function<bool(int fd)> hand_on = {};
+  std::function<bool(int fd, socket_layers on_it)> hand_on = {};
   std::function<void()> serving = {};  // called once on core 0, when every loop has started to accept
   // Takes parked connections, on any core's thread: when this process stops, and in mode
   // dispatch always, so that any worker may serve what comes next.
@@ -115,7 +115,7 @@ class server {
   void leave(departure what) noexcept;
 
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
-  void adopt(unique_fd connection);
+  void adopt(unique_fd connection, socket_layers on_it = {});
   // Core 0's thread. Accepts one connection of listener `i`, if there is one; in a worker that waits to be
   // told so. False: the connection still waits, because this process has no descriptor or memory for it.
   [[nodiscard]] bool accept_from(std::size_t i);
@@ -221,8 +221,8 @@ class server {
   std::function<void()> when_serving_;
   std::optional<delivery> deliver_;  // what other processes have accepted
   sibling_workers* siblings_ = nullptr;
-  std::function<bool(int fd)> hand_on_;      // with accept_kind::reuseport
-  std::atomic<std::uint32_t> handed_on_{0};  // connections that may come back
+  std::function<bool(int fd, socket_layers on_it)> hand_on_;  // with accept_kind::reuseport
+  std::atomic<std::uint32_t> handed_on_{0};                   // connections that may come back
   log::limiter log_limit_;
   std::atomic<std::uint64_t> pauses_here_{0};
   std::atomic<std::uint64_t> handed_over_{0};

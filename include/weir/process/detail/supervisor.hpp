@@ -56,7 +56,7 @@ struct pool_program {
   std::function<void(unsigned workers)> resized = {};
   // The listeners that the master itself watches: all, some or none. `occupied` tells by index which workers
   // there are.
-  std::function<std::vector<int>(const std::vector<bool>& occupied)> watched = {};
+  std::function<std::vector<watched_listener>(const std::vector<bool>& occupied)> watched = {};
 
   // Listeners that only the worker at that index accepts from. The master keeps them too.
   std::function<std::vector<int>(unsigned index)> own_listeners = {};
@@ -139,9 +139,9 @@ class supervisor {
   void look_after_siblings();
   void announce();
   [[nodiscard]] bool gives() noexcept;
-  void park(unique_fd connection);
-  void take_excess(worker& m, unique_fd connection);
-  void park_or_cut(unique_fd connection);
+  void park(passed_connection connection);
+  void take_excess(worker& m, passed_connection connection);
+  void park_or_cut(passed_connection connection);
   void pass_over();
   void ask(worker& m);
   void has_spoken(worker& m);
@@ -153,7 +153,7 @@ class supervisor {
   void survive(const std::exception& e) noexcept;
   [[nodiscard]] bool is_coming(unsigned generation) const noexcept;
   [[nodiscard]] bool is_alive() const noexcept;
-  [[nodiscard]] std::vector<int> watched() const;
+  [[nodiscard]] std::vector<watched_listener> watched() const;
   [[nodiscard]] clock::time_point next_event() const noexcept;
 
   // One per process.
