@@ -68,6 +68,33 @@ std::string timeout(std::chrono::milliseconds d) {
   return fmt::format("{}", d);
 }
 
+// What is decided before a balancer has told who the client is, goes by the address of the balancer.
+std::string_view policy_behind_balancer(const settings& s, io_kind io, std::size_t loops) {
+  if (s.distribute.policy != policy_kind::ip_hash) return {};
+  const bool ring = io == io_kind::io_uring;
+  if (row_of(s.model).processes && s.processes.accept == accept_kind::dispatch)
+    return loops == 1 || ring
+               ? "ip-hash chooses the worker by the address of the balancer: the header comes later"
+               : "ip-hash chooses the worker by the address of the balancer, and its loop by that of the client";
+  if (loops == 1) return {};
+  return ring ? "ip-hash chooses by the address of the balancer where a loop has read on behind the header"
+              : "ip-hash chooses the loop by the address of the client, once the header has told it";
+}
+
+void add_balancers(std::string& out, const settings& s, io_kind io, std::size_t loops) {
+  if (std::none_of(s.listen.begin(), s.listen.end(),
+                   [](const std::string& each) { return endpoint::parse(each).layers().proxy; }))
+    return;
+  std::string trusted;
+  for (const std::string& each : s.proxy.trusted) trusted += (trusted.empty() ? "" : ", ") + each;
+  add(out, "balancers",
+      fmt::format("{}; their header within {}", trusted.empty() ? "none is trusted" : trusted,
+                  timeout(s.proxy.timeout)));
+  if (s.limits.connections_per_ip != 0)
+    add(out, "", "the connections of a client count from its header on");
+  if (const auto text = policy_behind_balancer(s, io, loops); !text.empty()) add(out, "", text);
+}
+
 }  // namespace
 
 // Without this a policy that binds several sockets to one address would accept the same one twice.
@@ -75,8 +102,6 @@ std::optional<refusal> check_listeners(const settings& s) {
   std::vector<endpoint> before;
   for (const std::string& text : s.listen) {
     const endpoint whole = endpoint::parse(text);
-    if (whole.layers().proxy)
-      return refusal{"listen", fmt::format("\"{}\": this build has no PROXY protocol", text)};
     if (whole.layers().tls)
       return refusal{"listen", fmt::format("\"{}\": this program has no TLS; link it with weir::tls", text)};
     const endpoint at = whole.with_layers({});            // one socket, whatever lies on it
@@ -155,6 +180,7 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
     add(out, i == 0 ? "listen" : "",
         fmt::format("{}: {}", s.listen[i],
                     is_pool ? "bound by the master, accepted by the workers" : accepted_by(s, i, loops)));
+  add_balancers(out, s, io.io, loops);
   add(out, "policy",
       loops == 1 ? fmt::format("{}, of no effect with one loop", name_of(s.distribute.policy))
                  : std::string(name_of(s.distribute.policy)));

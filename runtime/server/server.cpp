@@ -60,7 +60,8 @@ server::server(const settings& s, service_form form)
       form_(std::move(form)),
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(most_connections(s)),
-      per_address_(s.limits.connections_per_ip) {
+      per_address_(s.limits.connections_per_ip),
+      proxied_(s.proxy) {
   open_standard_descriptors();
   if (row_of(s.model).processes)
     throw config_error(
@@ -95,6 +96,7 @@ server::server(const settings& s, service_form form, inheritance from_master)
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(s.limits.connections, nullptr, from_master.connections),
       per_address_(s.limits.connections_per_ip),
+      proxied_(s.proxy),
       when_serving_(std::move(from_master.serving)),
       first_bytes_grace_(std::chrono::seconds(1)) {
   build(from_master.cpus, from_master.cpus.size());
@@ -166,7 +168,7 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
       offload_.get());
   for (core& c : *cores_)
     starters_.emplace_back(c, settings_, form_.handler, permits_,
-                           per_address_.is_on() ? &per_address_ : nullptr, &leaves_);
+                           per_address_.is_on() ? &per_address_ : nullptr, &leaves_, &proxied_);
   const std::vector<int> threads_on = settings_.cores.pin ? cpus : std::vector<int>{};
   if (row.handlers_migrate()) {
     workers_ =
@@ -176,13 +178,15 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   if (row.threads == handler_threads::per_connection)
     threads_ = std::make_unique<connection_threads>(settings_, threads_on, form_.handler, permits_,
                                                     per_address_.is_on() ? &per_address_ : nullptr,
-                                                    cores_->offload_threads(), &leaves_);
+                                                    cores_->offload_threads(), &leaves_, &proxied_);
   if (row.one_at_a_time) starters_[0].block(slice);
   acceptors_of_.resize(cores_->size());
   watching_.resize(cores_->size());
   const bool stays = starters_.size() == 1 || settings_.distribute.policy == policy_kind::kernel;
-  for (unsigned i = 0; !stays && i < starters_.size(); ++i)
+  for (unsigned i = 0; !stays && i < starters_.size(); ++i) {
     starters_[i].place_parked_by(placement_from(i, seed_ + parked_seeds + i, true));
+    if (settings_.distribute.policy == policy_kind::ip_hash) starters_[i].place_named_clients();
+  }
   ending_.emplace(*this);
 }
 
@@ -369,7 +373,7 @@ std::uint64_t server::refused() const noexcept {
   for (const auto& a : accept_threads_) sum += a.refused();
   for (const auto& r : starters_) sum += r.refused();
   if (threads_) sum += threads_->refused();
-  return sum;
+  return sum + proxied_.refused();
 }
 
 std::uint64_t server::dropped() const noexcept {

@@ -72,6 +72,7 @@ TEST_CASE("the drain follows the delay by itself") {
 TEST_CASE("a second stop does not end the delay") {
   test::serving s(delayed(1h), tell);
   test::client c(s.at());
+  CHECK(ask(c) == "-");
   s->stop();
   CHECK(leaves_at_last(c));
   s->stop();
@@ -91,13 +92,14 @@ TEST_CASE("a server that serves nobody yet has no delay") {
 
 TEST_CASE("a delay that is read again counts for a stop that comes later") {
   test::serving s(delayed(0ms), tell);
+  test::client c(s.at());
+  CHECK(ask(c) == "-");
   limit_settings fresh;
   fresh.drain_delay = 1h;
   s->cores()[0].post([&] {
     s->take_limits(fresh);
     s->stop();
   });
-  test::client c(s.at());
   CHECK(leaves_at_last(c));
   s->drain();
   CHECK(c.is_closed());

@@ -16,6 +16,7 @@
 #include "weir/admission/detail/permit_pool.hpp"
 #include "weir/config/settings.hpp"
 #include "weir/connection/detail/connection_starter.hpp"
+#include "weir/connection/detail/proxy_rules.hpp"
 #include "weir/core/core_pool.hpp"
 #include "weir/core/detail/core_choice.hpp"
 #include "weir/core/detail/standing_post.hpp"
@@ -137,8 +138,8 @@ class server {
   [[nodiscard]] std::vector<std::uint32_t> connections_per_core() const;
   [[nodiscard]] std::uint64_t accepted() const noexcept;
   [[nodiscard]] std::uint64_t accept_pauses() const noexcept;
-  // Closed at once: beyond limits.connections with limits.excess = "refuse", or beyond
-  // limits.connections_per_ip.
+  // Closed at once: beyond limits.connections with limits.excess = "refuse", beyond limits.connections_per_ip,
+  // or without a right header of the PROXY protocol where there has to be one.
   [[nodiscard]] std::uint64_t refused() const noexcept;
   // Closed because an error kept them from their core.
   [[nodiscard]] std::uint64_t dropped() const noexcept;
@@ -186,6 +187,7 @@ class server {
   std::uint64_t seed_;  // of the first acceptor's policy; each further one takes the next
   permit_pool permits_;
   address_limit<peer_address> per_address_;
+  proxy_rules proxied_;
   std::deque<connection_starter> starters_;  // one for each core, in their order
   std::deque<acceptor> acceptors_;
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners

@@ -48,7 +48,7 @@ class connection_table {
     return leaves_ == nullptr ? departure::no : leaves_->load(std::memory_order_relaxed);
   }
 
-  // Called with the peer of each connection that is freed.
+  // Called with the peer of each connection that is freed; with none if it has not counted for its address.
   void when_freed(std::function<void(const peer_address&)> f) { freed_ = std::move(f); }
 
   // Cancels what every handler waits for; no socket lingers from now on.
