@@ -4,11 +4,13 @@ import contextlib
 import os
 import re
 import signal
+import socket
+import tempfile
 import unittest
 
 import sample
 from balancer import PATIENCE, HAProxy, Load, Nginx, are_installed, free_port
-from pool import children
+from pool import children, state_of
 from rows import rows
 from sample import Sample, connect, until
 
@@ -63,6 +65,16 @@ def rows_of_http(every=False, *names):
     """Those of these names, by default one model of one process and a pool; or all."""
     names = names or ("loop-per-core", "process-pool")
     return [row for row in rows(sample.program("http")) if every or row.name in names]
+
+
+def kill(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def ask_or_none(address):
+    with contextlib.suppress(OSError, AssertionError):
+        return ask(address, "/ready")
 
 
 def until_used(node):
@@ -152,12 +164,63 @@ class Pool(unittest.TestCase):
             until_told(node)
             before = children(node.pid)
             for worker in before:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker, signal.SIGKILL)
+                kill(worker)
             until(lambda: len(children(node.pid) - before) == 2, "new workers")
             until_told(node)
             node.send(signal.SIGTERM)
             self.assertEqual(node.wait(), 0)
+
+
+    def test_after_an_upgrade_the_old_program_tells_its_clients_and_the_new_one_is_ready(self):
+        pool = next(row for row in rows_of_http() if row.model == "process-pool")
+        with Sample(*pool.arguments, *FOR_EVER, name="http") as node, Client(node.address) as early, Client(node.address) as idle:
+            for client in early, idle:
+                self.assertEqual(client.get("/ready"), (200, False))
+            node.send(signal.SIGUSR2)
+            successor = int(re.search(r"process (\d+) serves", node.wait_for_line("serves beside this one"))[1])
+            self.addCleanup(kill, successor)
+            node.send(signal.SIGTERM)
+            until(lambda: early.get("/ready") == (200, True), "a connection of the old program hears of it")
+            # The sockets that the old program still has are no reason to wait for it.
+            until(lambda: ask(node.address, "/ready") == (200, False), "the new program serves")
+            self.assertIsNone(node.process.poll())
+            node.send(signal.SIGQUIT)
+            self.assertTrue(idle.is_ended())
+            self.assertEqual(node.process.wait(sample.BOUND), 0)
+            self.assertEqual(ask(node.address, "/ready"), (200, False))
+            for _ in range(2):
+                os.kill(successor, signal.SIGTERM)
+                until(lambda: ask_or_none(node.address) != (200, False), "the new program is told")
+            until(lambda: state_of(successor) in "XZ", "the new program has ended")
+
+    def test_term_to_the_whole_group_cuts_nothing(self):
+        pool = next(row for row in rows_of_http() if row.model == "process-pool")
+        with Sample(*pool.arguments, *FOR_EVER, name="http") as node, Client(node.address) as busy:
+            busy.socket.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+            self.assertIn(b" 100 ", busy.socket.recv(100))
+            workers = children(node.pid)
+            for _ in range(2):
+                before = len(node.lines)
+                for pid in [node.pid, *workers]:
+                    os.kill(pid, signal.SIGTERM)
+                until(lambda: any("SIGTERM: " in line for line in node.lines[before:]), "the master has obeyed")
+            busy.socket.sendall(b"123456789")
+            self.assertTrue(sample.receive_all(busy.socket).endswith(b"123456789"))
+            self.assertEqual(node.wait(), 0)
+
+    def test_the_service_manager_is_told_when_the_delay_begins(self):
+        for row in rows_of_http():
+            with self.subTest(row=row), tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+                manager.bind(f"{folder}/notify")
+                manager.settimeout(sample.BOUND)
+                with Sample(*row.arguments, *FOR_EVER, name="http", environment={"NOTIFY_SOCKET": f"{folder}/notify"}) as node:
+                    while b"READY=1" not in manager.recv(4096):
+                        pass
+                    node.send(signal.SIGTERM)
+                    while b"STOPPING=1" not in manager.recv(4096):
+                        pass
+                    until_told(node)
+                    self.assertEqual(node.stop(signal.SIGTERM), 0)
 
 
 class Rolling(unittest.TestCase):

@@ -166,12 +166,15 @@ class In(unittest.TestCase):
             self.assertEqual(server.ask(v2(), b"throw\n"), CLOSED)
             server.wait_for_line("connection from 192.0.2.1:4711 closed: its handler threw")
 
-    def test_a_stop_does_not_wait_for_headers(self):
+    def test_a_stop_does_not_wait_for_headers_that_have_not_begun(self):
         for row in rows(sample.program("edge_peer")):
-            with self.subTest(row=row), Server(*row.arguments) as server, connect(server.tcp) as client:
-                client.sendall(b"PROXY TCP4 ")
-                until(lambda: row.model == "process-pool" or len(server.fds()) > 0, "it is accepted")
-                self.assertEqual(server.stop(signal.SIGQUIT), 0)
+            if row.model == "process-pool":
+                continue  # which waits a second for those who have just connected
+            with self.subTest(row=row), Server(*row.arguments, "--set", "proxy.timeout=1h") as server:
+                before = server.settled_fds()
+                with connect(server.tcp):
+                    until(lambda: len(server.fds()) > before, "it is accepted")
+                    self.assertEqual(server.stop(signal.SIGQUIT), 0)
 
 
 class Balancers(unittest.TestCase):
