@@ -232,7 +232,7 @@ int accept_thread::accept_one(permit_pool::permit permit, const listening& from)
   }
   accepted_.fetch_add(1, std::memory_order_relaxed);
   deliver_({std::move(fd), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
-            std::move(permit)});
+            std::move(permit), from.address.layers()});
   return 0;
 }
 

@@ -143,7 +143,7 @@ task<> acceptor::accept_all() {
         continue;
       }
       accepted_.fetch_add(1, std::memory_order_relaxed);
-      deliver_({unique_fd(next.fd), next.peer, permit_pool::adopt(&permits_)});
+      deliver_({unique_fd(next.fd), next.peer, permit_pool::adopt(&permits_), address_.layers()});
     } else if (error == EUSERS) {
       co_await room_operation(permits_);
       listener_.readable = true;  // look at once: a client may have waited for this

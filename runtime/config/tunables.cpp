@@ -7,6 +7,7 @@
 
 #include "rows.hpp"
 #include "suggestion.hpp"
+#include "weir/config/detail/address_prefix.hpp"
 
 namespace weir {
 namespace {
@@ -41,6 +42,31 @@ tunable addresses() {
             if (list.empty() || std::find(list.begin(), list.end(), "") != list.end())
               return expected("addresses", value, range);
             s.listen = std::move(list);
+            return {};
+          }};
+}
+
+tunable trusted() {
+  const std::string range = "addresses and prefixes, \"192.0.2.7\", \"10.0.0.0/8\", \"::1\", and \"unix\"";
+  return {"proxy.trusted",
+          "the balancers from which a listener takes a header of the PROXY protocol; unix: local ones", range,
+          [](const settings& s) {
+            std::vector<std::string> each;
+            for (const auto& address : s.proxy.trusted) each.push_back(quoted(address));
+            return fmt::format("[{}]", fmt::join(each, ", "));
+          },
+          [=](settings& s, const written& value) -> std::string {
+            std::vector<std::string> list;
+            if (const auto* typed = std::get_if<std::vector<std::string>>(&value))
+              list = *typed;
+            else if (const auto* text = text_of(value))
+              list = text->empty() ? list : split(*text);
+            else
+              return expected("addresses", value, range);
+            for (const std::string& each : list)
+              if (each != "unix" && !address_prefix::parse(each))
+                return fmt::format("{} is none of: {}", quoted(each), range);
+            s.proxy.trusted = std::move(list);
             return {};
           }};
 }
@@ -149,6 +175,9 @@ std::vector<tunable> make_tunables() {
           "limits.idle_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.limits.idle_timeout; },
           "close a connection on which an operation waits so long without a byte moving; 0s: never"),
       duration(
+          "limits.drain_delay", 0ms, 1h, [](auto& s) -> auto& { return s.limits.drain_delay; },
+          "how long a server that was told to stop serves on and says that it will stop, before it drains"),
+      duration(
           "limits.drain_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.limits.drain_timeout; },
           "how long a stopping server waits for its connections to end"),
       choice(
@@ -161,6 +190,11 @@ std::vector<tunable> make_tunables() {
       duration(
           "limits.stall", 0ms, 1h, [](auto& s) -> auto& { return s.limits.stall; },
           "report a handler that holds its core for so long; 0s: never"),
+
+      trusted(),
+      duration(
+          "proxy.timeout", 1ms, 1h, [](auto& s) -> auto& { return s.proxy.timeout; },
+          "how long a header of the PROXY protocol may take; then its connection is closed"),
 
       count(
           "socket.backlog", "connections", 1, 65535, [](auto& s) -> auto& { return s.socket.backlog; },

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <stdexcept>
 
 #include "kinds.hpp"
 #include "weir/base/detail/idle_descriptors.hpp"
@@ -70,6 +71,8 @@ unique_fd new_socket(int family) noexcept {
 }  // namespace
 
 task<connection> connect(endpoint to) {
+  if (to.layers().any())
+    throw std::invalid_argument(fmt::format("connect {}: no layers can be opened from this side", to));
   connection_table& table = core::here().local<connection_table>();
   const socket_address address = to.to_sockaddr();
   unique_fd fd = new_socket(address.get()->sa_family);

@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include "weir/connection/proxy_header.hpp"
+
 namespace weir {
 
 void connection::shutdown_send() noexcept { ::shutdown(state_->fd, SHUT_WR); }
@@ -11,6 +13,11 @@ peer_address connection::local() const noexcept {
   socklen_t size = sizeof address;
   if (::getsockname(state_->fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
   return peer_address::from(reinterpret_cast<const sockaddr*>(&address), size);
+}
+
+std::optional<std::string_view> connection::via_tlv(std::uint8_t type) const noexcept {
+  const connection_edge* const e = state_->edge();
+  return e == nullptr ? std::nullopt : proxy_tlv(e->tlvs, type);
 }
 
 }  // namespace weir

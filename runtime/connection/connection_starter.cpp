@@ -6,6 +6,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/connection/detail/open_layers.hpp"
 #include "weir/core/sleep.hpp"
 
 namespace weir {
@@ -28,7 +29,9 @@ void connection_starter::when_left(std::function<void()> f) {
 }
 
 bool connection_starter::deliver(accepted_socket s) {
-  if (per_address_ != nullptr && s.peer.is_ip() && !per_address_->try_acquire(s.peer)) {
+  // Behind a balancer the address is that of the balancer so far.
+  const bool counts = per_address_ != nullptr && s.peer.is_ip() && !s.layers.proxy;
+  if (counts && !per_address_->try_acquire(s.peer)) {
     refused_.fetch_add(1, std::memory_order_relaxed);
     return false;  // and with it go the socket and its permit
   }
@@ -46,7 +49,7 @@ void connection_starter::enter(accepted_socket s) {
     note_post();
   } catch (...) {
     // The mailbox is as it was. `s` is still here, and lost.
-    if (per_address_ != nullptr && s.peer.is_ip()) per_address_->release(s.peer);
+    if (per_address_ != nullptr && s.peer.is_ip() && !s.layers.proxy) per_address_->release(s.peer);
     throw;
   }
   arrivals_.post();
@@ -95,8 +98,10 @@ void connection_starter::wake(connection_state& parked) noexcept {
       task<> handler = handler_(connection(parked));
       return parked.serve(std::move(handler), parked.take_permit());
     }
-    accepted_socket s{unique_fd(parked.release()), parked.peer(),
-                      here_.return_to_outer(parked.take_permit())};
+    accepted_socket s{.fd = unique_fd(parked.release()),
+                      .peer = parked.peer(),
+                      .permit = here_.return_to_outer(parked.take_permit()),
+                      .edge = parked.take_edge()};
     parked.drop();
     next.enter(std::move(s));
   } catch (...) {
@@ -121,16 +126,23 @@ void connection_starter::start(accepted_socket s) noexcept {
   try {
     connection_state& state = table_.open(s.fd.release(), s.peer);
     connection client(state);
+    if (s.layers.proxy) {
+      s.edge = std::make_unique<connection_edge>();
+      s.edge->counts_later = true;
+    }
+    state.set_edge(std::move(s.edge));
     state.begin();
     if (worker_queue_ != nullptr) state.run_handler_on(*worker_queue_);
     if (slice_.count() > 0) state.block(slice_);
     if (const auto idle = idle_timeout_.load(std::memory_order_relaxed); idle.count() > 0)
       client.set_idle_timeout(idle);
-    task<> handler = handler_(std::move(client));
+    task<> handler = s.layers.any() ? open_layers_and_serve(std::move(client), s.layers, this)
+                                    : handler_(std::move(client));
     state.serve(std::move(handler), std::move(s.permit));
     if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
   } catch (...) {
-    if (per_address_ != nullptr && s.permit) per_address_->release(s.peer);  // nobody else will
+    if (per_address_ != nullptr && s.permit && !s.layers.proxy)
+      per_address_->release(s.peer);  // nobody else will
     if (left_ && s.permit) left_();
     has_dropped(s.peer);
   }
@@ -143,6 +155,28 @@ void connection_starter::has_dropped(const peer_address& peer) noexcept {
   if (const auto held_back = limit.pass())
     log::error("connection from {} dropped: {} ({} more since the last line)", peer,
                text_of_current_exception(), *held_back);
+}
+
+bool connection_starter::admit(connection_state& c) {
+  if (per_address_ != nullptr && c.peer().is_ip() && !per_address_->try_acquire(c.peer())) {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  c.edge()->counts_later = false;
+  return true;
+}
+
+bool connection_starter::has_moved(connection& client, socket_layers closed) {
+  if (!places_named_ || !place_) return false;
+  connection_state& c = client.state();
+  connection_starter& next = place_(c.peer());
+  // What this core has read ahead cannot go with the socket.
+  if (&next == this || c.driver->stop_reading_ahead(c)) return false;
+  accepted_socket s{.fd = {}, .peer = c.peer(), .permit = {}, .layers = closed, .edge = c.take_edge()};
+  s.fd = unique_fd(client.release());
+  s.permit = here_.return_to_outer(c.take_permit());
+  next.enter(std::move(s));
+  return true;
 }
 
 void connection_starter::stop(std::chrono::milliseconds grace) {

@@ -68,7 +68,8 @@ permit_pool::permit connection_state::take_permit() noexcept {
 // The table counts it no more.
 void connection_state::leave_table() noexcept {
   connection_table& t = table();
-  if (t.freed_ && has_permit_) t.freed_(peer());
+  if (t.freed_ && has_permit_)
+    t.freed_(edge() != nullptr && edge()->counts_later ? peer_address() : peer());
   t.home().timers().disarm(*this);
   if (migrates_) delete aside_.away;
   migrates_ = false;
@@ -85,6 +86,8 @@ void connection_state::orphan() noexcept {
   readable = writable = false;  // an operation does not try: it looks for the slot, and finds it occupied
   reading = writing = &occupied;
 }
+
+departure connection_state::leaves() const noexcept { return is_orphan() ? departure::no : table().leaves(); }
 
 bool connection_state::is_home() const noexcept { return driver == &table().home().driver(); }
 

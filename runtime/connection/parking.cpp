@@ -66,6 +66,7 @@ void connection_state::wake_parked() noexcept {
 // or not until it is offered again.
 bool connection_state::give_away() noexcept {
   if (!table().parking_.give_away || !(table().parking_.at_once || is_stopping())) return false;
+  if (edge() != nullptr) return false;  // which no other process can have
   const auto given = table().parking_.give_away(fd);
   if (given == parking::given::yes) {
     wait_no_more();

@@ -47,7 +47,7 @@ bool names(const request& r, std::string_view name, std::string_view element) no
 
 }  // namespace
 
-// Whether this is the last answer. A stopping server answers the requests that have come already.
+// Whether this is the last answer. A server that leaves or stops answers the requests that have come already.
 void message::decide_close() {
   if (!body_done_ && !close_) {
     skip_buffered();
@@ -55,7 +55,7 @@ void message::decide_close() {
         (request_.framing().chunked || body_left_ > session_.of.limits.unread || waits_for_continue()))
       close_ = true;
   }
-  if (session_.client.is_stopping() && session_.in.buffered().empty()) close_ = true;
+  if (session_.client.is_leaving() && session_.in.buffered().empty()) close_ = true;
 }
 
 void message::put_connection() {
@@ -167,7 +167,7 @@ void message::start(int status, std::string_view content_type, std::optional<std
                     std::span<const header> more) {
   if (status >= 100 && status < 200) throw std::invalid_argument("an answer has a status of 200 or more");
   if (!length && request_.minor() == 0) close_ = true;
-  if (session_.client.is_stopping() && session_.in.buffered().empty()) close_ = true;
+  if (session_.client.is_leaving() && session_.in.buffered().empty()) close_ = true;
   put_head(status, content_type, more);
   writer& out = session_.out;
   if (!has_body(status)) {

@@ -58,7 +58,7 @@ endpoint name_of_socket(int fd, const endpoint& at) {
   name.size = sizeof name.storage;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name.storage), &name.size) != 0) fail("listen on", at);
   const bool dual = name.storage.ss_family == AF_INET6 && get_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, at) == 0;
-  return endpoint::from(name.get(), name.size, dual);
+  return endpoint::from(name.get(), name.size, dual).with_layers(at.layers());
 }
 
 // Removes a socket file on which no server accepts.
@@ -151,7 +151,7 @@ bound_socket bound_socket::bind(const endpoint& at, const socket_settings& optio
         e.code() == std::errc::address_family_not_supported || e.code() == std::errc::address_not_available;
     if (at.what() != endpoint::kind::tcp_dual || !no_ipv6) throw;
   }
-  return bind_tcp(endpoint::parse("0.0.0.0:0").with_port(at.port()), options, how);
+  return bind_tcp(endpoint::parse("0.0.0.0:0").with_port(at.port()).with_layers(at.layers()), options, how);
 }
 
 bound_socket bound_socket::bind_tcp(const endpoint& at, const socket_settings& options, sharing how) {
@@ -193,8 +193,8 @@ bound_socket bound_socket::bind_unix(const endpoint& at, const socket_settings& 
   return out;
 }
 
-bound_socket bound_socket::take_over(int fd, const socket_settings& options) {
-  auto out = adopt(fd, endpoint::parse(fmt::format("fd:{}", fd)), options);
+bound_socket bound_socket::take_over(int fd, const socket_settings& options, socket_layers on_it) {
+  auto out = adopt(fd, endpoint::parse(fmt::format("fd:{}", fd)).with_layers(on_it), options);
   struct stat file{};
   if (out.local_.what() != endpoint::kind::unix_path || ::lstat(out.local_.path().c_str(), &file) != 0)
     return out;

@@ -42,6 +42,23 @@ constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
 }  // namespace
 
 endpoint endpoint::parse(std::string_view text) {
+  std::string_view address = text;
+  const auto take = [&](std::string_view prefix) {
+    const bool has = address.starts_with(prefix);
+    if (has) address.remove_prefix(prefix.size());
+    return has;
+  };
+  socket_layers layers;
+  layers.proxy = take("proxy:");
+  layers.tls = take("tls:");
+  if (address.starts_with("proxy:") || address.starts_with("tls:"))
+    refuse(text, layers.tls && !layers.proxy && address.starts_with("proxy:")
+                     ? "the PROXY header comes before TLS; write proxy:tls:ADDRESS"
+                     : "a layer is there twice; write proxy:ADDRESS, tls:ADDRESS or proxy:tls:ADDRESS");
+  return parse_address(address).with_layers(layers);
+}
+
+endpoint endpoint::parse_address(std::string_view text) {
   endpoint out;
   if (text.starts_with("unix:")) {
     auto path = text.substr(5);
@@ -162,6 +179,12 @@ endpoint endpoint::with_port(std::uint16_t port) const {
   return out;
 }
 
+endpoint endpoint::with_layers(socket_layers on_it) const {
+  auto out = *this;
+  out.layers_ = on_it;
+  return out;
+}
+
 socket_address endpoint::to_sockaddr() const {
   socket_address out;
   const auto store = [&](const auto& address, std::size_t size) {
@@ -204,6 +227,9 @@ socket_address endpoint::to_sockaddr() const {
 }
 
 std::string endpoint::to_string() const {
+  if (layers_.any())
+    return fmt::format("{}{}{}", layers_.proxy ? "proxy:" : "", layers_.tls ? "tls:" : "",
+                       with_layers({}).to_string());
   char text[INET6_ADDRSTRLEN];
   switch (kind_) {
     case kind::tcp4: return fmt::format("{}:{}", ::inet_ntop(AF_INET, bytes_, text, sizeof text), port_);

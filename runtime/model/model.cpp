@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace weir {
 namespace {
 
@@ -13,12 +15,17 @@ constexpr bool in_order() {
 
 // Several sockets can be bound to it.
 bool may_have_siblings(std::string_view address) {
+  for (const std::string_view layer : {"proxy:", "tls:"})
+    if (address.starts_with(layer)) address.remove_prefix(layer.size());
   return !address.starts_with("unix:") && !address.starts_with("fd:") && !address.starts_with("systemd:");
 }
 
-// A client address always meets the same worker process.
-constexpr bool finds_its_process(const settings& s) {
-  return s.processes.accept == accept_kind::dispatch && s.distribute.policy == policy_kind::ip_hash;
+// A client address always meets the same worker process. Behind a balancer the worker is chosen by the address of
+// the balancer.
+bool finds_its_process(const settings& s) {
+  return s.processes.accept == accept_kind::dispatch && s.distribute.policy == policy_kind::ip_hash &&
+         std::none_of(s.listen.begin(), s.listen.end(),
+                      [](const std::string& address) { return address.starts_with("proxy:"); });
 }
 
 // What a process pool cannot do.

@@ -191,7 +191,7 @@ std::vector<bound_socket> pool::inherited(const std::string& address, const sett
   for (auto each = given.begin(); each != given.end();) {
     const bool is_it =
         each->address == address && (out.empty() || s.processes.accept == accept_kind::reuseport);
-    if (is_it) out.push_back(bound_socket::take_over(each->fd, s.socket));
+    if (is_it) out.push_back(bound_socket::take_over(each->fd, s.socket, endpoint::parse(address).layers()));
     each = is_it ? given.erase(each) : std::next(each);
   }
   return out;
@@ -254,11 +254,12 @@ void pool::steer(unsigned slots) {
 }
 
 // The listeners from which the master takes connections itself.
-std::vector<int> pool::watched(const std::vector<bool>& occupied) {
-  std::vector<int> out;
+std::vector<process::watched_listener> pool::watched(const std::vector<bool>& occupied) {
+  std::vector<process::watched_listener> out;
+  const auto add = [&out](const bound_socket& s) { out.push_back({s.get(), s.local().layers()}); };
   const auto mode = plan_.settings.processes.accept;
   if (mode == accept_kind::notify || mode == accept_kind::dispatch)
-    for (const std::size_t i : sockets_of(plan_.settings)) out.push_back(sockets_[i].group.front().get());
+    for (const std::size_t i : sockets_of(plan_.settings)) add(sockets_[i].group.front());
   if (mode != accept_kind::reuseport || slots_ == 0) return out;
   const auto long_ago = std::chrono::steady_clock::now() - 1s;
   for (auto& each : sockets_) {
@@ -267,7 +268,7 @@ std::vector<int> pool::watched(const std::vector<bool>& occupied) {
     if (!coming_ && !shares_ && each.steered < long_ago)
       while (each.group.size() > slots_) each.group.pop_back();
     for (std::size_t i = 0; i < each.group.size(); ++i)
-      if (i >= occupied.size() || !occupied[i]) out.push_back(each.group[i].get());
+      if (i >= occupied.size() || !occupied[i]) add(each.group[i]);
   }
   return out;
 }
@@ -334,10 +335,10 @@ int pool::work(process::worker_slot slot) {
   from_master.connections = &(slot.score.*count);
   process::worker_siblings siblings(slot.board, slot.score, count);
   from_master.siblings = &siblings;
-  from_master.hand_on = [&](int fd) {
+  from_master.hand_on = [&](int fd, socket_layers on_it) {
     auto& score = slot.board.pool();
     if (score.excess_sent.fetch_add(1) < score.excess_allowed &&
-        to_master.hand_on(fd) == master_mailbox::sent::yes)
+        to_master.hand_on(fd, on_it) == master_mailbox::sent::yes)
       return true;
     score.excess_sent.fetch_sub(1);
     return false;

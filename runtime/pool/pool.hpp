@@ -53,7 +53,7 @@ class pool {
   void keep_sockets(const settings& s);
   void steer(unsigned slots);
   [[nodiscard]] std::vector<std::size_t> sockets_of(const settings& s) const;
-  [[nodiscard]] std::vector<int> watched(const std::vector<bool>& occupied);
+  [[nodiscard]] std::vector<process::watched_listener> watched(const std::vector<bool>& occupied);
   [[nodiscard]] std::vector<int> own_listeners(unsigned index) const;
   std::optional<settings> reload();
   void reloaded(bool taken);

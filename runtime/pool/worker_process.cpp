@@ -117,8 +117,9 @@ class heartbeat {
 // The worker's end of the channel, in core 0's loop. Thread: core 0's.
 class master_link {
  public:
-  master_link(server& of, const process::worker_slot& slot, master_mailbox& to_master)
+  master_link(server& of, const settings& s, const process::worker_slot& slot, master_mailbox& to_master)
       : of_(of),
+        is_cut_by_signal_(s.limits.drain_delay.count() == 0),
         channel_(slot.to_master),
         score_(slot.score),
         to_master_(to_master),
@@ -176,7 +177,7 @@ class master_link {
           taken = got.content.number;
           any = true;
           to_master_.has_received(taken);
-          if (got.fd) of_.adopt(std::move(got.fd));
+          if (got.fd) of_.adopt(std::move(got.fd), got.content.layers);
           score_.coming.fetch_sub(1);  // it counts as one of this worker's by now
           break;
         case message::kind::notice:
@@ -187,7 +188,15 @@ class master_link {
         case message::kind::placed: of_.placed(got.content.number); break;
         case message::kind::ask: turns_.begin_round(); break;
         case message::kind::look_again: of_.retry_accepting(); break;
-        case message::kind::drain: of_.stop(); break;
+        case message::kind::service_leaves: of_.leave(departure::service); break;
+        case message::kind::retire: of_.leave(departure::process); break;
+        case message::kind::drain:
+          of_.leave(got.content.number != 0 ? departure::service : departure::process);
+          of_.drain();
+          break;
+        case message::kind::cut:
+          if (!is_cut_by_signal_) of_.cut();  // the signal that comes with it says nothing then
+          break;
         default: break;
       }
     }
@@ -211,6 +220,7 @@ class master_link {
   static constexpr auto shortage_pause = 50ms;
 
   server& of_;
+  bool is_cut_by_signal_;
   process::descriptor_channel& channel_;
   process::worker_score& score_;
   master_mailbox& to_master_;
@@ -239,8 +249,8 @@ master_mailbox::sent master_mailbox::give(int fd) noexcept {
 }
 
 // It has no number that an acknowledgement could speak for, so it may overtake what is kept.
-master_mailbox::sent master_mailbox::hand_on(int fd) noexcept {
-  return channel_.send({message::kind::connection, 0}, fd);
+master_mailbox::sent master_mailbox::hand_on(int fd, socket_layers on_it) noexcept {
+  return channel_.send({message::kind::connection, 0, on_it}, fd);
 }
 
 // The number travels with each parked connection: if this process dies before its acknowledgement is sent,
@@ -276,11 +286,12 @@ int run_worker(const settings& s, process::worker_slot slot, server& serving, ma
       log::info("worker {}: SIG{}, {} connections open", slot.index, ::sigabbrev_np(number),
                 serving.connections());
       // Connections may be on their way: the master sends no more, and then a drain message. A master that
-      // cannot be reached sends neither.
-      if (number != SIGQUIT)
+      // cannot be reached sends neither. With a delay SIGTERM, which a service manager may send to all
+      // processes, is no order to cut: the master sends that as a message.
+      if (number != SIGQUIT && s.limits.drain_delay.count() == 0)
         serving.cut();
       else if (to_master.send({message::kind::leaving, 0}) == master_mailbox::sent::gone)
-        serving.stop();
+        serving.drain();
     }
   };
   signals.async_wait(kept_in(memory, std::ref(on_signal)));
@@ -291,7 +302,7 @@ int run_worker(const settings& s, process::worker_slot slot, server& serving, ma
   const process::obeyed_signals obeyed{SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
 
   heartbeat pulse(serving, s, slot, to_master);
-  master_link link(serving, slot, to_master);
+  master_link link(serving, s, slot, to_master);
   serving.cores()[0].post([&] {
     pulse.beat();
     link.listen();

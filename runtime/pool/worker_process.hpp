@@ -30,7 +30,7 @@ class master_mailbox {
   sent give(int fd) noexcept;
 
   // Any thread. A connection for another worker; it is not kept here if the channel is full.
-  sent hand_on(int fd) noexcept;
+  sent hand_on(int fd, socket_layers on_it) noexcept;
 
   // All connections up to `number` have been received. Before the first one of them is served.
   void has_received(std::uint32_t number) noexcept;

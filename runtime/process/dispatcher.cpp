@@ -85,14 +85,14 @@ lane* dispatcher::choose(std::span<lane* const> lanes, client_key key) {
   return &chosen;
 }
 
-void dispatcher::add_to(std::vector<::pollfd>& set, std::span<const int> listeners,
+void dispatcher::add_to(std::vector<::pollfd>& set, std::span<const watched_listener> listeners,
                         std::span<lane* const> lanes) {
   polled_.clear();
   while (!waiting_.empty() && send(waiting_.front(), lanes)) waiting_.pop_front();
   const auto now = clock::now();
   look_again_ = parked_.close_idle(idle_timeout_, now);
   while (waiting_.empty() && parked_.has_awake() && has_room(lanes))
-    if (unique_fd awake = parked_.take_awake(); awake && !send(awake, lanes))
+    if (passed_connection awake = parked_.take_awake(); awake && !send(awake, lanes))
       waiting_.push_back(std::move(awake));
   if (listeners.empty() && waiting_.empty() && !parked_.has_awake()) return;
   if (now < paused_until_ || !waiting_.empty() || (!has_room(lanes) && !may_refuse(lanes))) {
@@ -107,11 +107,11 @@ void dispatcher::add_to(std::vector<::pollfd>& set, std::span<const int> listene
   for (std::size_t i = 0; i < listeners.size(); ++i) {
     if (!noticed_[i].empty()) continue;
     polled_.push_back(i);
-    set.push_back({listeners[i], POLLIN, 0});
+    set.push_back({listeners[i].fd, POLLIN, 0});
   }
 }
 
-void dispatcher::serve(std::span<const ::pollfd> ready, std::span<const int> listeners,
+void dispatcher::serve(std::span<const ::pollfd> ready, std::span<const watched_listener> listeners,
                        std::span<lane* const> lanes) {
   for (std::size_t i = 0; i < ready.size() && i < polled_.size(); ++i) {
     if (ready[i].revents == 0) continue;
@@ -141,11 +141,12 @@ void dispatcher::notify(std::size_t listener, std::span<lane* const> lanes) {
     if (load[i] != unavailable) tell(*lanes[i]);
 }
 
-void dispatcher::accept_some(int listener, std::span<lane* const> lanes) {
+void dispatcher::accept_some(const watched_listener& listener, std::span<lane* const> lanes) {
   for (int i = 0; i < most_at_once && waiting_.empty(); ++i) {
     const bool room = has_room(lanes);
     if (!room && !may_refuse(lanes)) return;
-    unique_fd connection(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    passed_connection connection(
+        unique_fd(::accept4(listener.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)), listener.layers);
     if (!connection) {
       if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS) return;
       if (const auto held_back = log_limit_.pass())
@@ -159,7 +160,7 @@ void dispatcher::accept_some(int listener, std::span<lane* const> lanes) {
 }
 
 // True if the connection was sent to a worker.
-bool dispatcher::send(unique_fd& connection, std::span<lane* const> lanes) {
+bool dispatcher::send(passed_connection& connection, std::span<lane* const> lanes) {
   const auto key = key_of(connection.get());
   while (lane* const chosen = choose(lanes, key)) {
     if (give(*chosen, connection)) return true;
@@ -169,12 +170,12 @@ bool dispatcher::send(unique_fd& connection, std::span<lane* const> lanes) {
   return false;
 }
 
-bool dispatcher::give(lane& to, unique_fd& connection) {
+bool dispatcher::give(lane& to, passed_connection& connection) {
   if (++last_number_ == 0) ++last_number_;
   auto& pending = to.unacknowledged;
   pending.push_back({last_number_, {}});
   to.score->coming.fetch_add(1);  // the worker may have it before send() returns
-  if (to.channel.send({message::kind::connection, last_number_}, connection.get()) ==
+  if (to.channel.send({message::kind::connection, last_number_, connection.layers}, connection.get()) ==
       descriptor_channel::sent::yes) {
     pending.back().connection = std::move(connection);
     to.owes_answer();
@@ -251,7 +252,7 @@ void dispatcher::recall(lane& from) {
   for (const message& each : others) from.outgoing.send(from.channel, each);
 }
 
-void dispatcher::place(unique_fd connection) {
+void dispatcher::place(passed_connection connection) {
   if (connection) waiting_.push_back(std::move(connection));
 }
 

@@ -31,7 +31,7 @@ short events_of(int fd) noexcept {
 
 }  // namespace
 
-void parked_connections::add(unique_fd connection) {
+void parked_connections::add(passed_connection connection) {
   const int fd = connection.get();
   ::fcntl(fd, F_SETOWN, ::getpid());
   ::fcntl(fd, F_SETSIG, io_signal());
@@ -66,15 +66,15 @@ void parked_connections::any_stirred() {
     if (unknown || each.revents != 0) awake_.push_back(each.fd);
 }
 
-unique_fd parked_connections::take(std::list<entry>::iterator at) {
-  unique_fd out = std::move(at->fd);
+passed_connection parked_connections::take(std::list<entry>::iterator at) {
+  passed_connection out = std::move(at->fd);
   by_number_.erase(out.get());
   all_.erase(at);
   send_signals(out.get(), false);
   return out;
 }
 
-unique_fd parked_connections::take_awake() {
+passed_connection parked_connections::take_awake() {
   while (!awake_.empty()) {
     const int fd = awake_.front();
     awake_.pop_front();
@@ -82,7 +82,7 @@ unique_fd parked_connections::take_awake() {
     if (at == by_number_.end()) continue;  // the second signal of a connection
     const short events = events_of(fd);
     if (events == 0) continue;  // the signal of another connection that had this number before
-    unique_fd out = take(at->second);
+    passed_connection out = take(at->second);
     char byte;
     if ((events & ~POLLIN) == 0 || ::recv(out.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) return out;
   }
@@ -101,7 +101,7 @@ bool parked_connections::give_to(descriptor_channel& other) {
     if (all_.empty()) return given;
     const int fd = all_.front().fd.get();
     send_signals(fd, false);
-    if (other.send({message::kind::parked, 0}, fd) != descriptor_channel::sent::yes) {
+    if (other.send({message::kind::parked, 0, all_.front().fd.layers}, fd) != descriptor_channel::sent::yes) {
       send_signals(fd, true);
       if (events_of(fd) != 0) awake_.push_back(fd);  // bytes came while no signal was sent
       return given;

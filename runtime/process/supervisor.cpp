@@ -75,7 +75,7 @@ supervisor::claim::~claim() { in_use = false; }
 
 supervisor::outcome supervisor::run() {
   fill();
-  while (ending_ == ending::no || !workers_.empty() || gives()) {
+  while (!ends_ || !workers_.empty() || gives()) {
     try {
       wait();
     } catch (const std::exception& e) {
@@ -99,8 +99,8 @@ void supervisor::survive(const std::exception& e) noexcept {
 
 // Parked connections are for the other master; without one they find the end.
 bool supervisor::gives() noexcept {
-  return ending_ == ending::draining && dispatcher_.parked().size() != 0 && siblings_.heir() != nullptr &&
-         clock::now() < give_until_;
+  return ends_ && ending_ <= end_order::drain && dispatcher_.parked().size() != 0 &&
+         siblings_.heir() != nullptr && clock::now() < give_until_;
 }
 
 void supervisor::wait() {
@@ -197,8 +197,8 @@ void supervisor::set_timer() {
   ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
-std::vector<int> supervisor::watched() const {
-  if (!program_.watched || ending_ != ending::no) return {};
+std::vector<watched_listener> supervisor::watched() const {
+  if (!program_.watched || ends_) return {};
   std::vector<bool> occupied;
   // The other workers serve what comes to the socket of a worker that does not look at it.
   for (unsigned i = 0; i < wanted_; ++i) occupied.push_back(workers_.is_attended(generation_, i));
@@ -208,9 +208,10 @@ std::vector<int> supervisor::watched() const {
 supervisor::clock::time_point supervisor::next_event() const noexcept {
   auto at = settings_.processes.stuck_timeout.count() > 0 && !workers_.empty() ? next_tick_
                                                                                : clock::time_point::max();
-  at = std::min({at, dispatcher_.next_event(), watchdog_.next(), workers_.next_kill(), next_look()});
+  at = std::min(
+      {at, dispatcher_.next_event(), watchdog_.next(), workers_.next_deadline(), next_look(), drain_at_});
   if (clock::now() < give_until_) at = std::min(at, give_until_);
-  if (ending_ == ending::no)
+  if (!ends_)
     for (unsigned i = 0; i < wanted_; ++i)
       if (!workers_.has(generation_, i)) at = std::min(at, not_before_[i]);
   return at;
@@ -218,13 +219,13 @@ supervisor::clock::time_point supervisor::next_event() const noexcept {
 
 // Starts the workers of the present generation that are missing, also while a reload is pending.
 void supervisor::fill() {
-  if (ending_ != ending::no) return;
+  if (ends_) return;
   const auto now = clock::now();
   for (unsigned i = 0; i < wanted_; ++i) {
     if (workers_.has(generation_, i) || not_before_[i] > now || start(i, generation_)) continue;
     if (history_.ever_served || !workers_.empty()) continue;
     failed_ = true;
-    return end(ending::stopping);
+    return end(end_order::cut);
   }
 }
 
@@ -291,15 +292,16 @@ void supervisor::take_messages(worker& m) {
     switch (got.content.what) {
       case message::kind::serving: serving(m); break;
       case message::kind::leaving:
-        // A worker that leaves already has been sent the drain that it asks for, or will be.
-        if (m.at != stage::leaving) leave(m, ending::draining);
+        // A worker that leaves already has been sent the drain that it asks for, or will be; so will all when
+        // the pool leaves.
+        if (m.at != stage::leaving && ending_ != end_order::leave) leave(m, end_order::leave);
         break;
       case message::kind::parked:
         dispatcher::acknowledged(m, got.content.number);
-        park(std::move(got.fd));
+        park({std::move(got.fd), got.content.layers});
         break;
       case message::kind::taken: dispatcher::acknowledged(m, got.content.number); break;
-      case message::kind::connection: take_excess(m, std::move(got.fd)); break;
+      case message::kind::connection: take_excess(m, {std::move(got.fd), got.content.layers}); break;
       case message::kind::refused: dispatcher_.refused(m, got.content.number); break;
       case message::kind::unable: dispatcher_.unable(m, got.content.number); break;
       case message::kind::answered: dispatcher_.answered(m, got.content.number); break;
@@ -319,6 +321,7 @@ void supervisor::serving(worker& m) {
   m.kill_at = clock::time_point::max();
   m.takes = true;
   m.score->now = worker_score::state::serving;
+  if (ending_ == end_order::leave) return tell_drain(m, message::kind::service_leaves);
   if (coming_) return look_at_reload();
   if (!ready_ && !workers_.any_starting()) announce();
 }
@@ -328,15 +331,15 @@ void supervisor::announce() {
   if (!std::exchange(ready_, true)) siblings_.tell_serving();
 }
 
-void supervisor::park(unique_fd connection) {
+void supervisor::park(passed_connection connection) {
   if (!connection) return;
-  if (ending_ != ending::no && (!siblings_.any() || ending_ == ending::stopping)) return;
+  if (ends_ && (!siblings_.any() || ending_ >= end_order::cut)) return;
   dispatcher_.parked().add(std::move(connection));
 }
 
 // `connection` is empty if there was no descriptor for it. Its worker does not end before it has the answer,
 // so what no other worker takes can go back to it.
-void supervisor::take_excess(worker& m, unique_fd connection) {
+void supervisor::take_excess(worker& m, passed_connection connection) {
   ++excess_received_;
   if (connection) {
     const auto all = workers_.lanes(generation_, wanted_);
@@ -347,7 +350,8 @@ void supervisor::take_excess(worker& m, unique_fd connection) {
 }
 
 void supervisor::look_after_siblings() {
-  if (siblings_.listen([this](unique_fd connection) { park(std::move(connection)); }) && !siblings_.any()) {
+  if (siblings_.listen([this](passed_connection connection) { park(std::move(connection)); }) &&
+      !siblings_.any()) {
     tell_service_manager(fmt::format("MAINPID={}", ::getpid()));
     if (program_.alone) program_.alone();
   }
@@ -357,12 +361,12 @@ void supervisor::look_after_siblings() {
 void supervisor::has_ended(worker& m, const exit_reason& how) {
   scoreboard::give_back(*m.score);
   dispatcher_.lost(m);
-  if (ending_ != ending::no)
-    while (unique_fd connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
+  if (ends_)
+    while (passed_connection connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
   const auto now = clock::now();
   const auto lived = now - m.process.started();
   if (m.at == stage::leaving) {
-    if (ending_ != ending::no && m.has_served && !how.is_clean()) cut_ = true;
+    if (ends_ && m.has_served && !how.is_clean()) cut_ = true;
     if (how.is_clean())
       log::info("worker {} of generation {} has left", m.index, m.generation);
     else if (!how.by_signal && how.value == exit_connections_cut)
@@ -384,7 +388,7 @@ void supervisor::has_ended(worker& m, const exit_reason& how) {
   if (decision.what == restart_decision::kind::give_up) {
     log::error("{}; no worker has ever served, so this pool ends", told);
     failed_ = true;
-    return end(ending::stopping);
+    return end(end_order::cut);
   }
   not_before_[m.index] = now + decision.delay;
   board_.pool().restarts.fetch_add(1);

@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 
 void supervisor::tick() {
   const auto now = clock::now();
+  end_delays(now);
   workers_.kill_overdue(now);
   if (settings_.processes.stuck_timeout.count() > 0 && now >= next_tick_) {
     next_tick_ = now + settings_.processes.stuck_timeout / worker_table::ticks_until_stuck;
@@ -85,7 +86,7 @@ void supervisor::pass_over() {
 // there makes it ask the worker, at most once in `patience`.
 void supervisor::watch_listeners_of_workers(std::vector<::pollfd>& set) {
   looked_at_.clear();
-  if (!program_.own_listeners || ending_ != ending::no) return;
+  if (!program_.own_listeners || ends_) return;
   const auto now = clock::now();
   for (auto& m : workers_) {
     if (m.generation != generation_ || !m.is_attentive() || m.was_asked || now < m.look_at ||
@@ -120,8 +121,6 @@ supervisor::clock::time_point supervisor::next_look() const noexcept {
 }
 
 // A pool is alive if it serves, not if its master turns.
-bool supervisor::is_alive() const noexcept {
-  return wanted_ == 0 || ending_ != ending::no || workers_.any_alive();
-}
+bool supervisor::is_alive() const noexcept { return wanted_ == 0 || ends_ || workers_.any_alive(); }
 
 }  // namespace weir::process

@@ -32,10 +32,11 @@ bool in_foreground_of_terminal() {
 
 void supervisor::obey(const signal_row& row) {
   if (row.meaning == command::drain_workers && in_foreground_of_terminal()) return;
+  if (row.meaning == command::stop || row.meaning == command::drain) return begin_end(row.number);
   log::info("SIG{}: {}", ::sigabbrev_np(row.number), row.effect);
   switch (row.meaning) {
-    case command::stop: return end(ending::stopping);
-    case command::drain: return end(ending::draining);
+    case command::stop:
+    case command::drain: break;
     case command::reload: return begin_reload();
     case command::upgrade: return begin_upgrade();
     case command::drain_workers:
@@ -57,56 +58,108 @@ void supervisor::reopen_log() {
 }
 
 void supervisor::change_workers(command c) {
-  if (ending_ != ending::no) return;
+  if (ending_ != end_order::none) return;
   if (coming_)
     deferred_.add(c);
   else
     resize(resized(wanted_, c));
 }
 
-void supervisor::end(ending how) {
-  if (ending_ == ending::no) {
+void supervisor::begin_end(int signal) {
+  const auto delay = settings_.limits.drain_delay;
+  // A worker that serves may not have said so yet.
+  const auto how = next_order(ending_, signal == SIGQUIT,
+                              {.delays = delay.count() != 0 && !workers_.empty(), .first_signal_cuts = true});
+  if (how == end_order::leave)
+    log::info("SIG{}: stopping in {} ms: until then clients are served, and told", ::sigabbrev_np(signal),
+              delay.count());
+  else
+    log::info("SIG{}: {}", ::sigabbrev_np(signal),
+              row_of_signal(how == end_order::drain ? SIGQUIT : SIGTERM)->effect);
+  end(how);
+}
+
+// With limits.drain_delay the pool serves on at first; beside another program, which serves its clients, only
+// what is connected is served on. What fails is done again: `ending_` is what has been done.
+void supervisor::end(end_order how) {
+  if (ending_ == end_order::none) {
+    if (how == end_order::leave && coming_) {
+      deferred_ = {};
+      finish_reload(false);
+    }
     if (!siblings_.any()) tell_service_manager("STOPPING=1");
+  }
+  const auto delay = how == end_order::leave ? settings_.limits.drain_delay : 0ms;
+  const bool serves_on = how == end_order::leave && !siblings_.any();
+  if (!serves_on && !ends_) {
     if (program_.ending) program_.ending();
-    if (!siblings_.any() || how == ending::stopping) dispatcher_.parked().clear();
-    give_until_ = clock::now() + settings_.limits.drain_timeout + stop_grace;
+    if (!siblings_.any() || how >= end_order::cut) dispatcher_.parked().clear();
+    give_until_ = clock::now() + delay + settings_.limits.drain_timeout + stop_grace;
+    ends_ = true;
   }
-  const bool again = ending_ == ending::stopping && how == ending::stopping;
-  ending_ = std::max(ending_, how);
   for (auto& m : workers_) {
-    leave(m, ending_);
-    if (again) m.kill_at = std::min(m.kill_at, clock::now() + last_grace);
+    if (serves_on)
+      tell_drain(m, message::kind::service_leaves);
+    else
+      leave(m, how);
+    if (how == end_order::cut_again) m.kill_at = std::min(m.kill_at, clock::now() + last_grace);
   }
-  while (unique_fd connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
+  ending_ = how;
+  drain_at_ = how == end_order::leave ? clock::now() + delay : clock::time_point::max();
+  if (ends_)
+    while (passed_connection connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
+}
+
+void supervisor::end_delays(clock::time_point now) {
+  if (drain_at_ <= now) end(end_order::drain);
+  for (auto& m : workers_)
+    if (m.drain_at <= now) leave(m, end_order::drain);
 }
 
 // A connection that no worker has, and none will get any more.
-void supervisor::park_or_cut(unique_fd connection) {
-  if (ending_ == ending::draining && siblings_.any())
+void supervisor::park_or_cut(passed_connection connection) {
+  if (ending_ <= end_order::drain && siblings_.any())
     park(std::move(connection));
   else
     cut_ = true;
 }
 
-// An order to drain that is repeated changes nothing; only one to stop cuts what has been begun.
-void supervisor::leave(worker& m, ending how) {
+// An order to drain that is repeated ends the delay before it, and then changes nothing; only one to stop
+// cuts what has been begun. A worker that has clients is told before it drains, so that they may leave by
+// themselves.
+void supervisor::leave(worker& m, end_order how) {
   if (m.process.get() < 0) return;  // it has ended, and is about to be forgotten
-  const auto grace = how == ending::stopping ? stop_grace : m.drain_timeout + stop_grace;
   const bool leaves_already = m.at == stage::leaving;
+  if (how == end_order::leave && leaves_already) return;
+  const bool retires = how == end_order::leave && m.at == stage::serving;
+  const auto delay = retires ? settings_.limits.drain_delay : 0ms;
+  const auto grace = how >= end_order::cut ? stop_grace : delay + m.drain_timeout + stop_grace;
+  const bool was_told_to_drain = leaves_already && m.drain_at == clock::time_point::max();
   m.takes = false;
   m.at = stage::leaving;
   m.kill_at = std::min(m.kill_at, clock::now() + grace);
+  m.drain_at = delay.count() != 0 ? clock::now() + delay : clock::time_point::max();
   m.score->now = worker_score::state::draining;
   dispatcher_.drains(m);
-  if (how == ending::stopping) m.process.signal(SIGTERM);
-  // Behind the connections that are on their way to it.
-  else if (!leaves_already &&
-           m.outgoing.send(m.channel, {message::kind::drain, 0}) == descriptor_channel::sent::gone) {
-    // It would ask this master for the message that cannot be sent. With the channel closed it drains by
-    // itself.
-    m.channel.close();
-    m.process.signal(SIGQUIT);
+  if (how >= end_order::cut) {
+    m.outgoing.send(m.channel, {message::kind::cut, 0});
+    m.process.signal(SIGTERM);
+  } else if (delay.count() != 0) {
+    tell_drain(m, message::kind::retire);
+  } else if (!was_told_to_drain) {
+    tell_drain(m, message::kind::drain);
   }
+}
+
+// Behind the connections that are on their way to it.
+void supervisor::tell_drain(worker& m, message::kind what) {
+  const std::uint32_t all = what == message::kind::drain && ends_ && !siblings_.any() ? 1 : 0;
+  if (m.outgoing.send(m.channel, {what, all}) != descriptor_channel::sent::gone) return;
+  if (what == message::kind::service_leaves) return;  // a worker that has not heard it serves on
+  // It would ask this master for the message that cannot be sent. With the channel closed it drains by
+  // itself.
+  m.channel.close();
+  m.process.signal(SIGQUIT);
 }
 
 void supervisor::resize(unsigned workers) {
@@ -119,12 +172,12 @@ void supervisor::resize(unsigned workers) {
   wanted_ = workers;
   not_before_.resize(std::max<std::size_t>(not_before_.size(), wanted_));
   for (auto& m : workers_)
-    if (m.index >= wanted_) leave(m, ending::draining);
+    if (m.index >= wanted_) leave(m, end_order::leave);
   fill();
 }
 
 void supervisor::begin_reload() {
-  if (ending_ != ending::no) return;
+  if (ending_ != end_order::none) return;
   if (coming_) return deferred_.add(command::reload);
   tell_reloading();
   auto fresh = program_.reload ? program_.reload() : std::nullopt;
@@ -138,7 +191,7 @@ void supervisor::begin_reload() {
 
 // A reload has ended when none of its workers is still starting.
 void supervisor::look_at_reload() {
-  if (!coming_ || ending_ != ending::no) return;
+  if (!coming_ || ending_ != end_order::none) return;
   switch (workers_.progress_of(coming_->number)) {
     case worker_table::progress::starting: return;
     case worker_table::progress::serves: return finish_reload(true);
@@ -162,7 +215,7 @@ void supervisor::finish_reload(bool taken) {
   }
   coming_.reset();
   for (auto& m : workers_)
-    if (m.generation == leaving) leave(m, taken ? ending::draining : ending::stopping);
+    if (m.generation == leaving) leave(m, taken ? end_order::leave : end_order::cut);
   try {
     if (program_.reloaded) program_.reloaded(taken);
   } catch (const std::exception& e) {
@@ -174,14 +227,14 @@ void supervisor::finish_reload(bool taken) {
 
 // What was commanded while the reload was pending.
 void supervisor::obey_deferred() {
-  if (ending_ != ending::no) return;
+  if (ending_ != end_order::none) return;
   if (deferred_.take_reload()) begin_reload();
   if (coming_) return;
   resize(std::exchange(deferred_, {}).apply_to(wanted_));
 }
 
 void supervisor::begin_upgrade() {
-  if (ending_ != ending::no || !program_.itself) return;
+  if (ending_ != end_order::none || !program_.itself) return;
   if (siblings_.any())
     return log::warning("no upgrade: the {} program is still there",
                         siblings_.has_successor() ? "new" : "old");

@@ -144,7 +144,7 @@ descriptor_channel* siblings::heir() noexcept {
   return before_ ? &before_ : nullptr;
 }
 
-bool siblings::listen(const std::function<void(unique_fd)>& parked) {
+bool siblings::listen(const std::function<void(passed_connection)>& parked) {
   const auto hear = [&](descriptor_channel& from) {
     using kind = descriptor_channel::received::kind;
     while (from) {
@@ -155,7 +155,7 @@ bool siblings::listen(const std::function<void(unique_fd)>& parked) {
       if (got.what == kind::without_descriptor)
         log::warning("a parked connection is closed: too many open files");
       if (got.what != kind::taken) continue;
-      if (got.content.what == message::kind::parked) parked(std::move(got.fd));
+      if (got.content.what == message::kind::parked) parked({std::move(got.fd), got.content.layers});
       if (got.content.what == message::kind::serving)
         log::info("upgrade: process {} serves beside this one; QUIT either of the two", got.content.number);
     }

@@ -64,9 +64,9 @@ std::vector<lane*> worker_table::lanes(unsigned generation, unsigned count) {
   return out;
 }
 
-worker_table::clock::time_point worker_table::next_kill() const noexcept {
+worker_table::clock::time_point worker_table::next_deadline() const noexcept {
   auto out = clock::time_point::max();
-  for (const worker& w : all_) out = std::min(out, w.kill_at);
+  for (const worker& w : all_) out = std::min({out, w.kill_at, w.drain_at});
   return out;
 }
 

@@ -68,13 +68,43 @@ std::string timeout(std::chrono::milliseconds d) {
   return fmt::format("{}", d);
 }
 
+// What is decided before a balancer has told who the client is, goes by the address of the balancer.
+std::string_view policy_behind_balancer(const settings& s, io_kind io, std::size_t loops) {
+  if (s.distribute.policy != policy_kind::ip_hash) return {};
+  const bool ring = io == io_kind::io_uring;
+  if (row_of(s.model).processes && s.processes.accept == accept_kind::dispatch)
+    return loops == 1 || ring
+               ? "ip-hash chooses the worker by the address of the balancer: the header comes later"
+               : "ip-hash chooses the worker by the address of the balancer, and its loop by that of the client";
+  if (loops == 1) return {};
+  return ring ? "ip-hash chooses by the address of the balancer where a loop has read on behind the header"
+              : "ip-hash chooses the loop by the address of the client, once the header has told it";
+}
+
+void add_balancers(std::string& out, const settings& s, io_kind io, std::size_t loops) {
+  if (std::none_of(s.listen.begin(), s.listen.end(),
+                   [](const std::string& each) { return endpoint::parse(each).layers().proxy; }))
+    return;
+  std::string trusted;
+  for (const std::string& each : s.proxy.trusted) trusted += (trusted.empty() ? "" : ", ") + each;
+  add(out, "balancers",
+      fmt::format("{}; their header within {}", trusted.empty() ? "none is trusted" : trusted,
+                  timeout(s.proxy.timeout)));
+  if (s.limits.connections_per_ip != 0)
+    add(out, "", "the connections of a client count from its header on");
+  if (const auto text = policy_behind_balancer(s, io, loops); !text.empty()) add(out, "", text);
+}
+
 }  // namespace
 
 // Without this a policy that binds several sockets to one address would accept the same one twice.
 std::optional<refusal> check_listeners(const settings& s) {
   std::vector<endpoint> before;
   for (const std::string& text : s.listen) {
-    const endpoint at = endpoint::parse(text);
+    const endpoint whole = endpoint::parse(text);
+    if (whole.layers().tls)
+      return refusal{"listen", fmt::format("\"{}\": this program has no TLS; link it with weir::tls", text)};
+    const endpoint at = whole.with_layers({});            // one socket, whatever lies on it
     const bool any_port = at.is_tcp() && at.port() == 0;  // each gets a port of its own
     if (!any_port && std::find(before.begin(), before.end(), at) != before.end())
       return refusal{"listen", fmt::format("\"{}\" is listed twice", text)};
@@ -150,6 +180,7 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
     add(out, i == 0 ? "listen" : "",
         fmt::format("{}: {}", s.listen[i],
                     is_pool ? "bound by the master, accepted by the workers" : accepted_by(s, i, loops)));
+  add_balancers(out, s, io.io, loops);
   add(out, "policy",
       loops == 1 ? fmt::format("{}, of no effect with one loop", name_of(s.distribute.policy))
                  : std::string(name_of(s.distribute.policy)));
@@ -157,6 +188,8 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
       fmt::format("{} connections; idle timeout {}; drain timeout {}", s.limits.connections,
                   s.limits.idle_timeout.count() == 0 ? "none" : timeout(s.limits.idle_timeout),
                   timeout(s.limits.drain_timeout)));
+  if (s.limits.drain_delay.count() != 0)
+    add(out, "", fmt::format("a stop serves on for {} before it drains", timeout(s.limits.drain_delay)));
   if (s.limits.excess == excess_kind::refuse) add(out, "", "a client beyond them is refused");
   if (s.limits.connections_per_ip != 0)
     add(out, "", fmt::format("{} connections of one address", s.limits.connections_per_ip));

@@ -16,7 +16,7 @@ namespace weir {
 namespace {
 
 constexpr auto live_keys =
-    std::to_array<std::string_view>({"limits.connections", "limits.connections_per_ip",
+    std::to_array<std::string_view>({"limits.connections", "limits.connections_per_ip", "limits.drain_delay",
                                      "limits.drain_timeout", "limits.idle_timeout", "log.file", "log.level"});
 
 bool is_live(std::string_view key, const settings& present, const settings& fresh) {
@@ -42,6 +42,7 @@ void take(settings& present, const settings& fresh,
   next.limits.connections = fresh.limits.connections;
   if (is_live("limits.connections_per_ip", present, fresh))
     next.limits.connections_per_ip = fresh.limits.connections_per_ip;
+  next.limits.drain_delay = fresh.limits.drain_delay;
   next.limits.drain_timeout = fresh.limits.drain_timeout;
   next.limits.idle_timeout = fresh.limits.idle_timeout;
   next.log.level = fresh.log.level;

@@ -144,7 +144,7 @@ class watchdog_timer {
 int serve(settings s, const core_choice& cores, service_form form,
           const std::function<settings()>& read_again) {
   const last_resort ends(cut);
-  const server_signals signals(s.limits.drain_timeout);
+  const server_signals signals(s.limits);
   server serving(s, std::move(form));
   process::drop_privileges(s.privileges);
 
@@ -152,17 +152,23 @@ int serve(settings s, const core_choice& cores, service_form form,
   const auto take_limits = [&](const limit_settings& fresh) {
     if (fresh.connections != s.limits.connections) raise_descriptor_limit(fresh.connections);
     serving.take_limits(fresh);
-    signals.set_drain(fresh.drain_timeout);
+    signals.set_limits(fresh);
   };
   const auto obey = [&](int number) {
     if (number == SIGHUP && obeyed == end_order::none) return reload_live(s, read_again, take_limits);
     if (number == SIGHUP) return;  // what ends is not ready again
     if (number == SIGUSR1) return reopen_log(s);
-    log::info("{}: stopping, {} connections open", ::sigabbrev_np(number), serving.connections());
+    const bool leaves = obeyed == end_order::none && server_signals::ordered() == end_order::leave;
+    log::info("{}: stopping{}, {} connections open", ::sigabbrev_np(number),
+              leaves ? fmt::format(" in {} ms", s.limits.drain_delay.count()) : "", serving.connections());
     process::tell_service_manager("STOPPING=1");
     while (obeyed < server_signals::ordered()) {
       obeyed = static_cast<end_order>(static_cast<int>(obeyed) + 1);
-      obeyed == end_order::drain ? serving.stop() : serving.cut();
+      switch (obeyed) {
+        case end_order::leave: serving.stop(); break;
+        case end_order::drain: serving.drain(); break;
+        default: serving.cut(); break;
+      }
     }
   };
   const server_signals::reader reading(signals, serving.cores()[0].context(), obey);

@@ -60,7 +60,8 @@ server::server(const settings& s, service_form form)
       form_(std::move(form)),
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(most_connections(s)),
-      per_address_(s.limits.connections_per_ip) {
+      per_address_(s.limits.connections_per_ip),
+      proxied_(s.proxy) {
   open_standard_descriptors();
   if (row_of(s.model).processes)
     throw config_error(
@@ -95,6 +96,7 @@ server::server(const settings& s, service_form form, inheritance from_master)
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(s.limits.connections, nullptr, from_master.connections),
       per_address_(s.limits.connections_per_ip),
+      proxied_(s.proxy),
       when_serving_(std::move(from_master.serving)),
       first_bytes_grace_(std::chrono::seconds(1)) {
   build(from_master.cpus, from_master.cpus.size());
@@ -148,11 +150,14 @@ void server::take_limits(const limit_settings& fresh) noexcept {
   present.idle_timeout = fresh.idle_timeout;
   for (connection_starter& r : starters_) r.set_idle_timeout(fresh.idle_timeout);
   if (threads_) threads_->set_idle_timeout(fresh.idle_timeout);
+  present.drain_delay = fresh.drain_delay;
+  drain_delays_ = fresh.drain_delay.count() != 0;
   present.drain_timeout = fresh.drain_timeout;
 }
 
 void server::build(const std::vector<int>& cpus, std::size_t loops) {
   settings_.io = choose_io(settings_).io;
+  drain_delays_ = settings_.limits.drain_delay.count() != 0;
   std::vector<std::optional<int>> pins;
   for (std::size_t i = 0; i < loops; ++i)
     pins.push_back(settings_.cores.pin ? std::optional(cpus[i]) : std::nullopt);
@@ -163,7 +168,7 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
       offload_.get());
   for (core& c : *cores_)
     starters_.emplace_back(c, settings_, form_.handler, permits_,
-                           per_address_.is_on() ? &per_address_ : nullptr);
+                           per_address_.is_on() ? &per_address_ : nullptr, &leaves_, &proxied_);
   const std::vector<int> threads_on = settings_.cores.pin ? cpus : std::vector<int>{};
   if (row.handlers_migrate()) {
     workers_ =
@@ -173,13 +178,15 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   if (row.threads == handler_threads::per_connection)
     threads_ = std::make_unique<connection_threads>(settings_, threads_on, form_.handler, permits_,
                                                     per_address_.is_on() ? &per_address_ : nullptr,
-                                                    cores_->offload_threads());
+                                                    cores_->offload_threads(), &leaves_, &proxied_);
   if (row.one_at_a_time) starters_[0].block(slice);
   acceptors_of_.resize(cores_->size());
   watching_.resize(cores_->size());
   const bool stays = starters_.size() == 1 || settings_.distribute.policy == policy_kind::kernel;
-  for (unsigned i = 0; !stays && i < starters_.size(); ++i)
+  for (unsigned i = 0; !stays && i < starters_.size(); ++i) {
     starters_[i].place_parked_by(placement_from(i, seed_ + parked_seeds + i, true));
+    if (settings_.distribute.policy == policy_kind::ip_hash) starters_[i].place_named_clients();
+  }
   ending_.emplace(*this);
 }
 
@@ -211,7 +218,7 @@ acceptor& server::add_acceptor(const bound_socket& listener, unsigned at_core) {
     deliver = [this, serve = std::move(deliver)](accepted_socket s) {
       if (!stops_.load() && siblings_->own_is_above_share()) {
         handed_on_.fetch_add(1);
-        if (hand_on_(s.fd.get())) return;
+        if (hand_on_(s.fd.get(), s.layers)) return;
         handed_on_.fetch_sub(1);
       }
       serve(std::move(s));
@@ -300,7 +307,7 @@ task<> server::take_back_from_held(unsigned at_core) {
   }
 }
 
-void server::adopt(unique_fd connection) {
+void server::adopt(unique_fd connection, socket_layers on_it) {
   (*cores_)[0].driver().assert_thread("server::adopt");
   permit_pool::permit permit = permits_.try_acquire();
   if (!permit) {
@@ -313,7 +320,7 @@ void server::adopt(unique_fd connection) {
     return;  // it has gone
   ++handed_over_;
   (*deliver_)({std::move(connection), peer_address::from(reinterpret_cast<const sockaddr*>(&address), size),
-               std::move(permit)});
+               std::move(permit), on_it});
 }
 
 bool server::accept_from(std::size_t i) {
@@ -330,7 +337,7 @@ bool server::accept_from(std::size_t i) {
     return false;
   }
   if (error == EAGAIN) ++found_nobody_;
-  if (connection) adopt(std::move(connection));
+  if (connection) adopt(std::move(connection), listeners_[i].local().layers());
   return true;
 }
 
@@ -366,7 +373,7 @@ std::uint64_t server::refused() const noexcept {
   for (const auto& a : accept_threads_) sum += a.refused();
   for (const auto& r : starters_) sum += r.refused();
   if (threads_) sum += threads_->refused();
-  return sum;
+  return sum + proxied_.refused();
 }
 
 std::uint64_t server::dropped() const noexcept {

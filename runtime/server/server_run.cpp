@@ -29,6 +29,7 @@ constexpr auto shortage_pause = 10ms;
 
 server::ending::ending(server& s)
     : order((*s.cores_)[0], [&s] { s.obey(); }),
+      delay((*s.cores_)[0], [&s] { s.drain(); }),
       drain((*s.cores_)[0], [&s] { s.limit_drain(); }),
       grace((*s.cores_)[0], [&s] { s.cut_handlers(); }),
       threads((*s.cores_)[0], [&s] { s.tell_threads(); }),
@@ -119,6 +120,15 @@ void server::begin_accepting() {
 }
 
 void server::stop() noexcept {
+  if (leaves_.exchange(departure::service) == departure::service) return;
+  if (!drain_delays_) stops_ = true;
+  ending_->order.post();
+}
+
+// What leaves is known already where a worker is told.
+void server::drain() noexcept {
+  auto unknown = departure::no;
+  leaves_.compare_exchange_strong(unknown, departure::service);
   if (!stops_.exchange(true)) ending_->order.post();
 }
 
@@ -129,6 +139,9 @@ void server::cut() noexcept {
 }
 
 void server::obey() {
+  // Before a client is served nobody needs to be told.
+  if (!stops_ && have_started_) return ending_->delay.expires_after(settings_.limits.drain_delay);
+  stops_ = true;
   begin_stop();
   if (cuts_.exchange(false)) cut_handlers();
 }
@@ -137,7 +150,7 @@ void server::begin_stop() {
   if (std::exchange(stop_begun_, true)) return;
   drain_until_ = std::chrono::steady_clock::now() + settings_.limits.drain_timeout;
   ending_->drain.expires_after(settings_.limits.drain_timeout);
-  if (have_started_) return end_accepting();
+  if (have_started_) return accepting_ended_ ? tell_handlers() : end_accepting();
   cancel_steps();  // services_have_started() goes on when the last of them has ended
 }
 
@@ -152,22 +165,43 @@ void server::cancel_steps() {
 // Accepting ends on every core before the handlers are told, so that no connection arrives behind the end of
 // the others.
 void server::end_accepting() {
+  if (std::exchange(accepting_ends_, true)) return;
   accept_threads_run_ = false;
   for (accept_thread& a : accept_threads_) a.stop();
   accepting_ = acceptors_.size();
-  if (acceptors_.empty()) return tell_handlers();
+  if (acceptors_.empty()) return accepting_has_ended();
   for (core& c : *cores_) {
     c.post([this, &c] {
       for (acceptor* a : acceptors_of_[c.index()])
         a->stop([this] {
-          if (accepting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { tell_handlers(); });
+          if (accepting_.fetch_sub(1) == 1) (*cores_)[0].post([this] { accepting_has_ended(); });
         });
     });
   }
 }
 
-void server::tell_handlers() {
+void server::accepting_has_ended() {
+  accepting_ended_ = true;
   listeners_.clear();  // a client that comes now is refused at once
+  stop_begun_ ? tell_handlers() : drain_when_unused();
+}
+
+// A process that leaves alone is told to drain; but for connections nothing keeps it until then.
+void server::drain_when_unused() {
+  permits_.when_unused([this] {
+    (*cores_)[0].post([this] {
+      if (handed_on_.load() == 0 && permits_.in_use() == 0) drain();
+    });
+  });
+}
+
+void server::leave(departure what) noexcept {
+  (*cores_)[0].driver().assert_thread("server::leave");
+  leaves_ = what;
+  if (what == departure::process && have_started_) end_accepting();
+}
+
+void server::tell_handlers() {
   for (core& c : *cores_) c.post([this, i = c.index()] { tell_handlers_of(i); });
   if (workers_) workers_->tell();
   if (threads_) tell_threads();

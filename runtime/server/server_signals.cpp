@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <ctime>
 #include <utility>
 
 #include "last_resort.hpp"
@@ -29,12 +30,32 @@ constexpr auto after_cut = slowness * 450ms;
 // For the signal handler.
 std::array<std::atomic<bool>, numbers.size()> arrived;
 std::atomic<end_order> orders{end_order::none};
+std::atomic<std::chrono::milliseconds::rep> delay_time{0};
 std::atomic<std::chrono::milliseconds::rep> drain_time{0};
+std::atomic<std::int64_t> drains_at{0};  // milliseconds of the monotonic clock; of end_order::leave
 std::atomic<int> wake{-1};
 
+std::int64_t now_in_ms() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+// A delay that has passed is a drain by now.
 end_order next(end_order now, int number) noexcept {
-  if (number == SIGQUIT) return std::max(now, end_order::drain);
-  return static_cast<end_order>(std::min(static_cast<int>(now) + 1, static_cast<int>(end_order::cut_again)));
+  if (now == end_order::leave && now_in_ms() >= drains_at.load()) now = end_order::drain;
+  return next_order(now, number == SIGQUIT, {.delays = delay_time.load() != 0});
+}
+
+void limit_end(end_order before, end_order now) noexcept {
+  const std::chrono::milliseconds delay(delay_time.load());
+  const std::chrono::milliseconds drain(drain_time.load());
+  if (now == end_order::leave && before == end_order::none)
+    last_resort::end_within(delay + drain + after_drain);
+  else if (now == end_order::drain && before < end_order::drain)
+    last_resort::end_within(drain + after_drain);
+  else if (now >= end_order::cut && before < end_order::cut)
+    last_resort::end_within(after_cut);
 }
 
 void on_signal(int number) {
@@ -43,13 +64,10 @@ void on_signal(int number) {
     if (numbers[i] == number) arrived[i] = true;
   if (number == SIGQUIT || number == SIGTERM || number == SIGINT) {
     end_order before = orders.load();
-    while (!orders.compare_exchange_weak(before, next(before, number))) {
-    }
-    const end_order now = next(before, number);
-    if (before == end_order::none && now == end_order::drain)
-      last_resort::end_within(std::chrono::milliseconds(drain_time.load()) + after_drain);
-    else if (before < end_order::cut && now >= end_order::cut)
-      last_resort::end_within(after_cut);
+    end_order now = next(before, number);
+    if (before == end_order::none) drains_at = now_in_ms() + delay_time.load();
+    while (!orders.compare_exchange_weak(before, now)) now = next(before, number);
+    limit_end(before, now);
   }
   const std::uint64_t one = 1;
   static_cast<void>(::write(wake.load(), &one, sizeof one));
@@ -57,12 +75,13 @@ void on_signal(int number) {
 }
 
 // What the signal handlers need, before they are installed.
-unique_fd make_wake_up(std::chrono::milliseconds drain) {
+unique_fd make_wake_up(const limit_settings& limits) {
   unique_fd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fd) throw_system_error(errno, "eventfd");
   for (auto& each : arrived) each = false;
   orders = end_order::none;
-  drain_time = drain.count();
+  delay_time = limits.drain_delay.count();
+  drain_time = limits.drain_timeout.count();
   wake = fd.get();
   return fd;
 }
@@ -82,12 +101,15 @@ server_signals::installed::~installed() {
   for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &before_[i], nullptr);
 }
 
-server_signals::server_signals(std::chrono::milliseconds drain)
-    : wakes_(make_wake_up(drain)), obeyed_{SIGQUIT, SIGTERM, SIGINT, SIGHUP, SIGUSR1} {}
+server_signals::server_signals(const limit_settings& limits)
+    : wakes_(make_wake_up(limits)), obeyed_{SIGQUIT, SIGTERM, SIGINT, SIGHUP, SIGUSR1} {}
 
 server_signals::~server_signals() = default;
 
-void server_signals::set_drain(std::chrono::milliseconds drain) const noexcept { drain_time = drain.count(); }
+void server_signals::set_limits(const limit_settings& limits) const noexcept {
+  delay_time = limits.drain_delay.count();
+  drain_time = limits.drain_timeout.count();
+}
 
 end_order server_signals::ordered() noexcept { return orders.load(); }
 

@@ -9,32 +9,30 @@
 #include "weir/base/asio.hpp"
 #include "weir/base/detail/handler_memory.hpp"
 #include "weir/base/unique_fd.hpp"
+#include "weir/config/settings.hpp"
+#include "weir/process/detail/end_order.hpp"
 #include "weir/process/detail/signals.hpp"
 
 namespace weir {
 
-// How far the process has been told to end. Orders are counted where they arrive, in their order: one of QUIT
-// asks for a drain and is never more, however often it comes; one of TERM or INT asks for a drain if it is
-// the first order, and for a cut after any other.
-enum class end_order : int { none, drain, cut, cut_again };
-
 // Problem: the loop that obeys may be held up by a handler. So the signal handler itself counts the orders to
-// end and sets the time of the last_resort; the loop does the rest when it turns. The signals come through
-// from the construction on, even if they were blocked, and wait for a reader; at the end they are blocked, so
-// that a late one cannot take the exit code. Thread: main's. One at a time: signals belong to the process.
-// Lifetime: outlives the server, whose destructor may wait for threads that are blocked.
+// end (process/detail/end_order.hpp), in the order in which they arrive, and sets the time of the
+// last_resort; the loop does the rest when it turns. The signals come through from the construction on, even
+// if they were blocked, and wait for a reader; at the end they are blocked, so that a late one cannot take
+// the exit code. Thread: main's. One at a time: signals belong to the process. Lifetime: outlives the server,
+// whose destructor may wait for threads that are blocked.
 class server_signals {
  public:
-  // `drain`: how long handlers may take. Errors: std::system_error.
-  explicit server_signals(std::chrono::milliseconds drain);
+  // `limits`: the delay before a drain, and how long handlers may take then. Errors: std::system_error.
+  explicit server_signals(const limit_settings& limits);
   server_signals(const server_signals&) = delete;
   server_signals& operator=(const server_signals&) = delete;
   ~server_signals();
 
   [[nodiscard]] static end_order ordered() noexcept;
 
-  // For a drain that has not been ordered yet. Any thread.
-  void set_drain(std::chrono::milliseconds drain) const noexcept;
+  // For an end that has not been ordered yet. Any thread.
+  void set_limits(const limit_settings& limits) const noexcept;
 
   // While it lives, `obey` is called on a loop for each signal, once if it has come several times.
   // Thread: the loop's, and main's before and after it runs.

@@ -1,10 +1,9 @@
 // A shopping cart that a client finds again: kept in memory, without a lock, on the core that its name
 // belongs to. A client that gives no name is known by its address, and with --policy ip-hash always meets its
-// core.
+// core. With --redis the carts are kept there, so that any machine serves any client.
 //
-//   cart --listen 127.0.0.1:7003
-//   nc 127.0.0.1 7003        cart NAME, add ITEM COUNT, show, empty, bye
-#include <charconv>
+//   cart --listen 127.0.0.1:7003 [--redis ADDRESS]
+//   nc 127.0.0.1 7003        cart NAME, add ITEM COUNT, show, empty, bye; and ready, for a balancer
 #include <functional>
 #include <limits>
 #include <map>
@@ -13,18 +12,32 @@
 
 #include <weir/weir.hpp>
 
+#include "command.hpp"
+#include "redis_carts.hpp"
 #include "terminal/line.hpp"
+
+using namespace std::chrono_literals;
 
 namespace {
 
-using items = std::map<std::string, long, std::less<>>;
+using cart::command;
+using cart::items;
+
+std::string redis;  // where it listens, or nothing
 
 // The carts of one core.
 class shelf {
  public:
   explicit shelf(weir::core&) {}
-  items& cart(const std::string& name) { return carts_[name]; }
-  void empty(const std::string& name) { carts_.erase(name); }
+  std::string answer(const std::string& name, const command& asked) {
+    if (asked.what == command::kind::empty) return carts_.erase(name), std::string(cart::done);
+    items& here = carts_[name];
+    if (asked.what == command::kind::show) return cart::text_of(here);
+    long& in_cart = here[asked.item];
+    if (in_cart > std::numeric_limits<long>::max() - asked.count) return std::string(cart::too_many);
+    in_cart += asked.count;
+    return std::string(cart::done);
+  }
 
  private:
   std::map<std::string, items> carts_;
@@ -35,42 +48,37 @@ weir::core& owner_of(const std::string& name) {
   return cores[std::hash<std::string>()(name) % cores.size()];
 }
 
-std::string text_of(const items& cart) {
-  std::string out;
-  for (const auto& [item, count] : cart) out += fmt::format("{} {}\n", item, count);
-  return out + ".\n";
+// The client's address, whichever port it comes from.
+std::string name_of(const weir::connection& client) {
+  std::string name = client.peer().to_string();
+  name.resize(std::min(name.size(), name.rfind(':')));
+  return name;
 }
 
-// A number of things, and nothing else: "3kg" is none. Nothing if it is none.
-std::optional<long> count_in(std::string_view word) {
-  long count = 0;
-  const char* const end = word.data() + word.size();
-  const auto [stopped, error] = std::from_chars(word.data(), end, count);
-  if (error != std::errc() || stopped != end || count <= 0) return std::nullopt;
-  return count;
+weir::task<std::string> answer_here(const std::string* name, const command* asked, weir::core* owner) {
+  weir::core& home = weir::core::here();
+  co_await weir::switch_to(*owner);
+  std::string reply = owner->local<shelf>().answer(*name, *asked);
+  co_await weir::switch_to(home);  // back to the core of the connection
+  co_return reply;
 }
 
-// Runs `line` on the cart, on the core that owns it.
-std::string answer(shelf& here, const std::string& name, std::string_view line) {
-  if (line == "show") return text_of(here.cart(name));
-  if (line == "empty") return here.empty(name), "ok\n";
-  if (!line.starts_with("add ")) return "error: add ITEM COUNT, show, empty, bye\n";
-  line.remove_prefix(4);
-  const std::size_t space = line.rfind(' ');
-  const auto count = count_in(space == line.npos ? std::string_view() : line.substr(space + 1));
-  if (space == 0 || !count || !terminal::is_printable(line)) return "error: add ITEM COUNT\n";
-  long& in_cart = here.cart(name)[std::string(line.substr(0, space))];
-  if (in_cart > std::numeric_limits<long>::max() - *count) return "error: too many\n";
-  in_cart += *count;
-  return "ok\n";
+// What needs no cart; empty for the rest.
+std::string_view answer_at_once(const command& asked, const weir::connection& client) {
+  switch (asked.what) {
+    case command::kind::ready: return client.is_leaving() ? "leaving\n" : "ready\n";
+    case command::kind::unknown: return cart::unknown;
+    case command::kind::wrong_add: return cart::wrong_add;
+    default: return {};
+  }
 }
 
 weir::task<> serve(weir::connection client) {
   weir::core& home = weir::core::here();
   weir::writer out(client);
   weir::reader in(client, out, 1024);
-  std::string name = client.peer().to_string();
-  name.resize(std::min(name.size(), name.rfind(':')));  // an address, whichever port it comes from
+  std::optional<cart::redis_carts> elsewhere;
+  std::string name = name_of(client);
   weir::core* owner = &home;
 
   while (const auto read = co_await in.until("\n")) {
@@ -79,21 +87,46 @@ weir::task<> serve(weir::connection client) {
     if (line.starts_with("cart ")) {
       name = line.substr(5);
       owner = &owner_of(name);
-      out.write("ok\n");
+      out.write(cart::done);
       continue;
     }
-    const std::string asked(line);
-    co_await weir::switch_to(*owner);
-    const std::string reply = answer(owner->local<shelf>(), name, asked);
-    co_await weir::switch_to(home);  // back to the core of the connection
+    const command asked = cart::parse(line);
+    if (const std::string_view reply = answer_at_once(asked, client); !reply.empty()) {
+      out.write(reply);
+      continue;
+    }
+    if (!redis.empty() && !elsewhere) {
+      weir::connection server = co_await weir::within(5s, weir::connect(weir::endpoint::parse(redis)));
+      elsewhere.emplace(std::move(server));
+    }
+    std::string reply;
+    if (elsewhere)
+      reply = co_await elsewhere->answer(&name, &asked);
+    else
+      reply = co_await answer_here(&name, &asked, owner);
     out.write(reply);
   }
   co_await out.flush();
 }
 
+std::string mistake_in_address(const std::string& text) {
+  try {
+    if (!text.empty()) static_cast<void>(weir::endpoint::parse(text));
+    return {};
+  } catch (const std::invalid_argument& e) {
+    return e.what();
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  return weir::run(argc, argv, weir::keeping(weir::state_kind::sharded, serve),
-                   {.summary = "carts that a client finds again"});
+  const weir::program about{
+      .summary = "carts that a client finds again",
+      .keys = {weir::key("cart.redis", redis,
+                         "the Redis server that keeps the carts; empty: they are in memory")
+                   .with_flag("--redis", "ADDRESS")
+                   .checked_by(mistake_in_address)},
+  };
+  return weir::run(argc, argv, weir::keeping(weir::state_kind::sharded, serve), about);
 }

@@ -1,7 +1,8 @@
 // A web server: the files of a directory, a few answers of its own, and a page that shows its cores at work.
 //
 //   http --listen 127.0.0.1:8080 [--root DIR] [--set http.body=16MiB]
-//   curl http://127.0.0.1:8080/plain        /json, /echo (any method), /stats, the page at / and /cores
+//   curl http://127.0.0.1:8080/plain        /json, /echo (any method), /ready, /stats, the page at / and
+//   /cores
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -73,6 +74,7 @@ int main(int argc, char** argv) {
   site.routes.get("/plain", [&plain](exchange x) { x.send(plain); });
   site.routes.get("/json",
                   [](exchange x) { x.send(200, "application/json", R"({"message":"Hello, World!"})"); });
+  site.routes.get("/ready", weir::http::readiness);
   site.routes.get("/stats", [&all](exchange x) { x.send(200, "application/json", all.to_json()); });
   site.routes.get("/cores", [&page](exchange x) { x.send(page); });
   site.routes.any("/echo", echo);

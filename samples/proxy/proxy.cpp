@@ -4,7 +4,10 @@
 // sent and nothing has answered may be a part of something: it goes on, until the stop's time is over and it
 // is cut with RST, so that it does not look complete.
 //
-//   proxy --upstream 127.0.0.1:7000 --listen 127.0.0.1:7001
+// With --send-proxy the upstream is told who the client is, by a header of the PROXY protocol.
+//
+//   proxy --upstream 127.0.0.1:7000 --listen 127.0.0.1:7001 [--send-proxy v1|v2]
+#include <weir/connection/proxy_header.hpp>
 #include <weir/weir.hpp>
 
 using namespace std::chrono_literals;
@@ -12,6 +15,16 @@ using namespace std::chrono_literals;
 namespace {
 
 std::string upstream = "127.0.0.1:7000";
+std::string send_proxy;  // "v1", "v2", or nothing
+
+// Before anything of the client's. False: the upstream is gone.
+weir::task<bool> introduce(weir::connection* client, weir::connection* server) {
+  if (send_proxy.empty()) co_return true;
+  const auto version = send_proxy == "v1" ? weir::proxy_version::v1 : weir::proxy_version::v2;
+  const std::string header = weir::write_proxy_header(version, client->peer(), client->local());
+  const bool sent = co_await server->send(header);
+  co_return sent;
+}
 
 // Both connections, and whether the client has sent what nothing has come back for.
 struct joined {
@@ -89,6 +102,8 @@ weir::task<> stop(joined* both, weir::scope* sending) {
 
 weir::task<> proxy(weir::connection client) {
   weir::connection server = co_await weir::within(5s, weir::connect(weir::endpoint::parse(upstream)));
+  const bool introduced = co_await introduce(&client, &server);
+  if (!introduced) co_return client.abort();
   joined both{client, server};
   weir::scope sending;
   weir::scope others;
@@ -102,17 +117,32 @@ weir::task<> proxy(weir::connection client) {
   co_await stopping.join();
 }
 
+std::string mistake_in_address(const std::string& text) {
+  try {
+    static_cast<void>(weir::endpoint::parse(text));
+    return {};
+  } catch (const std::invalid_argument& e) {
+    return e.what();
+  }
+}
+
+std::string mistake_in_version(const std::string& text) {
+  return text.empty() || text == "v1" || text == "v2" ? "" : "is none of: v1, v2, and nothing";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const weir::program about{
       .summary = "a TCP proxy with half-close in both directions",
-      .options = "  --upstream ADDRESS    where connections go (127.0.0.1:7000)",
-      .take = [](std::span<const std::string> rest) -> std::size_t {
-        if (rest.size() < 2 || rest[0] != "--upstream") return 0;
-        upstream = weir::endpoint::parse(rest[1]).to_string();
-        return 2;
-      },
+      .keys = {weir::key("upstream.address", upstream, "where connections go")
+                   .with_flag("--upstream", "ADDRESS")
+                   .checked_by(mistake_in_address),
+               weir::key(
+                   "upstream.send_proxy", send_proxy,
+                   "tell it who the client is, by a header of the PROXY protocol: v1 or v2; empty: do not")
+                   .with_flag("--send-proxy", "VERSION")
+                   .checked_by(mistake_in_version)},
   };
   return weir::run(argc, argv, proxy, about);
 }

@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <catch2/catch.hpp>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -33,6 +34,32 @@ TEST_CASE("a kept peer is the peer that was kept, of any kind") {
   CHECK(kept_peer(unix_peer).get() == unix_peer);
   CHECK(kept_peer(peer_address{}).get() == peer_address{});
   CHECK(kept_peer().get() == peer_address{});
+}
+
+TEST_CASE("a kept peer may have an edge, and become another peer") {
+  for (const char* const text : {"192.0.2.1:4711", "[2001:db8::1]:4711"}) {
+    kept_peer kept(peer(text));
+    CHECK(kept.edge() == nullptr);
+    CHECK(kept.take_edge() == nullptr);
+    kept.set_edge(nullptr);
+    CHECK(kept.get() == peer(text));
+
+    auto edge = std::make_unique<connection_edge>();
+    edge->via = peer(text);
+    kept.set_edge(std::move(edge));
+    CHECK(kept.get() == peer(text));
+    kept.set(peer("[2001:db8::2]:1"));
+    CHECK(kept.get() == peer("[2001:db8::2]:1"));
+    kept.set(peer("192.0.2.2:2"));
+    CHECK(kept.get() == peer("192.0.2.2:2"));
+    REQUIRE(kept.edge() != nullptr);
+    CHECK(kept.edge()->via == peer(text));
+
+    const kept_edge taken = kept.take_edge();
+    CHECK(taken->via == peer(text));
+    CHECK(kept.edge() == nullptr);
+    CHECK(kept.get() == peer("192.0.2.2:2"));
+  }
 }
 
 TEST_CASE("a kept peer that was moved from is none, and the address is freed once") {

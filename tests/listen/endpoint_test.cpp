@@ -45,6 +45,31 @@ TEST_CASE("each form is read as its kind, and printed as it was written") {
   }
 }
 
+TEST_CASE("the layers on a socket stand before its address, the PROXY header outermost") {
+  for (const char* const text :
+       {"tls:127.0.0.1:8443", "proxy:[::1]:80", "proxy:tls:*:443", "tls:unix:/run/x.sock", "proxy:unix:@name",
+        "tls:fd:3", "proxy:tls:systemd:web"}) {
+    const auto parsed = endpoint::parse(text);
+    CHECK(parsed.to_string() == text);
+    CHECK(parsed.layers().tls == (std::string_view(text).find("tls:") != std::string_view::npos));
+    CHECK(parsed.layers().proxy == std::string_view(text).starts_with("proxy:"));
+    CHECK(endpoint::parse(parsed.to_string()) == parsed);
+  }
+  const auto plain = endpoint::parse("127.0.0.1:8443");
+  const auto tls = endpoint::parse("tls:127.0.0.1:8443");
+  CHECK_FALSE(plain.layers().any());
+  CHECK_FALSE(plain == tls);
+  CHECK(plain == tls.with_layers({}));
+  CHECK(tls.with_port(81).to_string() == "tls:127.0.0.1:81");
+
+  CHECK(error_of("tls:proxy:127.0.0.1:80") ==
+        "\"tls:proxy:127.0.0.1:80\": the PROXY header comes before TLS; write proxy:tls:ADDRESS");
+  CHECK_THAT(error_of("tls:tls:127.0.0.1:80"), Contains("a layer is there twice"));
+  CHECK_THAT(error_of("proxy:tls:proxy:127.0.0.1:80"), Contains("a layer is there twice"));
+  CHECK_THAT(error_of("tls:127.0.0.1"), Contains("\"127.0.0.1\": no port"));
+  CHECK_THAT(error_of("tls:"), Contains("no port"));
+}
+
 TEST_CASE("localhost is the loopback address, without a resolver") {
   CHECK(endpoint::parse("localhost:80") == endpoint::parse("127.0.0.1:80"));
 }

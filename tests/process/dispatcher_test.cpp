@@ -56,7 +56,7 @@ struct fixture {
   // One turn of the master's loop; how many descriptors it looked at.
   std::size_t turn() {
     std::vector<pollfd> set;
-    const std::vector<int> listeners{listener.get()};
+    const std::vector<watched_listener> listeners{{listener.get(), layers}};
     d->add_to(set, listeners, places);
     ::poll(set.data(), set.size(), 0);
     d->serve(set, listeners, places);
@@ -70,6 +70,7 @@ struct fixture {
   }
 
   settings s;
+  socket_layers layers;  // of the listener
   scoreboard board;
   unique_fd listener{::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
   std::optional<dispatcher> d;
@@ -88,6 +89,26 @@ TEST_CASE("connections go to workers in turn while none has more than another") 
   CHECK(f.lanes[0].unacknowledged.size() == 5);
   CHECK(f.received(0) == 5);
   CHECK(f.received(1) == 5);
+}
+
+TEST_CASE("the layers of a listener go with its connections, also by another worker and another master") {
+  fixture f(accept_kind::dispatch);
+  f.layers = {.proxy = true, .tls = true};
+  f.connect(2);
+  f.turn();
+  CHECK(f.of_workers[0].receive().content.layers == f.layers);
+
+  f.lanes[0].takes = false;
+  f.d->lost(f.lanes[0]);
+  f.places[0] = nullptr;
+  f.places[1] = nullptr;
+  passed_connection waits = f.d->take_waiting();
+  CHECK(waits.layers == f.layers);
+  const signal_source signals;
+  f.d->parked().add(std::move(waits));
+  auto ends = descriptor_channel::make();
+  f.d->parked().give_to(ends.first);
+  CHECK(ends.second.receive().content.layers == f.layers);
 }
 
 TEST_CASE("a worker with more connections than others gets none") {

@@ -80,12 +80,12 @@ TEST_CASE("a worker that has not left in time is killed, once") {
   const auto now = worker_table::clock::now();
   worker& late = f.add(0, 1, stage::leaving);
   f.add(1, 1);
-  CHECK(f.table.next_kill() == worker_table::clock::time_point::max());
+  CHECK(f.table.next_deadline() == worker_table::clock::time_point::max());
   late.kill_at = now + 1s;
-  CHECK(f.table.next_kill() == now + 1s);
+  CHECK(f.table.next_deadline() == now + 1s);
   f.table.kill_overdue(now);
   f.table.kill_overdue(now + 1s);
-  CHECK(f.table.next_kill() == worker_table::clock::time_point::max());
+  CHECK(f.table.next_deadline() == worker_table::clock::time_point::max());
   REQUIRE(test::wait_readable(late.process.get()));
   CHECK(late.process.reap()->value == SIGKILL);
   CHECK_THAT(error.text(), Contains("worker 0 of generation 1 has not left in time"));

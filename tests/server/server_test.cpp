@@ -604,7 +604,7 @@ TEST_CASE("a connection that was handed on keeps its worker until it is cared fo
   from_master.cpus = {*allowed_cpus().begin()};
   from_master.accept = accept_kind::reuseport;
   from_master.siblings = &others;
-  from_master.hand_on = [&](int fd) {
+  from_master.hand_on = [&](int fd, socket_layers) {
     handed_on = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return true;
   };

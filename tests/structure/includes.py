@@ -33,8 +33,9 @@ MAY_INCLUDE = {
 }
 
 # Folder -> single headers of other folders that it may include.
-ADDRESSES = {"weir/listen/endpoint.hpp", "weir/listen/peer_address.hpp"}
-MAY_INCLUDE_HEADER = {"connection": ADDRESSES, "workers": ADDRESSES, "process": {"weir/listen/peer_address.hpp"}}
+LAYERS = "weir/listen/socket_layers.hpp"
+ADDRESSES = {"weir/listen/endpoint.hpp", "weir/listen/peer_address.hpp", LAYERS}
+MAY_INCLUDE_HEADER = {"connection": ADDRESSES, "workers": ADDRESSES, "process": {"weir/listen/peer_address.hpp", LAYERS}}
 
 # These run before a fork.
 NO_LOOP_NO_THREAD = {"listen", "process"}

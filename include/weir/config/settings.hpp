@@ -61,9 +61,17 @@ struct limit_settings {
   excess_kind excess = excess_kind::wait;
   std::uint32_t connections_per_ip = 0;           // 0: no limit
   std::chrono::milliseconds idle_timeout{60000};  // 0: none
+  std::chrono::milliseconds drain_delay{0};       // a server that is to stop serves on so long
   std::chrono::milliseconds drain_timeout{30000};
   std::chrono::milliseconds stall{0};  // a handler that holds its core longer is reported; 0: off
   bool operator==(const limit_settings&) const = default;
+};
+
+// Of listeners whose addresses begin with "proxy:".
+struct proxy_settings {
+  std::vector<std::string> trusted{"127.0.0.0/8", "::1", "unix"};  // who may say for which client it connects
+  std::chrono::milliseconds timeout{5000};                         // for the header
+  bool operator==(const proxy_settings&) const = default;
 };
 
 struct socket_settings {
@@ -141,6 +149,7 @@ struct settings {
   cores_settings cores;
   distribute_settings distribute;
   limit_settings limits;
+  proxy_settings proxy;
   socket_settings socket;
   loop_settings loop;
   worker_settings workers;

@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -105,6 +107,12 @@ class connection {
   // for something else than this connection is not idle. A send that waits then ends with RST.
   void set_idle_timeout(std::chrono::milliseconds t) { state_->set_idle_timeout(t); }
 
+  // The server will stop soon (settings.limits.drain_delay), or stops: a protocol that can tells the client
+  // to use another connection, and ends this one between messages. Everything else goes on as before.
+  [[nodiscard]] bool is_leaving() const noexcept {
+    return state_->is_stopping() || state_->leaves() != departure::no;
+  }
+
   // The server stops. Reading goes on while bytes are there or a message is incomplete, then it ends with
   // ending::stopping. For handlers that wait for something else: `co_await client.stopping()`.
   [[nodiscard]] bool is_stopping() const noexcept { return state_->is_stopping(); }
@@ -112,7 +120,16 @@ class connection {
 
   [[nodiscard]] ending end() const noexcept { return state_->end; }
   [[nodiscard]] bool is_open() const noexcept { return state_->is_open(); }
+  // The client: of a listener with "proxy:" that which the balancer has named.
   [[nodiscard]] peer_address peer() const noexcept { return state_->peer(); }
+  // The balancer; none if there is none. It is the peer as well where it speaks for itself (a health check).
+  [[nodiscard]] peer_address via() const noexcept {
+    const connection_edge* const e = state_->edge();
+    return e == nullptr ? peer_address() : e->via;
+  }
+  // What the balancer has told beside the addresses: the first TLV of that type, see proxy_tlv().
+  // Lifetime: the connection's.
+  [[nodiscard]] std::optional<std::string_view> via_tlv(std::uint8_t type) const noexcept;
   // Errors: none; an empty address once it is closed.
   [[nodiscard]] peer_address local() const noexcept;
   // Gives the socket away, open; the handle is closed. -1 if it was. What io_uring has read ahead is lost.

@@ -18,6 +18,11 @@ namespace weir::http {
 using handler = std::function<task<>(exchange)>;
 using plain_handler = std::function<void(exchange)>;
 
+// A handler for the health checks of a balancer: `site.routes.get("/ready", weir::http::readiness)`. It
+// answers 200, and 503 from when the service was told to stop: with settings.limits.drain_delay the balancer
+// has that long to notice. A worker process that others replace is no reason for 503.
+void readiness(exchange x);
+
 // Paths are compared as they were sent, without decoding. "/files/*" matches every path that begins with
 // "/files/"; in "/users/{id}/posts" the part {id} matches anything but nothing and '/':
 // exchange::parameter("id"). An exact path wins over a pattern; of two patterns the one wins whose first

@@ -57,8 +57,8 @@ struct finished {
 //   return weir::http::run(argc, argv, site);
 //
 // HTTP/1.1 and 1.0: keep-alive, pipelining, bodies with a length or in chunks. OPTIONS without a handler is
-// answered with the methods of the path. While the server stops, answers say `Connection: close` as soon as
-// the client has asked for nothing more.
+// answered with the methods of the path. While the server leaves or stops, answers say `Connection: close` as
+// soon as the client has asked for nothing more.
 // Thread: filled by one thread; the handler may run on any, and then calls all of this on several at once.
 struct site {
   router routes;

@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "weir/listen/socket_layers.hpp"
+
 namespace weir {
 
 // What system calls want: an address of any family and how much of it counts.
@@ -27,11 +29,15 @@ struct socket_address {
 //   systemd:NAME (the socket of the unit with FileDescriptorName=NAME)
 //
 // Port 0 asks the kernel for a free port.
+//
+// Before an address may stand what lies on its connections, from the outside in:
+//
+//   tls:127.0.0.1:8443   proxy:10.0.0.1:8080 (a header of the PROXY protocol)   proxy:tls:[::]:443
 class endpoint {
  public:
   enum class kind : std::uint8_t { tcp4, tcp6, tcp_dual, unix_path, unix_abstract, inherited, named };
 
-  // Errors: std::invalid_argument that quotes `text` and tells how to write it.
+  // Errors: std::invalid_argument that quotes the address and tells how to write it.
   [[nodiscard]] static endpoint parse(std::string_view text);
 
   // From what getsockname(2) returned. `dual`: a v6 wildcard that accepts v4 too.
@@ -50,6 +56,9 @@ class endpoint {
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] endpoint with_port(std::uint16_t port) const;  // of tcp
 
+  [[nodiscard]] socket_layers layers() const noexcept { return layers_; }
+  [[nodiscard]] endpoint with_layers(socket_layers on_it) const;
+
   // For bind(2) and connect(2). A wildcard is the wildcard; connecting to it reaches this host on Linux.
   // Errors: std::invalid_argument for an inherited descriptor, with or without a name, which has no address
   // of its own.
@@ -62,8 +71,10 @@ class endpoint {
 
  private:
   endpoint() = default;
+  static endpoint parse_address(std::string_view text);
 
   kind kind_ = kind::tcp4;
+  socket_layers layers_;
   std::uint16_t port_ = 0;
   std::uint32_t scope_ = 0;  // interface of a link-local v6 address
   int descriptor_ = -1;

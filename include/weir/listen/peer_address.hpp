@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <type_traits>
 
@@ -35,6 +36,11 @@ class peer_address {
     peer_address h = *this;
     h.port_ = 0;
     return h;
+  }
+
+  // In network order: 4 or 16; none of what is no IP address.
+  [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept {
+    return {bytes_.data(), kind_ == kind::tcp4 ? 4U : kind_ == kind::tcp6 ? 16U : 0U};
   }
 
   // Of the address without the port, so that one client has one hash. 0 if there is no address. The same in

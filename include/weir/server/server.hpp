@@ -16,6 +16,7 @@
 #include "weir/admission/detail/permit_pool.hpp"
 #include "weir/config/settings.hpp"
 #include "weir/connection/detail/connection_starter.hpp"
+#include "weir/connection/detail/proxy_rules.hpp"
 #include "weir/core/core_pool.hpp"
 #include "weir/core/detail/core_choice.hpp"
 #include "weir/core/detail/standing_post.hpp"
@@ -42,7 +43,7 @@ struct inheritance {
   sibling_workers* siblings = nullptr;  // outlives the server; with accept_kind::shared, mutex and reuseport
   // With accept_kind::reuseport: another process shall serve this connection. False: it cannot be sent. Any
   // thread.
-  std::function<bool(int fd)> hand_on = {};
+  std::function<bool(int fd, socket_layers on_it)> hand_on = {};
   std::function<void()> serving = {};  // called once on core 0, when every loop has started to accept
   // Takes parked connections, on any core's thread: when this process stops, and in mode
   // dispatch always, so that any worker may serve what comes next.
@@ -85,28 +86,37 @@ class server {
   // Before run(). `f` is called once on core 0, when every service has started and every loop accepts.
   void when_serving(std::function<void()> f) { when_serving_ = std::move(f); }
 
+  // Any thread. Serves on for settings.limits.drain_delay, if that is not zero: new clients are served, and
+  // handlers see connection::is_leaving(). Then drain(). Further calls change nothing.
+  void stop() noexcept;
+
   // Any thread. Closes the listeners, tells each handler (connection::is_stopping(); idle ones find the end
   // of their input) and waits for the handlers. After settings.limits.drain_timeout what they wait for is
   // cancelled, and 200 ms later what is left is cut. Then the service is stopped. A stop that waits is
-  // cancelled after the drain timeout. Further calls change nothing.
-  void stop() noexcept;
+  // cancelled after the drain timeout. Also after stop(), whose delay it ends. Further calls change nothing.
+  void drain() noexcept;
 
   // Any thread. The same, but handlers are not waited for, and a service's stop that waits is cancelled after
-  // 200 ms. Also after stop(), whose drain it ends. A further call cancels such a stop at once.
+  // 200 ms. Also after drain(), which it ends. A further call cancels such a stop at once.
   // run() joins its threads: it does not return before a handler that blocks one of them does. The service of
   // a loop that is blocked is not stopped.
   void cut() noexcept;
 
   // Core 0's thread. Takes `connections`; `connections_per_ip`, unless it is or becomes 0; `idle_timeout`,
-  // for connections that begin from now on; `drain_timeout`, for a drain that has not begun. Connections
-  // beyond a limit stay.
+  // for connections that begin from now on; `drain_delay` and `drain_timeout`, for what has not begun.
+  // Connections beyond a limit stay.
   void take_limits(const limit_settings& fresh) noexcept;
 
   // After run(): handlers were cancelled, or connections left, because the time for them was over.
   [[nodiscard]] bool cut_short() const noexcept { return cut_short_.load(std::memory_order_relaxed); }
 
+  // Core 0's thread. For a worker process: the service, or this process alone, will be told to drain.
+  // `process` ends accepting, and what drains is then what is left; a worker without connections does not
+  // wait for the order.
+  void leave(departure what) noexcept;
+
   // Core 0's thread. Serves a connection that another process has accepted; closes it if the server is full.
-  void adopt(unique_fd connection);
+  void adopt(unique_fd connection, socket_layers on_it = {});
   // Core 0's thread. Accepts one connection of listener `i`, if there is one; in a worker that waits to be
   // told so. False: the connection still waits, because this process has no descriptor or memory for it.
   [[nodiscard]] bool accept_from(std::size_t i);
@@ -128,8 +138,8 @@ class server {
   [[nodiscard]] std::vector<std::uint32_t> connections_per_core() const;
   [[nodiscard]] std::uint64_t accepted() const noexcept;
   [[nodiscard]] std::uint64_t accept_pauses() const noexcept;
-  // Closed at once: beyond limits.connections with limits.excess = "refuse", or beyond
-  // limits.connections_per_ip.
+  // Closed at once: beyond limits.connections with limits.excess = "refuse", beyond limits.connections_per_ip,
+  // or without a right header of the PROXY protocol where there has to be one.
   [[nodiscard]] std::uint64_t refused() const noexcept;
   // Closed because an error kept them from their core.
   [[nodiscard]] std::uint64_t dropped() const noexcept;
@@ -156,6 +166,8 @@ class server {
   void obey();
   void begin_stop();
   void end_accepting();
+  void accepting_has_ended();
+  void drain_when_unused();
   void tell_handlers();
   void cut_handlers();
   void wait_until_unused();
@@ -175,6 +187,7 @@ class server {
   std::uint64_t seed_;  // of the first acceptor's policy; each further one takes the next
   permit_pool permits_;
   address_limit<peer_address> per_address_;
+  proxy_rules proxied_;
   std::deque<connection_starter> starters_;  // one for each core, in their order
   std::deque<acceptor> acceptors_;
   std::deque<accept_thread> accept_threads_;          // of a worker process that shares its listeners
@@ -185,6 +198,8 @@ class server {
     bool runs = false;                                // it has started and has not been stopped
   };
   std::vector<service_state> services_;  // by core
+  departure_state leaves_{departure::no};
+  std::atomic<bool> drain_delays_{false};
   std::atomic<bool> stops_{false};
   std::atomic<bool> cuts_{false};          // cut() was called, and core 0 has not heard it
   std::atomic<std::size_t> accepting_{0};  // acceptors that have not stopped
@@ -199,6 +214,8 @@ class server {
   // Core 0's thread.
   bool have_started_ = false;
   bool stop_begun_ = false;
+  bool accepting_ends_ = false;
+  bool accepting_ended_ = false;
   bool services_stop_ = false;
   bool first_service_stops_ = false;
   bool accept_threads_run_ = false;
@@ -206,8 +223,8 @@ class server {
   std::function<void()> when_serving_;
   std::optional<delivery> deliver_;  // what other processes have accepted
   sibling_workers* siblings_ = nullptr;
-  std::function<bool(int fd)> hand_on_;      // with accept_kind::reuseport
-  std::atomic<std::uint32_t> handed_on_{0};  // connections that may come back
+  std::function<bool(int fd, socket_layers on_it)> hand_on_;  // with accept_kind::reuseport
+  std::atomic<std::uint32_t> handed_on_{0};                   // connections that may come back
   log::limiter log_limit_;
   std::atomic<std::uint64_t> pauses_here_{0};
   std::atomic<std::uint64_t> handed_over_{0};
@@ -224,6 +241,7 @@ class server {
   struct ending {
     explicit ending(server& s);
     standing_post order;      // obey()
+    standing_timer delay;     // drain()
     standing_timer drain;     // limit_drain()
     standing_timer grace;     // cut_handlers()
     standing_timer threads;   // tell_threads()

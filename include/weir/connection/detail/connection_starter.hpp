@@ -18,19 +18,24 @@
 
 namespace weir {
 
+class proxy_rules;
+
 // Thread: its core's, unless said otherwise. Lifetime: outlives its core's run.
 class connection_starter {
  public:
   connection_starter(core& home, const settings& s, const connection_handler& handler, permit_pool& all,
-                     address_limit<peer_address>* per_address = nullptr)
+                     address_limit<peer_address>* per_address = nullptr,
+                     const departure_state* leaves = nullptr, proxy_rules* proxied = nullptr)
       : home_(home),
         table_(home.local<connection_table>()),
         handler_(handler),
         idle_timeout_(s.limits.idle_timeout),
         here_(UINT32_MAX, &all),
-        per_address_(per_address) {
+        per_address_(per_address),
+        proxied_(proxied) {
     if (per_address_ != nullptr)
       table_.when_freed([this](const peer_address& a) { per_address_->release(a); });
+    if (leaves != nullptr) table_.leaves_as(*leaves);
     give_parked_to({}, false);
   }
 
@@ -46,6 +51,8 @@ class connection_starter {
   // Before the first connection. The starter that serves a parked connection when bytes have come;
   // called on this core's thread. Default: this one.
   void place_parked_by(std::function<connection_starter&(const peer_address&)> f) { place_ = std::move(f); }
+  // Before the first connection. The starter of a connection whose client a balancer has named is that one too.
+  void place_named_clients() noexcept { places_named_ = true; }
   // Before the first connection. Another process that takes parked connections: when this one stops, and with
   // `at_once` always.
   void give_parked_to(std::function<parking::given(int fd)> f, bool at_once);
@@ -77,6 +84,14 @@ class connection_starter {
   // `grace` ago and whose first bytes have not come yet get that long.
   void stop(std::chrono::milliseconds grace = {});
 
+  // For open_layers_and_serve(); the thread of the handler. The client is known: it counts from now on. False:
+  // its address has as many connections as it may.
+  [[nodiscard]] bool admit(connection_state& c);
+  // The same. True: another starter serves the connection, and `client` is closed.
+  [[nodiscard]] bool has_moved(connection& client, socket_layers closed);
+  [[nodiscard]] proxy_rules& proxied() const noexcept { return *proxied_; }
+  [[nodiscard]] const connection_handler& handler() const noexcept { return handler_; }
+
   // Cancels what the handlers still wait for.
   void cancel() noexcept;
 
@@ -105,6 +120,8 @@ class connection_starter {
   std::atomic<std::chrono::milliseconds> idle_timeout_;
   permit_pool here_;
   address_limit<peer_address>* per_address_;
+  proxy_rules* proxied_;
+  bool places_named_ = false;
   worker_queue* worker_queue_ = nullptr;
   std::chrono::milliseconds slice_{0};
   std::function<void()> left_;

@@ -4,8 +4,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 
 #include "weir/admission/detail/permit_pool.hpp"
+#include "weir/connection/detail/departure.hpp"
 #include "weir/connection/detail/kept_peer.hpp"
 #include "weir/connection/detail/phase.hpp"
 #include "weir/connection/ending.hpp"
@@ -66,6 +68,8 @@ class connection_state final : public io::descriptor, private io::timer, public 
   void stop(std::uint32_t grace = 0) noexcept;
   void end_grace() noexcept;
   [[nodiscard]] bool is_stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
+  // What will stop soon, or stops. Any thread.
+  [[nodiscard]] departure leaves() const noexcept;
 
   // Cancels what the handler waits for. Unless that is the next message, the connection ends with RST.
   void cut() noexcept;
@@ -129,6 +133,12 @@ class connection_state final : public io::descriptor, private io::timer, public 
   [[nodiscard]] phase now_in() const noexcept { return phase_; }
   [[nodiscard]] io::chunk_pool& chunks() const noexcept { return driver->chunks(); }
   [[nodiscard]] peer_address peer() const noexcept { return peer_.get(); }
+  // What lies between its socket and its handler; null for most. The thread that holds it.
+  // Errors of the setters: std::bad_alloc, and nothing has changed.
+  [[nodiscard]] connection_edge* edge() const noexcept { return peer_.edge(); }
+  void set_edge(kept_edge e) { peer_.set_edge(std::move(e)); }
+  [[nodiscard]] kept_edge take_edge() noexcept { return peer_.take_edge(); }
+  void set_peer(const peer_address& client) { peer_.set(client); }
   [[nodiscard]] core& home_core() const noexcept;
   // Its core is gone, or it never had one.
   [[nodiscard]] bool is_orphan() const noexcept { return driver == nullptr; }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "weir/connection/detail/connection_state.hpp"
+#include "weir/connection/detail/departure.hpp"
 #include "weir/connection/detail/state_slab.hpp"
 #include "weir/core/core.hpp"
 
@@ -40,7 +41,14 @@ class connection_table {
 
   void when_parked(parking p) { parking_ = std::move(p); }
 
-  // Called with the peer of each connection that is freed.
+  // `what` outlives the table. Without it a server never leaves.
+  void leaves_as(const departure_state& what) noexcept { leaves_ = &what; }
+  // Any thread.
+  [[nodiscard]] departure leaves() const noexcept {
+    return leaves_ == nullptr ? departure::no : leaves_->load(std::memory_order_relaxed);
+  }
+
+  // Called with the peer of each connection that is freed; with none if it has not counted for its address.
   void when_freed(std::function<void(const peer_address&)> f) { freed_ = std::move(f); }
 
   // Cancels what every handler waits for; no socket lingers from now on.
@@ -58,6 +66,7 @@ class connection_table {
   std::size_t count_ = 0;
   permit_pool* permits_ = nullptr;  // whose permits the connections hold
   parking parking_;
+  const departure_state* leaves_ = nullptr;
   std::function<void(const peer_address&)> freed_;
   std::atomic<bool> cutting_{false};  // read on the workers' threads
 };

@@ -32,7 +32,8 @@ class bound_socket {
 
   // Takes `fd`, which an earlier process of this server has bound. With unlink_on_close(true) this process
   // removes the file of a unix socket. Errors: std::system_error if `fd` is no listening socket.
-  [[nodiscard]] static bound_socket take_over(int fd, const socket_settings& options);
+  [[nodiscard]] static bound_socket take_over(int fd, const socket_settings& options,
+                                              socket_layers on_it = {});
 
   bound_socket(bound_socket&& other) noexcept;
   bound_socket& operator=(bound_socket&& other) noexcept;

@@ -5,11 +5,12 @@
 #include <utility>
 
 #include "weir/base/unique_fd.hpp"
+#include "weir/listen/socket_layers.hpp"
 
 namespace weir::process {
 
 struct message {
-  enum class kind : std::uint32_t {
+  enum class kind : std::uint16_t {
     // Worker to master.
     serving,   // the worker has begun to serve; also from a new master to the one before it
     leaving,   // the worker asks to be drained and replaced
@@ -28,11 +29,19 @@ struct message {
              // come back
     ask,     // whether the loops of the worker turn
     look_again,  // at the listeners: another worker is passed over, and may have been woken for a connection
-    drain,       // no more connections will come
+    service_leaves,  // the pool serves on for a while, and then drains
+    retire,          // no more connections will come; a drain or a cut will
+    drain,  // no more connections will come; `number`: 1 if the whole pool ends, 0 if others serve on
+    cut,    // what a SIGTERM without a limits.drain_delay says
   };
+  message() = default;
+  message(kind of, std::uint32_t n, socket_layers on_it = {}) noexcept : what(of), layers(on_it), number(n) {}
+
   kind what = kind::serving;
+  socket_layers layers;  // of the connection that comes with it
   std::uint32_t number = 0;
 };
+static_assert(sizeof(message) == 8);  // as in the program that an upgrade replaces
 
 // Problem: SCM_RIGHTS delivers any number of descriptors, and those that fit are open when recvmsg(2)
 // returns. Here a message that has not exactly the expected form is rejected, and the descriptors that came

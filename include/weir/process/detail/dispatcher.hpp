@@ -18,6 +18,7 @@
 #include "weir/process/detail/descriptor_channel.hpp"
 #include "weir/process/detail/outgoing_messages.hpp"
 #include "weir/process/detail/parked_connections.hpp"
+#include "weir/process/detail/passed_connection.hpp"
 #include "weir/process/detail/scoreboard.hpp"
 
 namespace weir::process {
@@ -27,7 +28,7 @@ struct lane {
   using clock = std::chrono::steady_clock;
   struct sent {
     std::uint32_t number;
-    unique_fd connection;  // kept until the worker acknowledges it
+    passed_connection connection;  // kept until the worker acknowledges it
   };
 
   unsigned index = 0;
@@ -75,10 +76,12 @@ class dispatcher {
 
   // In all of these, `lanes` are the workers of the present generation by index, null where there is none.
   // Adds the listeners that the master watches; connections that wait for room are placed first.
-  void add_to(std::vector<::pollfd>& set, std::span<const int> listeners, std::span<lane* const> lanes);
+  void add_to(std::vector<::pollfd>& set, std::span<const watched_listener> listeners,
+              std::span<lane* const> lanes);
 
   // Handles the events of the listeners that add_to added last.
-  void serve(std::span<const ::pollfd> ready, std::span<const int> listeners, std::span<lane* const> lanes);
+  void serve(std::span<const ::pollfd> ready, std::span<const watched_listener> listeners,
+             std::span<lane* const> lanes);
 
   // A worker has taken all connections up to `number`; it had no descriptor for connection `number`; it has
   // answered a notice.
@@ -99,9 +102,9 @@ class dispatcher {
   [[nodiscard]] bool may_choose_another() const noexcept { return policy_ != policy_kind::ip_hash; }
 
   // A worker above its share has accepted this connection for another.
-  void place(unique_fd connection);
+  void place(passed_connection connection);
   // Sends a connection to this worker. False: its channel takes nothing, and `connection` stays.
-  bool give(lane& to, unique_fd& connection);
+  bool give(lane& to, passed_connection& connection);
 
   // Closed when they say nothing for limits.idle_timeout.
   [[nodiscard]] parked_connections& parked() noexcept { return parked_; }
@@ -109,9 +112,9 @@ class dispatcher {
   // Connections that were accepted and that no worker could take yet.
   [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
   // One of them; empty if there is none. Not all at once: an empty deque takes memory.
-  [[nodiscard]] unique_fd take_waiting() noexcept {
+  [[nodiscard]] passed_connection take_waiting() noexcept {
     if (waiting_.empty()) return {};
-    unique_fd first = std::move(waiting_.front());
+    passed_connection first = std::move(waiting_.front());
     waiting_.pop_front();
     return first;
   }
@@ -132,8 +135,8 @@ class dispatcher {
   [[nodiscard]] bool may_refuse(std::span<lane* const> lanes) const;
   lane* choose(std::span<lane* const> lanes, client_key key);
   void pause(lane& which);
-  bool send(unique_fd& connection, std::span<lane* const> lanes);
-  void accept_some(int listener, std::span<lane* const> lanes);
+  bool send(passed_connection& connection, std::span<lane* const> lanes);
+  void accept_some(const watched_listener& listener, std::span<lane* const> lanes);
   void notify(std::size_t listener, std::span<lane* const> lanes);
 
   accept_kind mode_;
@@ -144,7 +147,7 @@ class dispatcher {
   std::optional<distributor> decide_;  // for `targets_` workers
   std::size_t targets_ = 0;
   std::uint32_t last_number_ = 0;
-  std::deque<unique_fd> waiting_;  // accepted, and no worker could take them
+  std::deque<passed_connection> waiting_;  // accepted, and no worker could take them
   std::vector<std::vector<const lane*>>
       noticed_;                      // by listener: workers that were told and have not answered
   std::vector<std::size_t> polled_;  // listeners that add_to added, by place

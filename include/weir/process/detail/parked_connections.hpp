@@ -8,8 +8,8 @@
 #include <optional>
 #include <unordered_map>
 
-#include "weir/base/unique_fd.hpp"
 #include "weir/process/detail/descriptor_channel.hpp"
+#include "weir/process/detail/passed_connection.hpp"
 
 namespace weir::process {
 
@@ -23,7 +23,7 @@ class parked_connections {
   using clock = std::chrono::steady_clock;
 
   // Errors: std::bad_alloc, and the connection is closed.
-  void add(unique_fd connection);
+  void add(passed_connection connection);
   [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
   void clear() noexcept;
 
@@ -34,7 +34,7 @@ class parked_connections {
 
   // A connection to which bytes have come, given away; empty if there is none. Connections whose peer has
   // left are closed.
-  [[nodiscard]] unique_fd take_awake();
+  [[nodiscard]] passed_connection take_awake();
   [[nodiscard]] bool has_awake() const noexcept { return !awake_.empty(); }
 
   // Closes the connections that have been here for `timeout`; the result is when to call again. Zero: never.
@@ -45,10 +45,10 @@ class parked_connections {
 
  private:
   struct entry {
-    unique_fd fd;
+    passed_connection fd;
     clock::time_point since;
   };
-  unique_fd take(std::list<entry>::iterator at);
+  passed_connection take(std::list<entry>::iterator at);
 
   std::list<entry> all_;  // the oldest first
   std::unordered_map<int, std::list<entry>::iterator> by_number_;

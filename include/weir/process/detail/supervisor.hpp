@@ -13,6 +13,7 @@
 #include "weir/config/settings.hpp"
 #include "weir/process/detail/deferred_commands.hpp"
 #include "weir/process/detail/dispatcher.hpp"
+#include "weir/process/detail/end_order.hpp"
 #include "weir/process/detail/restart_policy.hpp"
 #include "weir/process/detail/scoreboard.hpp"
 #include "weir/process/detail/service_manager.hpp"
@@ -55,7 +56,7 @@ struct pool_program {
   std::function<void(unsigned workers)> resized = {};
   // The listeners that the master itself watches: all, some or none. `occupied` tells by index which workers
   // there are.
-  std::function<std::vector<int>(const std::vector<bool>& occupied)> watched = {};
+  std::function<std::vector<watched_listener>(const std::vector<bool>& occupied)> watched = {};
 
   // Listeners that only the worker at that index accepts from. The master keeps them too.
   std::function<std::vector<int>(unsigned index)> own_listeners = {};
@@ -102,7 +103,6 @@ class supervisor {
   [[nodiscard]] scoreboard& scores() noexcept { return board_; }
 
  private:
-  enum class ending : std::uint8_t { no, draining, stopping };
   using clock = std::chrono::steady_clock;
   using stage = worker::stage;
 
@@ -118,13 +118,16 @@ class supervisor {
   void obey(const signal_row& row);
   void reopen_log();
   void change_workers(command c);
-  void end(ending how);
+  void begin_end(int signal);
+  void end(end_order how);
+  void end_delays(clock::time_point now);
   void fill();
   bool start(unsigned index, unsigned generation);
   int be_worker(unsigned index, unsigned generation, worker_score& score, descriptor_channel& to_master);
   void take_messages(worker& m);
   void has_ended(worker& m, const exit_reason& how);
-  void leave(worker& m, ending how);
+  void leave(worker& m, end_order how);
+  void tell_drain(worker& m, message::kind what);
   void tick();
   void resize(unsigned workers);
   void begin_reload();
@@ -136,9 +139,9 @@ class supervisor {
   void look_after_siblings();
   void announce();
   [[nodiscard]] bool gives() noexcept;
-  void park(unique_fd connection);
-  void take_excess(worker& m, unique_fd connection);
-  void park_or_cut(unique_fd connection);
+  void park(passed_connection connection);
+  void take_excess(worker& m, passed_connection connection);
+  void park_or_cut(passed_connection connection);
   void pass_over();
   void ask(worker& m);
   void has_spoken(worker& m);
@@ -150,7 +153,7 @@ class supervisor {
   void survive(const std::exception& e) noexcept;
   [[nodiscard]] bool is_coming(unsigned generation) const noexcept;
   [[nodiscard]] bool is_alive() const noexcept;
-  [[nodiscard]] std::vector<int> watched() const;
+  [[nodiscard]] std::vector<watched_listener> watched() const;
   [[nodiscard]] clock::time_point next_event() const noexcept;
 
   // One per process.
@@ -186,7 +189,9 @@ class supervisor {
   bool failed_ = false;
   bool cut_ = false;    // connections, while the pool ended
   bool ready_ = false;  // all workers of a generation have served
-  ending ending_ = ending::no;
+  end_order ending_ = end_order::none;
+  bool ends_ = false;  // no worker is started any more, and no client accepted
+  clock::time_point drain_at_ = clock::time_point::max();  // with end_order::leave
   clock::time_point next_tick_;
   siblings siblings_;
   clock::time_point give_until_ = clock::time_point::max();

@@ -13,6 +13,7 @@
 #include "weir/process/detail/child_process.hpp"
 #include "weir/process/detail/descriptor_channel.hpp"
 #include "weir/process/detail/outgoing_messages.hpp"
+#include "weir/process/detail/passed_connection.hpp"
 
 namespace weir::process {
 
@@ -84,7 +85,7 @@ class siblings {
   void add_to(std::vector<::pollfd>& set, bool something_to_give) const;
 
   // Reads their messages; `parked` gets each connection that they give. True if one of them has ended.
-  [[nodiscard]] bool listen(const std::function<void(unique_fd)>& parked);
+  [[nodiscard]] bool listen(const std::function<void(passed_connection)>& parked);
 
   // Tells the master before that this one serves.
   void tell_serving();

@@ -42,9 +42,10 @@ struct worker : lane {
   stage at = stage::starting;
   bool has_served = false;
   clock::time_point kill_at = clock::time_point::max();
-  std::uint64_t beats = 0;      // as last seen in its score
-  unsigned silent_ticks = 0;    // of the master, since `beats` has changed
-  bool is_stopped = false;      // by a signal such as SIGSTOP, as last seen
+  clock::time_point drain_at = clock::time_point::max();  // it leaves, accepts no more, and is told to then
+  std::uint64_t beats = 0;                                // as last seen in its score
+  unsigned silent_ticks = 0;                              // of the master, since `beats` has changed
+  bool is_stopped = false;                                // by a signal such as SIGSTOP, as last seen
   bool is_held = false;         // it owes an answer, and another worker can serve what it does not take
   clock::time_point look_at{};  // when its own sockets are watched again
 };
@@ -85,8 +86,8 @@ class worker_table {
   // is passed over.
   [[nodiscard]] std::vector<lane*> lanes(unsigned generation, unsigned count);
 
-  // When the next one is to be killed because it has not served, or has not left, in time.
-  [[nodiscard]] clock::time_point next_kill() const noexcept;
+  // When the next one is to be killed because it has not served, or has not left, in time; or to be drained.
+  [[nodiscard]] clock::time_point next_deadline() const noexcept;
   void kill_overdue(clock::time_point now);
 
   // Called at equal intervals: reports, and then kills, each worker that has served and whose loops do not

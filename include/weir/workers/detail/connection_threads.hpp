@@ -25,7 +25,8 @@ class connection_threads {
   static constexpr int wake_up = SIGURG;
 
   connection_threads(const settings& s, std::vector<int> cpus, const connection_handler& handler,
-                     permit_pool& all, address_limit<peer_address>* per_address, offload_pool& offload);
+                     permit_pool& all, address_limit<peer_address>* per_address, offload_pool& offload,
+                     const departure_state* leaves = nullptr, proxy_rules* proxied = nullptr);
   connection_threads(const connection_threads&) = delete;
   connection_threads& operator=(const connection_threads&) = delete;
   ~connection_threads();
@@ -68,6 +69,8 @@ class connection_threads {
   permit_pool& all_;
   address_limit<peer_address>* per_address_;
   offload_pool& offload_;
+  const departure_state* leaves_;
+  proxy_rules* proxied_;
   struct sigaction before_{};
   mutable std::mutex mutex_;
   std::vector<slot*> idle_;
