@@ -28,7 +28,7 @@ const std::array<action_flag, 7> action_flags{{
     {action::check, "--check", "validate the settings and exit"},
     {action::print_config, "--print-config", "print the effective settings as a configuration file and exit"},
     {action::plan, "--plan", "print what would run where and exit"},
-    {action::status, "--status", "print the state of the process pool that runs with these settings"},
+    {action::status, "--status", "print the state of the server that runs with these settings, found by processes.pid_file"},
 }};
 
 // A flag of its own for a common key.
@@ -72,6 +72,7 @@ struct parser {
   std::vector<std::pair<CLI::Option*, std::string>> keys{};  // and the key of each
   CLI::Option* file = nullptr;
   CLI::Option* set = nullptr;
+  CLI::Option* json = nullptr;
 
   explicit parser(const program& what) : app(what.summary, what.name) {
     app.set_help_flag();
@@ -79,6 +80,7 @@ struct parser {
     app.footer(footer(what));
     for (std::size_t i = 0; i < actions.size(); ++i)
       actions[i] = app.add_flag(action_flags[i].flags)->description(action_flags[i].help);
+    json = app.add_flag("--json")->description("with --status: as JSON");
     file = valued("--config", "FILE", "the configuration file (TOML)");
     for (const key_flag& each : key_flags)
       keys.emplace_back(valued(each.flag, each.type, each.help), each.key);
@@ -219,6 +221,7 @@ command_line parse_command_line(int argc, const char* const* argv, const char* c
       result.action == action::list_models)
     return result;
 
+  result.json = from.json->count() != 0;
   if (from.file->count() > 1) all.errors.emplace_back("--config: given more than once");
   if (from.file->count() == 1) {
     result.config_file = from.file->results().front();

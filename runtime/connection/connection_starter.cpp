@@ -127,6 +127,7 @@ void connection_starter::start(accepted_socket s) noexcept {
     if (const auto idle = idle_timeout_.load(std::memory_order_relaxed); idle.count() > 0)
       client.set_idle_timeout(idle);
     task<> handler = handler_(std::move(client));
+    home_.driver().counted()[observe::figure::accepted].add(1);
     state.serve(std::move(handler), std::move(s.permit));
     if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
   } catch (...) {

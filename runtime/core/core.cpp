@@ -171,6 +171,15 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
       driver_(make_driver(context_, chunks_, s, role)),
       timers_(context_, driver_.get()) {
   chunks_.belongs_to(driver_.get());
+  observe::recorder to;
+  if (role.ledger != nullptr) to = pool != nullptr ? role.ledger->loop(index) : role.ledger->thread();
+  if (to.counted == nullptr) {
+    own_figures_ = std::make_unique<observe::block>();
+    to = {&own_figures_->counted, &own_figures_->measured};
+  }
+  requests_before_ = (*to.counted)[observe::figure::requests].read();
+  driver_->record_in(to);
+  timers_.record_in(to);
   // Threads that only may come to wait for sockets have no epoll set until they do.
   // A ring belongs to the thread that makes it: that one opens it.
   if (is_loop_ && driver_->tries_first()) driver_->open();

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -19,6 +20,7 @@
 #include "weir/io/chunk.hpp"
 #include "weir/io/detail/driver.hpp"
 #include "weir/io/detail/timer_queue.hpp"
+#include "weir/observe/detail/ledger.hpp"
 #include "weir/task/task.hpp"
 
 namespace weir {
@@ -36,6 +38,8 @@ struct core_role {
   // Handlers run on other threads than their connection's, and chunks may be destroyed there.
   bool handlers_migrate = false;
   bool opens_late = false;  // no epoll set until an operation waits for a socket
+  // Where it is counted what the core does; null: nowhere. Outlives the core.
+  observe::process_ledger* ledger = nullptr;
 };
 
 // Problem: state that several threads use needs locks, and a thread that moves between CPUs loses its caches.
@@ -118,12 +122,28 @@ class core {
   void add_own_work() noexcept { own_work_.store(own_work_ + 1, std::memory_order_relaxed); }
   void end_own_work() noexcept;
 
-  // For handlers of a protocol with requests; `--status` shows the sum.
+  // For handlers of a protocol with requests: they are counted, and `--status` and the admin listener show
+  // the sum.
   void count_requests(std::uint64_t n = 1) noexcept {
     driver_->assert_thread("core::count_requests");
-    requests_ += n;
+    driver_->counted()[observe::figure::requests].add(n);
   }
-  [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
+  // The same for `n` requests that have each taken so long.
+  void count_requests(std::uint64_t n, std::chrono::nanoseconds each) noexcept {
+    count_requests(n);
+    of(driver_->measured(), observe::measure::request)
+        .record(each.count() > 0 ? static_cast<std::uint64_t>(each.count()) : 0, n);
+  }
+  // Those of this core alone.
+  [[nodiscard]] std::uint64_t requests() const noexcept {
+    return driver_->counted()[observe::figure::requests].read() - requests_before_;
+  }
+
+  // Writes down the levels that are not counted where they change.
+  void write_levels() noexcept {
+    driver_->write_levels();
+    timers_.write_levels();
+  }
 
   // Its thread waits in the loop whenever nothing runs, so that timers and posts come at any time. False for
   // a thread that blocks in system calls or waits for jobs.
@@ -154,6 +174,8 @@ class core {
  private:
   class spawned;
 
+  std::unique_ptr<observe::block> own_figures_;  // if it has no ledger
+  std::uint64_t requests_before_ = 0;            // of an earlier core in the same place
   unsigned index_;
   bool is_loop_;
   std::optional<int> cpu_;
@@ -173,7 +195,6 @@ class core {
   std::vector<std::function<void()>> frames_;
   std::atomic<std::uint32_t> own_work_{0};  // written by the core's thread alone
   std::function<void()> own_work_ended_;
-  std::uint64_t requests_ = 0;
   std::atomic<bool> endures_{false};
   handler_memory<6> posts_;
 };

@@ -25,7 +25,8 @@ class connection_threads {
   static constexpr int wake_up = SIGURG;
 
   connection_threads(const settings& s, std::vector<int> cpus, const connection_handler& handler,
-                     permit_pool& all, address_limit<peer_address>* per_address, offload_pool& offload);
+                     permit_pool& all, address_limit<peer_address>* per_address, offload_pool& offload,
+                     observe::process_ledger* ledger = nullptr);
   connection_threads(const connection_threads&) = delete;
   connection_threads& operator=(const connection_threads&) = delete;
   ~connection_threads();
@@ -68,6 +69,7 @@ class connection_threads {
   permit_pool& all_;
   address_limit<peer_address>* per_address_;
   offload_pool& offload_;
+  observe::process_ledger* ledger_;
   struct sigaction before_{};
   mutable std::mutex mutex_;
   std::vector<slot*> idle_;
