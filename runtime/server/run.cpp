@@ -21,6 +21,7 @@
 #include "weir/config/detail/command_line.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/core/detail/standing_timer.hpp"
+#include "weir/dump/detail/dump.hpp"
 #include "weir/model/model.hpp"
 #include "weir/process/detail/foreign_children.hpp"
 #include "weir/process/detail/pid_file.hpp"
@@ -144,6 +145,13 @@ class watchdog_timer {
   standing_timer timer_;
 };
 
+std::string dump_of(const command_line& asked) {
+  const std::string& file = asked.settings.processes.pid_file;
+  if (asked.pid == 0 && file.empty())
+    throw config_error({"--dump: the server is found by --pid or processes.pid_file, and neither is given"});
+  return dump::text_of(asked.pid != 0 ? asked.pid : process::pid_file::read(file), asked.json);
+}
+
 // Of the server that runs with these settings, found by its pid file. Its memory is read: a server that is
 // stuck tells as much. Errors: config_error; std::system_error if none runs.
 std::string status_of(const settings& s, bool as_json) {
@@ -214,6 +222,7 @@ int run(int argc, char** argv, service_form form, const program& what) {
         return say(stdout, describe_plan(asked.settings, allowed_cpus(), read_cgroup_quota(),
                                          validate(asked, form.keeps))),
                ok;
+      case action::dump: return say(stdout, dump_of(asked)), ok;
       case action::status: return say(stdout, status_of(asked.settings, asked.json)), ok;
       case action::run: break;
     }

@@ -29,7 +29,8 @@ MAY_INCLUDE = {
     "workers": LOOP | {"admission", "connection"},
     "accept": BELOW_SERVER - {"process", "workers", "accept"},
     "admin": LOOP | {"process", "listen", "model"},
-    "server": BELOW_SERVER | {"admin"},
+    "dump": LOOP | {"admission", "connection", "workers"},
+    "server": BELOW_SERVER | {"admin", "dump"},
     "pool": BELOW_SERVER | {"admin", "server"},
     "http": BELOW_SERVER | {"admin", "server", "pool"},
 }

@@ -25,7 +25,11 @@
 
 namespace weir {
 
+class connection_table;
 class core_pool;
+namespace dump {
+class inspection;
+}
 
 // A type whose values belong to the core that made them, as a chunk does: they must not travel to another
 // one.
@@ -171,8 +175,12 @@ class core {
     return *static_cast<T*>(slot);
   }
 
+  // Where its connections are, for who looks at this process from outside. For the table itself.
+  void shows(const connection_table* c) noexcept { connections_ = c; }
+
  private:
   class spawned;
+  friend class dump::inspection;
 
   std::unique_ptr<observe::block> own_figures_;  // if it has no ledger
   std::uint64_t requests_before_ = 0;            // of an earlier core in the same place
@@ -197,6 +205,14 @@ class core {
   std::function<void()> own_work_ended_;
   std::atomic<bool> endures_{false};
   handler_memory<6> posts_;
+
+  // The cores of this process: another process that reads this one's memory begins here.
+  static std::mutex listing_;
+  static core* first_;
+  core* next_ = nullptr;
+  core** link_ = nullptr;
+  const connection_table* connections_ = nullptr;
+  std::atomic<int> thread_id_{0};  // of the thread that has run it last
 };
 
 }  // namespace weir

@@ -19,6 +19,9 @@ namespace weir {
 
 class connection_table;
 class core;
+namespace dump {
+class inspection;
+}
 class migration;
 class parked_wait;
 class unattended_wait;
@@ -161,6 +164,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
 
  private:
   friend class connection_table;
+  friend class dump::inspection;
   friend class parked_wait;
   friend class unattended_wait;
   friend struct phase_table;

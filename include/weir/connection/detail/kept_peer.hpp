@@ -8,6 +8,10 @@
 
 namespace weir {
 
+namespace dump {
+class inspection;
+}
+
 // A v4 address and its port lie in place; a v6 address lies in a block of its own.
 // Thread: may be read by several at a time.
 class kept_peer {
@@ -26,6 +30,8 @@ class kept_peer {
   [[nodiscard]] peer_address get() const noexcept;
 
  private:
+  friend class dump::inspection;
+
   // The kind lies in the two lowest bits. Above it: the address and the port, or the block's address.
   [[nodiscard]] peer_address::kind what() const noexcept {
     return static_cast<peer_address::kind>(bits_ & 3);
