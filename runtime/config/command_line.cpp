@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
@@ -21,14 +22,18 @@ struct action_flag {
   std::string flags;
   std::string help;
 };
-const std::array<action_flag, 7> action_flags{{
+const std::array<action_flag, 8> action_flags{{
     {action::help, "-h,--help", "print this"},
     {action::version, "--version", "print the version"},
     {action::list_models, "--list-models", "print every concurrency model and when to use it"},
     {action::check, "--check", "validate the settings and exit"},
     {action::print_config, "--print-config", "print the effective settings as a configuration file and exit"},
     {action::plan, "--plan", "print what would run where and exit"},
-    {action::status, "--status", "print the state of the process pool that runs with these settings"},
+    {action::status, "--status",
+     "print the state of the server that runs with these settings, found by processes.pid_file"},
+    {action::dump, "--dump",
+     "print what each connection and task of the running server waits for, found by --pid or "
+     "processes.pid_file"},
 }};
 
 // A flag of its own for a common key.
@@ -72,6 +77,8 @@ struct parser {
   std::vector<std::pair<CLI::Option*, std::string>> keys{};  // and the key of each
   CLI::Option* file = nullptr;
   CLI::Option* set = nullptr;
+  CLI::Option* json = nullptr;
+  CLI::Option* pid = nullptr;
 
   explicit parser(const program& what) : app(what.summary, what.name) {
     app.set_help_flag();
@@ -79,6 +86,8 @@ struct parser {
     app.footer(footer(what));
     for (std::size_t i = 0; i < actions.size(); ++i)
       actions[i] = app.add_flag(action_flags[i].flags)->description(action_flags[i].help);
+    json = app.add_flag("--json")->description("with --status and --dump: as JSON");
+    pid = valued("--pid", "N", "with --dump: the process, instead of the one of processes.pid_file");
     file = valued("--config", "FILE", "the configuration file (TOML)");
     for (const key_flag& each : key_flags)
       keys.emplace_back(valued(each.flag, each.type, each.help), each.key);
@@ -100,11 +109,19 @@ std::optional<action> requested_action(const parser& from, std::vector<std::stri
     if (action_flags[i].action <= action::version || action_flags[i].action == action::list_models)
       return action_flags[i].action;
     if (found)
-      errors.push_back(
-          fmt::format("{}: only one of --check, --print-config, --plan and --status", action_flags[i].flags));
+      errors.push_back(fmt::format("{}: only one of --check, --print-config, --plan, --status and --dump",
+                                   action_flags[i].flags));
     found = action_flags[i].action;
   }
   return found;
+}
+
+int process_id(const std::string& text, std::vector<std::string>& errors) {
+  int id = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error != std::errc() || end != text.data() + text.size() || id <= 0)
+    errors.push_back(fmt::format("--pid {}: expected the id of a process", text));
+  return id;
 }
 
 void apply_assignment(const std::string& assignment, layers& into) {
@@ -219,6 +236,8 @@ command_line parse_command_line(int argc, const char* const* argv, const char* c
       result.action == action::list_models)
     return result;
 
+  result.json = from.json->count() != 0;
+  if (from.pid->count() != 0) result.pid = process_id(from.pid->results().back(), all.errors);
   if (from.file->count() > 1) all.errors.emplace_back("--config: given more than once");
   if (from.file->count() == 1) {
     result.config_file = from.file->results().front();

@@ -102,6 +102,19 @@ tunable path(std::string_view key, Member member, std::string help) {
           }};
 }
 
+// A text of at most 256 characters.
+template <class Member>
+tunable text(std::string_view key, Member member, std::string range, std::string help) {
+  return {key, std::move(help), range, [=](const settings& s) { return quoted(member(s)); },
+          [=](settings& s, const written& value) -> std::string {
+            const auto* given = text_of(value);
+            if (given == nullptr) return expected("a text", value, range);
+            if (given->size() > 256) return out_of_range(value, range);
+            member(s) = *given;
+            return {};
+          }};
+}
+
 // A name that the system knows, or none.
 template <class Member>
 tunable account(std::string_view key, Member member, std::string help) {
@@ -278,6 +291,14 @@ std::vector<tunable> make_tunables() {
       fact(
           "privileges.no_new_privs", [](auto& s) -> auto& { return s.privileges.no_new_privs; },
           "a program that they execute gains no privileges"),
+
+      text(
+          "admin", [](auto& s) -> auto& { return s.admin.address; },
+          "\"\" or one address as of listen: a unix socket or one of this host; with admin_token any",
+          "where operators read /metrics, /status, /ready and /live; empty: nowhere"),
+      text(
+          "admin_token", [](auto& s) -> auto& { return s.admin.token; }, "\"\" or 16..256 characters",
+          "what clients of admin must send as \"Authorization: Bearer TOKEN\"; empty: nothing"),
 
       choice(
           "log.level", [](auto& s) -> auto& { return s.log.level; }, "lines below it are dropped"),

@@ -90,6 +90,7 @@ task<connection> connect(endpoint to) {
   if (error == EINPROGRESS) error = co_await detail::connect_operation(made.state());
   if (error != 0) throw_system_error(error, "connect " + to.to_string());
   made.state().begin();
+  core::here().driver().counted()[observe::figure::connected].add(1);
   co_return made;
 }
 

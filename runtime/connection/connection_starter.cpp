@@ -138,6 +138,7 @@ void connection_starter::start(accepted_socket s) noexcept {
       client.set_idle_timeout(idle);
     task<> handler = s.layers.any() ? open_layers_and_serve(std::move(client), s.layers, this)
                                     : handler_(std::move(client));
+    home_.driver().counted()[observe::figure::accepted].add(1);
     state.serve(std::move(handler), std::move(s.permit));
     if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
   } catch (...) {

@@ -102,7 +102,18 @@ void connection_state::end_input(ending why) noexcept {
   if (reading != nullptr) reading->root->schedule();
 }
 
+// Of those that a server has accepted. What has not ended goes on elsewhere.
+void connection_state::count_end() noexcept {
+  static_assert(static_cast<int>(observe::figure::closed) - static_cast<int>(observe::figure::peer_closed) ==
+                static_cast<int>(ending::closed) - static_cast<int>(ending::peer_closed));
+  if (!has_permit_) return;
+  const auto which = static_cast<unsigned>(observe::figure::peer_closed) + static_cast<unsigned>(end) -
+                     static_cast<unsigned>(ending::peer_closed);
+  driver->counted()[end == ending::none ? observe::figure::moved : static_cast<observe::figure>(which)].add(1);
+}
+
 void connection_state::give_up_socket() noexcept {
+  count_end();
   driver->forget(*this);  // closing does not, while a forked child or a copy keeps the socket open
   if (migrates_) aside_.away->end();
   if (is_home() && mode != io::wait_mode::migrating) table().home().timers().disarm(*this);

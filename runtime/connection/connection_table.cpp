@@ -13,6 +13,7 @@ namespace weir {
 connection_table::connection_table(core& home) : home_(home) {
   home.driver().when_elsewhere(connection_state::park_elsewhere);
   home.keeps_frames([this] { destroy_handlers(); });
+  home.shows(this);
 }
 
 void connection_table::cut() noexcept {
@@ -34,6 +35,7 @@ void connection_table::destroy_handlers() noexcept {
 }
 
 connection_table::~connection_table() {
+  home_.shows(nullptr);
   for (std::size_t i = slabs_.size(); i-- > 0;) {
     const state_slab& slab = *slabs_[i];  // with sanitizers it goes with its one state
     for (std::size_t at = 0; connection_state* const c = slab.first_from(at); ++at) {

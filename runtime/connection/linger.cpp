@@ -45,6 +45,7 @@ void connection_state::linger_step() noexcept {
   for (int i = 0; scratch != nullptr && i < reads_per_turn; ++i) {
     n = system_call::recv(fd, scratch->data(), scratch->capacity);
     if (n <= 0) break;
+    has_received(static_cast<std::size_t>(n));
   }
   if (scratch != nullptr) io::chunk_block::release(scratch);
   if (n > 0 || n == -EINTR)

@@ -84,6 +84,7 @@ bool try_receive(receive_operation& op) noexcept {
     return receive_failed<was_parked>(op, io::chunk_block::of(data), n);
   io::chunk_block::of(data)->size = static_cast<std::size_t>(n);
   connection_state& c = *op.on;
+  c.has_received(static_cast<std::size_t>(n));
   if (static_cast<std::size_t>(n) >= room || c.reads_until_eagain) [[unlikely]]
     c.heard = io::descriptor::hearing::since_wait;
   else
@@ -107,6 +108,7 @@ bool take_received(operation& op) noexcept {
   const long n = ring_of(c).receive(c, block);
   if (n > 0) [[likely]] {
     self.answer = reinterpret_cast<std::uintptr_t>(block->data());
+    c.has_received(static_cast<std::size_t>(n));
     c.heard = io::descriptor::hearing::since_wait;
     return true;
   }
@@ -225,6 +227,7 @@ attempt_result read_operation::attempt_by() noexcept {
       if (ended(c, n, done == 0)) return attempt_result::done;
       return interrupted(c, n) ? attempt_result::again : attempt_result::blocked;
     }
+    c.has_received(static_cast<std::size_t>(n));
     done += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();

@@ -91,6 +91,7 @@ void outbox::flush() noexcept {
     }
     if (n > 0) {
       state_->sent = true;
+      state_->has_sent(static_cast<std::size_t>(n));
       pending_ -= static_cast<std::size_t>(n);
     }
     std::size_t gone = sent_of_first_ + (n > 0 ? static_cast<std::size_t>(n) : 0);

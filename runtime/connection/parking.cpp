@@ -1,6 +1,7 @@
 // A parked connection is open and has no handler. Its next bytes start one, here or where the table's wake()
 // says.
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -70,7 +71,9 @@ bool connection_state::give_away() noexcept {
   const auto given = table().parking_.give_away(fd);
   if (given == parking::given::yes) {
     wait_no_more();
-    end_socket(ending::closed);
+    const int socket = fd;
+    give_up_socket();
+    ::close(socket);
     free_if_unused();
     return true;
   }

@@ -46,7 +46,9 @@ void reader::give_back_if_empty() noexcept {
 
 std::size_t reader::adopt_from_ring() noexcept {
   begin_ = 0;
-  return end_ = static_cast<std::size_t>(detail::ring_of(*state_).receive(*state_, block_));
+  end_ = static_cast<std::size_t>(detail::ring_of(*state_).receive(*state_, block_));
+  state_->has_received(end_);
+  return end_;
 }
 
 namespace detail {
@@ -138,6 +140,7 @@ attempt_result fill_operation::attempt_by() noexcept {
       in->give_back_if_empty();
       return attempt_result::blocked;
     }
+    c.has_received(static_cast<std::size_t>(n));
     in->end_ += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();

@@ -27,6 +27,7 @@ attempt_result send_operation::attempt_by() noexcept {
   if (n == -EAGAIN) return attempt_result::blocked;  // it is under way
   if (n == outcome) [[likely]] {
     c.sent = true;
+    c.has_sent(static_cast<std::size_t>(n));
     return attempt_result::done;
   }
   return attempted(n, part);
@@ -50,6 +51,7 @@ void finish_send(operation& op, std::uintptr_t answer) {
 bool cancel_ring_send(operation& op, int error) noexcept {
   auto& self = static_cast<send_operation&>(op);
   const long n = ring_of(*self.on).end_send(*self.on);
+  if (n > 0) self.on->has_sent(static_cast<std::size_t>(n));
   if (n != self.outcome) return cancel_write(op, error);
   self.on->sent = true;
   self.leave_writing();
@@ -104,6 +106,7 @@ attempt_result write_operation::not_all_yet(std::size_t n, std::size_t asked) no
 attempt_result send_operation::attempted(long n, std::size_t part) noexcept {
   on->sent = n > 0;
   if (n < 0) return give_up(static_cast<int>(-n));
+  on->has_sent(static_cast<std::size_t>(n));
   data += n;
   outcome -= n;
   return not_all_yet(static_cast<std::size_t>(n), part);
@@ -126,6 +129,7 @@ attempt_result gather_operation::attempt() noexcept {
     message.msg_iovlen = count;
     const ssize_t n = total == 0 ? 0 : ::sendmsg(on->fd, &message, MSG_NOSIGNAL);
     if (n < 0) return give_up(errno);
+    on->has_sent(static_cast<std::size_t>(n));
     std::size_t gone = skip + static_cast<std::size_t>(n);
     while (!pieces.empty() && gone >= pieces[0].size()) {
       gone -= pieces[0].size();
@@ -144,6 +148,7 @@ attempt_result send_file_operation::attempt() noexcept {
     if (sent == most_per_turn) return not_all_yet(sent, sent);
     const ssize_t n = ::sendfile(on->fd, file, &offset, std::min(left, most_per_turn - sent));
     if (n > 0) {
+      on->has_sent(static_cast<std::size_t>(n));
       left -= static_cast<std::size_t>(n);
       sent += static_cast<std::size_t>(n);
       on->moved_slowly();

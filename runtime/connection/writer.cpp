@@ -31,6 +31,7 @@ detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept
     c.lost(error);
     return attempt_result::done;
   }
+  c.has_sent(static_cast<std::size_t>(n));
   begin_ += n;
   c.moved_slowly();
   if (begin_ == end_) {
@@ -53,6 +54,7 @@ void writer::end_ring_send() noexcept {
   const long n = detail::ring_of(*state_).end_send(*state_);
   if (n <= 0) return;
   state_->sent = true;
+  state_->has_sent(static_cast<std::size_t>(n));
   begin_ += n;
   if (begin_ == end_) clear();
 }

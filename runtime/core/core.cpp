@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cerrno>
@@ -12,6 +13,7 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/core/detail/spawned.hpp"
 #include "weir/io/detail/completion_driver.hpp"
 #include "weir/io/detail/readiness_driver.hpp"
 
@@ -104,58 +106,48 @@ std::unique_ptr<io::driver> make_driver(asio::io_context& context, io::chunk_poo
 
 }  // namespace
 
-// A root task of the core's own, in the list of those that have not ended.
-class core::spawned final : public chain {
- public:
-  spawned(core& home, task<> t)
-      : chain(*home.driver_),
-        home_(home),
-        frame_(t.release_to(*this)),
-        next_(home.spawned_),
-        link_(&home.spawned_) {
-    if (next_ != nullptr) next_->link_ = &next_;
-    home.spawned_ = this;
-    home.add_own_work();
-    resume_later(frame_);
-  }
-  spawned(const spawned&) = delete;
-  spawned& operator=(const spawned&) = delete;
-  ~spawned() {
-    *link_ = next_;
-    if (next_ != nullptr) next_->link_ = link_;
-    home_.driver_->unschedule(*this);
-    abandon();
-    frame_.destroy();
-    home_.end_own_work();
-  }
+core::spawned::spawned(core& home, task<> t)
+    : chain(*home.driver_),
+      home_(home),
+      frame_(t.release_to(*this)),
+      next_(home.spawned_),
+      link_(&home.spawned_) {
+  if (next_ != nullptr) next_->link_ = &next_;
+  home.spawned_ = this;
+  home.add_own_work();
+  resume_later(frame_);
+}
 
-  void finished() noexcept override {
-    if (&chain::home() == home_.driver_.get()) return schedule();
-    remote_wake* const w = remote_wake::depart(*this);
-    move_to(*home_.driver_);
-    home_.driver_->deliver(w);
-  }
-  [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override {
-    return &q == home_.driver_.get();
-  }
-  void turn() override {
-    if (!frame_.done()) return resume();
-    try {
-      frame_.promise().take();
-    } catch (const std::exception& e) {
-      log::error("core {}: a task ended with an exception: {}", home_.index_, e.what());
-    } catch (...) {
-      log::error("core {}: a task ended with an exception", home_.index_);
-    }
-    delete this;
-  }
+core::spawned::~spawned() {
+  *link_ = next_;
+  if (next_ != nullptr) next_->link_ = link_;
+  home_.driver_->unschedule(*this);
+  abandon();
+  frame_.destroy();
+  home_.end_own_work();
+}
 
- private:
-  core& home_;
-  std::coroutine_handle<task<>::promise_type> frame_;
-  spawned* next_;
-  spawned** link_;
-};
+void core::spawned::finished() noexcept {
+  if (&chain::home() == home_.driver_.get()) return schedule();
+  remote_wake* const w = remote_wake::depart(*this);
+  move_to(*home_.driver_);
+  home_.driver_->deliver(w);
+}
+
+void core::spawned::turn() {
+  if (!frame_.done()) return resume();
+  try {
+    frame_.promise().take();
+  } catch (const std::exception& e) {
+    log::error("core {}: a task ended with an exception: {}", home_.index_, e.what());
+  } catch (...) {
+    log::error("core {}: a task ended with an exception", home_.index_);
+  }
+  delete this;
+}
+
+constinit std::mutex core::listing_;
+constinit core* core::first_ = nullptr;
 
 core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_pool* shared_with,
            core_pool* pool, core_role role)
@@ -171,12 +163,31 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
       driver_(make_driver(context_, chunks_, s, role)),
       timers_(context_, driver_.get()) {
   chunks_.belongs_to(driver_.get());
+  observe::recorder to;
+  if (role.ledger != nullptr) to = pool != nullptr ? role.ledger->loop(index) : role.ledger->thread();
+  if (to.counted == nullptr) {
+    own_figures_ = std::make_unique<observe::block>();
+    to = {&own_figures_->counted, &own_figures_->measured};
+  }
+  requests_before_ = (*to.counted)[observe::figure::requests].read();
+  driver_->record_in(to);
+  timers_.record_in(to);
   // Threads that only may come to wait for sockets have no epoll set until they do.
   // A ring belongs to the thread that makes it: that one opens it.
   if (is_loop_ && driver_->tries_first()) driver_->open();
+  const std::lock_guard lock(listing_);
+  next_ = first_;
+  link_ = &first_;
+  if (next_ != nullptr) next_->link_ = &next_;
+  first_ = this;
 }
 
 core::~core() {
+  {
+    const std::lock_guard lock(listing_);
+    *link_ = next_;
+    if (next_ != nullptr) next_->link_ = link_;
+  }
   own_work_ended_ = nullptr;
   // A worker that has a job of this core delivers it here.
   offload_->leave(this);
@@ -204,6 +215,7 @@ void core::run() {
   const sigpipe_blocked quiet;
   const entered here(*this);
   const running_thread known(thread_mutex_, thread_);
+  thread_id_.store(::gettid(), std::memory_order_relaxed);
   if (!driver_->tries_first()) driver_->open();
   const auto work = asio::make_work_guard(context_);
   for (;;) try {

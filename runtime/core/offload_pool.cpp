@@ -23,6 +23,7 @@ bool offload_pool::runs_job_here() noexcept { return runs_job; }
 
 void offload_pool::push(job& j) noexcept {
   j.place_ = job::place::queued;
+  j.queued_at_ = std::chrono::steady_clock::now();
   j.next_ = nullptr;
   j.link_ = last_;
   *last_ = &j;
@@ -85,6 +86,14 @@ void offload_pool::stop() noexcept {
   for (auto& t : threads) t.join();
 }
 
+// With the lock: one thread at a time.
+void offload_pool::count_start(const job& j) noexcept {
+  if (recorder_.counted == nullptr) return;
+  const auto waited = std::chrono::nanoseconds(std::chrono::steady_clock::now() - j.queued_at_);
+  (*recorder_.counted)[observe::figure::jobs].add(1);
+  of(*recorder_.measured, observe::measure::job_wait).record(static_cast<std::uint64_t>(waited.count()));
+}
+
 std::size_t offload_pool::queued() const {
   const std::lock_guard lock(mutex_);
   return queued_;
@@ -102,6 +111,7 @@ void offload_pool::work() noexcept {
     job& next = *first_;
     const void* const owner = next.owner_;
     take_out(next, job::place::started);
+    count_start(next);
     running_.push_back(owner);
     lock.unlock();
     runs_job = true;

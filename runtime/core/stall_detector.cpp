@@ -126,6 +126,7 @@ void stall_detector::look_at(core& c, std::size_t i) {
   if (w.reported || now - w.since < limit_.value()) return;
   w.reported = true;
   seen_.fetch_add(1, std::memory_order_relaxed);
+  c.driver().counted()[observe::figure::stalls].add(1);  // which this thread alone does
   if (last_report_ && now - *last_report_ < interval_.value()) return;
 
   sighting& s = seen_by_handler;

@@ -10,12 +10,18 @@ chunk_pool::~chunk_pool() {
 }
 
 bool chunk_pool::grow() noexcept {
-  chunk_block* const block = chunk_block::make(capacity_, home());
+  chunk_block* const block = make();
   if (block == nullptr) return false;
   ++listed_;
   block->next = free_;
   free_ = block;
   return true;
+}
+
+chunk_block* chunk_pool::make() noexcept {
+  chunk_block* const block = chunk_block::make(capacity_, home());
+  if (block != nullptr && !roaming_) ++allocated_;
+  return block;
 }
 
 chunk_block* chunk_pool::take_listed() noexcept {
@@ -25,7 +31,10 @@ chunk_block* chunk_pool::take_listed() noexcept {
 }
 
 void chunk_pool::give_back_another(chunk_block* block) noexcept {
-  if (!build::pools || listed_ + 1 >= idle_) return chunk_block::free(block);
+  if (!build::pools || listed_ + 1 >= idle_) {
+    --allocated_;
+    return chunk_block::free(block);
+  }
   ++listed_;
   last_->next = free_;
   free_ = std::exchange(last_, block);

@@ -1,16 +1,35 @@
 #include "weir/io/detail/driver.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include "weir/base/error.hpp"
 
 namespace weir::io {
+namespace {
+
+// Of drivers that nobody has given a place.
+observe::figures uncounted;
+observe::histograms unmeasured;
+
+constexpr std::uint32_t rarest_measured = 512;  // turns
+constexpr std::uint64_t measuring_pause = 20'000'000;  // nanoseconds
+
+std::uint64_t nanoseconds() noexcept {
+  timespec t;
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
+}
+
+}  // namespace
+
 driver::driver(asio::io_context& context, bounds limits, chunk_pool& chunks, bool tries_first)
     : bounds_(limits),
       budget_(limits.inline_budget),
       context_(context),
       chunks_(chunks),
+      recorder_{&uncounted, &unmeasured},
       tries_first_(tries_first),
       turn_(
           context, [](void* self) { static_cast<driver*>(self)->turn_without_set(); }, this),
@@ -89,10 +108,39 @@ void driver::interrupt() {
   wake_up();
 }
 
+// The turn ends where the driver goes back to Asio, which is brought about here.
+void driver::begin_measuring() noexcept {
+  measured_from_ = nanoseconds();
+  round_ends_ = true;
+  interrupted_.store(true, std::memory_order_relaxed);
+}
+
+void driver::end_measuring() noexcept {
+  const std::uint64_t now = nanoseconds();
+  const std::uint64_t took = now - std::exchange(measured_from_, 0);
+  of(measured(), observe::measure::turn).record(took);
+  counted()[observe::figure::busy_nanoseconds].add(took * measured_each_);
+  // As many turns as pass in the pause, if they go on as they did.
+  const std::uint64_t passed = now - std::exchange(last_measured_, now);
+  const std::uint64_t fitting = std::uint64_t{measured_each_} * measuring_pause / (passed + 1);
+  measured_each_ = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fitting, 1, rarest_measured));
+  until_measured_ = measured_each_;
+  write_levels();
+}
+
+void driver::write_levels() noexcept {
+  observe::figures& f = counted();
+  f[observe::figure::turns].set(batches_before_ + batch());
+  f[observe::figure::run_queue].set(queue_.size());
+  f[observe::figure::chunks].set(chunks_.allocated());
+  f[observe::figure::chunk_bytes].set(chunks_.allocated() * chunks_.capacity());
+}
+
 void driver::turn_without_set() {
   begin_batch();
   take_delivered();
   give_turns();
+  if (measured_from_ != 0) end_measuring();
   if (!queue_.empty() && !is_open()) turn_.request();
 }
 

@@ -61,11 +61,24 @@ void timer_queue::wait_for(std::uint64_t tick) noexcept {
 
 void timer_queue::has_waited(bool expired) noexcept {
   waiting_ = false;
-  waiting_for_ = UINT64_MAX;
+  const auto due = std::exchange(waiting_for_, UINT64_MAX);
   if (held_) return;
+  if (expired) has_fired(due);
   if (expired) wheel_.advance(current_tick());
   // A timer that has fired may have begun a wait while others were still to be dealt out.
   if (const auto next = wheel_.next(); next && *next < waiting_for_) wait_for(*next);
+}
+
+void timer_queue::has_fired(std::uint64_t due) noexcept {
+  if (recorder_.counted == nullptr || due == UINT64_MAX) return;
+  const auto late = clock::now().time_since_epoch() - std::chrono::milliseconds(due);
+  (*recorder_.counted)[observe::figure::timers_fired].add(1);
+  of(*recorder_.measured, observe::measure::lag)
+      .record(static_cast<std::uint64_t>(std::max<std::int64_t>(0, std::chrono::nanoseconds(late).count())));
+}
+
+void timer_queue::write_levels() noexcept {
+  if (recorder_.counted != nullptr) (*recorder_.counted)[observe::figure::timers].set(wheel_.size());
 }
 
 void timer_queue::hold() noexcept {

@@ -19,6 +19,7 @@ void timer_wheel::put(timer& t) noexcept {
   head = &t;
   t.link = &head;
   occupied_[level] |= std::uint64_t{1} << slot;
+  ++size_;
 }
 
 void timer_wheel::arm(timer& t, std::uint64_t expiry) noexcept {
@@ -32,6 +33,7 @@ void timer_wheel::disarm(timer& t) noexcept {
   *t.link = t.next;
   if (t.next != nullptr) t.next->link = t.link;
   t.next = nullptr;
+  --size_;
   t.link = nullptr;  // the occupancy bit of an emptied slot is cleared when time passes it
 }
 

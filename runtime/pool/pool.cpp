@@ -15,7 +15,6 @@
 #include "weir/config/config_error.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/core/detail/cpu_set.hpp"
-#include "weir/pool/detail/status.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/scoreboard.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
@@ -33,7 +32,7 @@ using namespace std::chrono_literals;
 // Properties of an open socket, or of the master: a reload leaves them as they are.
 constexpr auto fixed_keys =
     std::to_array<std::string_view>({"model", "processes.accept", "processes.pid_file", "socket.backlog",
-                                     "socket.nodelay", "socket.unix_mode"});
+                                     "socket.nodelay", "socket.unix_mode", "admin", "admin_token"});
 
 void keep_fixed_keys(const settings& present, settings& fresh) {
   for (const auto key : fixed_keys) tell_of_restart(*find_tunable(key), present, fresh);
@@ -41,6 +40,12 @@ void keep_fixed_keys(const settings& present, settings& fresh) {
   fresh.processes.accept = present.processes.accept;
   fresh.processes.pid_file = present.processes.pid_file;
   fresh.socket = present.socket;
+  fresh.admin = present.admin;
+}
+
+// The name of the admin listener among the sockets that a pool hands over to the next one.
+std::string admin_name(const settings& s) {
+  return s.admin.address.empty() ? std::string() : "admin " + s.admin.address;
 }
 
 // The kernel wakes one worker for a connection if all block in accept4, and all of them if they poll.
@@ -81,6 +86,7 @@ pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form f
                                            accept, from_->accept));
   if (!from_) process::pid_file::refuse_if_taken(plan_.settings.processes.pid_file);
   open_sockets(plan_.settings, slots_);
+  open_admin_socket();
   if (from_)  // those of addresses that are served no longer
     for (const auto& each : from_->sockets) unique_fd(each.fd).reset();
   if (plan_.settings.processes.accept != accept_kind::mutex) return;
@@ -143,6 +149,7 @@ void pool::tell_where() const {
   log::info("listening on {}; {}, {} workers of {} loop{}, {}{}", where, name_of(plan_.settings.model),
             p.count, p.loops, p.loops == 1 ? "" : "s", name_of(p.accept),
             plan_.settings.cores.pin ? ", on CPU " + cpu_set(plan_.cpus).to_string() : "");
+  if (admin_) log::info("admin listener on {}", admin_->local());
   log_io_choice(plan_.settings);
 }
 
@@ -183,6 +190,12 @@ void pool::open_sockets(const settings& s, unsigned slots) {
     }
 }
 
+void pool::open_admin_socket() {
+  const std::string name = admin_name(plan_.settings);
+  std::vector<bound_socket> before = name.empty() ? std::vector<bound_socket>{} : inherited(name, plan_.settings);
+  admin_ = before.empty() ? admin::listener::bind(plan_.settings) : std::optional(std::move(before.front()));
+}
+
 // The sockets that the pool before this one had open under that address; each is taken once.
 std::vector<bound_socket> pool::inherited(const std::string& address, const settings& s) {
   std::vector<bound_socket> out;
@@ -201,6 +214,7 @@ std::vector<process::named_descriptor> pool::named_sockets() const {
   std::vector<process::named_descriptor> out;
   for (const auto& each : sockets_)
     for (const auto& socket : each.group) out.push_back({socket.get(), each.address});
+  if (admin_) out.push_back({admin_->get(), admin_name(plan_.settings)});
   return out;
 }
 
@@ -235,6 +249,7 @@ void pool::close_sockets() {
 void pool::unlink_files(bool yes) {
   for (auto& each : sockets_)
     for (auto& socket : each.group) socket.unlink_on_close(yes);
+  if (admin_) admin_->unlink_on_close(yes);
 }
 
 // New connections go to sockets with a slot only; the others are emptied by the master, and then closed.
@@ -358,6 +373,9 @@ int pool::work(process::worker_slot slot) {
     parked.fetch_sub(1);
     return how == sent::full ? parking::given::not_now : parking::given::never;
   };
+  from_master.board = &slot.board;
+  from_master.score = &slot.score;
+  from_master.admin = std::move(admin_);
   keep_sockets(s);
   for (auto& each : sockets_)
     from_master.listeners.push_back(
@@ -372,13 +390,6 @@ int run_process_pool(pool_plan plan, std::function<pool_plan()> read_again, serv
   return pool(std::move(plan), std::move(read_again), std::move(form),
               process::invocation::of_this_process(argc, argv))
       .run();
-}
-
-std::string process_pool_status(const settings& s) {
-  if (s.processes.pid_file.empty())
-    throw config_error({"--status: the pool is found by processes.pid_file, which is not set"});
-  process::scoreboard board(process::pid_file::read(s.processes.pid_file));
-  return describe_pool(board);
 }
 
 void refuse_upgrade_to(const settings& s) {

@@ -44,6 +44,7 @@ class pool {
   };
 
   void open_sockets(const settings& s, unsigned slots);
+  void open_admin_socket();
   [[nodiscard]] std::vector<bound_socket> inherited(const std::string& address, const settings& s);
   [[nodiscard]] std::vector<process::named_descriptor> named_sockets() const;
   void begin_sharing();
@@ -66,6 +67,7 @@ class pool {
   std::function<pool_plan()> read_again_;
   service_form form_;
   std::vector<named_socket> sockets_;
+  std::optional<bound_socket> admin_;
   unsigned slots_;
   unique_fd accept_lock_;  // with accept_kind::mutex
   process::invocation itself_;

@@ -44,24 +44,18 @@ class heartbeat {
         score_(slot.score),
         to_master_(to_master),
         timer_(of.cores()[0], [this] { beat(); }),
-        requests_of_(of.cores().size()),
-        pulse_(
-            of.cores(),
-            [this](core& c) { requests_of_[c.index()].store(c.requests(), std::memory_order_relaxed); },
-            [this] { score_.beats.fetch_add(1, std::memory_order_relaxed); }) {
+        pulse_(of.cores(), {}, [this] { score_.beats.fetch_add(1, std::memory_order_relaxed); }) {
     const auto stuck = s.processes.stuck_timeout;
     interval_ = stuck.count() == 0 ? 1000ms : std::clamp(stuck / 8, 1ms, 1000ms);
     memory_limit_ = s.processes.memory_limit;
     // Workers that were started together should not all leave together.
     if (const std::uint64_t most = s.processes.max_connections_per_worker; most != 0)
       most_ = most - most / 10 + std::random_device()() % (most / 5 + 1);
-    counts_live_ = s.processes.accept == accept_kind::notify || s.processes.accept == accept_kind::dispatch ||
-                   s.processes.accept == accept_kind::reuseport;
   }
 
   void beat() noexcept {
     timer_.expires_after(interval_);
-    tell();
+    of_.write_figures();
     // What the kernel has woken it for may be waiting for any of the others.
     if (siblings_.any_passed_over()) of_.retry_accepting();
     try {
@@ -72,16 +66,6 @@ class heartbeat {
     } catch (const std::bad_alloc&) {  // it is looked at again at the next beat
     }
     pulse_.begin_round();
-  }
-
-  void tell() noexcept {
-    if (!counts_live_) score_.connections.store(of_.connections(), std::memory_order_relaxed);
-    score_.accepted.store(of_.accepted(), std::memory_order_relaxed);
-    std::uint64_t requests = 0;
-    for (const auto& each : requests_of_) requests += each.load(std::memory_order_relaxed);
-    score_.requests.store(requests, std::memory_order_relaxed);
-    score_.refused.store(of_.refused(), std::memory_order_relaxed);
-    score_.fruitless.store(of_.fruitless_accepts(), std::memory_order_relaxed);
   }
 
  private:
@@ -106,11 +90,9 @@ class heartbeat {
   master_mailbox& to_master_;
   standing_timer timer_;
   std::chrono::milliseconds interval_;
-  bool counts_live_;
   bool leaving_ = false;
   std::uint64_t most_ = UINT64_MAX;  // connections
   std::uint64_t memory_limit_;
-  std::vector<std::atomic<std::uint64_t>> requests_of_;  // each loop
   loop_pulse pulse_;
 };
 
@@ -307,17 +289,13 @@ int run_worker(const settings& s, process::worker_slot slot, server& serving, ma
     pulse.beat();
     link.listen();
   });
-  const auto tell_last = [&] {
-    pulse.tell();
-    to_master.flush_at_end();
-  };
   try {
     serving.run();
   } catch (...) {
-    tell_last();
+    to_master.flush_at_end();
     throw;
   }
-  tell_last();
+  to_master.flush_at_end();
   return serving.cut_short() ? process::exit_connections_cut : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -43,7 +44,7 @@ scoreboard::scoreboard(::pid_t master) {
     if (!fd_) throw_system_error(errno, fmt::format("scoreboard of process {}", master));
     break;
   }
-  if (!fd_) throw_system_error(ESRCH, fmt::format("process {} is not the master of a pool", master));
+  if (!fd_) throw_system_error(ESRCH, fmt::format("process {} is not the master of a pool, nor another server of weir", master));
   struct stat file{};
   if (::fstat(fd_.get(), &file) != 0 || file.st_size != sizeof(layout))
     throw_system_error(EPROTO, fmt::format("process {} runs another version", master));
@@ -91,7 +92,29 @@ bool scoreboard::any_passed_over(const worker_score& self) noexcept {
   });
 }
 
+void scoreboard::describe(const settings& s) noexcept {
+  pool().master = ::getpid();
+  pool().model = s.model;
+  pool().io = s.io;
+  pool().accept = s.processes.accept;
+  pool().started = std::chrono::duration_cast<std::chrono::milliseconds>(
+                       std::chrono::steady_clock::now().time_since_epoch())
+                       .count();
+}
+
+void scoreboard::count_restart(restart_reason why) noexcept {
+  pool().restarts.fetch_add(1);
+  pool().restarts_for[static_cast<std::size_t>(why)].fetch_add(1);
+}
+
+bool scoreboard::is_ready() noexcept {
+  const auto rows = workers().first(pool().rows);
+  return std::any_of(rows.begin(), rows.end(),
+                     [](const worker_score& row) { return row.now.load() == worker_score::state::serving; });
+}
+
 void scoreboard::give_back(worker_score& row) noexcept {
+  ledger().retire(number_of(row));
   row.pid = 0;
   row.now = worker_score::state::free;
 }

@@ -58,9 +58,8 @@ supervisor::supervisor(const settings& s, pool_program program)
   static_cast<void>(std::signal(SIGCHLD, SIG_DFL));
   timer_ = unique_fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!timer_) throw_system_error(errno, "timerfd_create");
-  board_.pool().master = ::getpid();
   board_.pool().generation = generation_;
-  board_.pool().started = milliseconds(clock::now());
+  board_.describe(s);
   board_.pool().parked_most = room_for_parked();
   next_tick_ = clock::now();
   if (program_.from) siblings_ = siblings(*program_.from);
@@ -257,7 +256,7 @@ bool supervisor::start(unsigned index, unsigned generation) {
     workers_.add(std::move(made));
     return true;
   } catch (const std::exception& e) {
-    if (score != nullptr) scoreboard::give_back(*score);
+    if (score != nullptr) board_.give_back(*score);
     not_before_[index] = clock::now() + 500ms;
     log::error("worker {} cannot be started: {}", index, e.what());
     return false;
@@ -359,7 +358,7 @@ void supervisor::look_after_siblings() {
 }
 
 void supervisor::has_ended(worker& m, const exit_reason& how) {
-  scoreboard::give_back(*m.score);
+  board_.give_back(*m.score);
   dispatcher_.lost(m);
   if (ends_)
     while (passed_connection connection = dispatcher_.take_waiting()) park_or_cut(std::move(connection));
@@ -391,7 +390,9 @@ void supervisor::has_ended(worker& m, const exit_reason& how) {
     return end(end_order::cut);
   }
   not_before_[m.index] = now + decision.delay;
-  board_.pool().restarts.fetch_add(1);
+  board_.count_restart(m.was_stuck()     ? restart_reason::stuck
+                       : how.by_signal ? restart_reason::signal
+                                       : restart_reason::exit_code);
   log::warning("{}; it is replaced {}", told,
                decision.delay == 0ms ? "at once" : fmt::format("in {} ms", decision.delay.count()));
 }

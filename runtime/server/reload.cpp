@@ -58,7 +58,10 @@ void take(settings& present, const settings& fresh,
 }  // namespace
 
 void tell_of_restart(const tunable& key, const settings& present, const settings& fresh) {
-  if (key.print(present) != key.print(fresh))
+  if (key.print(present) == key.print(fresh)) return;
+  if (key.key == "admin_token")
+    log::warning("admin_token has changed, which needs a restart");  // it is a secret
+  else
     log::warning("{} = {} needs a restart; it stays {}", key.key, key.print(fresh), key.print(present));
 }
 

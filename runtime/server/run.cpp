@@ -13,14 +13,18 @@
 
 #include "last_resort.hpp"
 #include "server_signals.hpp"
+#include "weir/admin/detail/listener.hpp"
+#include "weir/admin/detail/status.hpp"
 #include "weir/base/detail/standard_descriptors.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/config/detail/command_line.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/core/detail/standing_timer.hpp"
+#include "weir/dump/detail/dump.hpp"
 #include "weir/model/model.hpp"
 #include "weir/process/detail/foreign_children.hpp"
+#include "weir/process/detail/pid_file.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/service_manager.hpp"
 #include "weir/server/detail/log_file.hpp"
@@ -60,7 +64,8 @@ std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
     }
   }
   if (parse)
-    for (const auto& refused : {check_listeners(asked.settings), check_io(asked.settings)})
+    for (const auto& refused :
+         {check_listeners(asked.settings), admin::check(asked.settings), check_io(asked.settings)})
       if (refused) add(refused->key, refused->text);
   const auto check_file = [&](std::string_view key, const std::string& path) {
     if (path.empty()) return;
@@ -68,8 +73,7 @@ std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
       add(key, fmt::format("\"{}\" cannot be written: {}", path, why));
   };
   check_file("log.file", asked.settings.log.file);
-  if (row_of(asked.settings.model).processes)
-    check_file("processes.pid_file", asked.settings.processes.pid_file);
+  check_file("processes.pid_file", asked.settings.processes.pid_file);
   if (auto problem = process::check_privileges(asked.settings.privileges); !problem.empty())
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(problem.substr(0, problem.find(':'))), problem));
   return wrong;
@@ -141,10 +145,27 @@ class watchdog_timer {
   standing_timer timer_;
 };
 
+std::string dump_of(const command_line& asked) {
+  const std::string& file = asked.settings.processes.pid_file;
+  if (asked.pid == 0 && file.empty())
+    throw config_error({"--dump: the server is found by --pid or processes.pid_file, and neither is given"});
+  return dump::text_of(asked.pid != 0 ? asked.pid : process::pid_file::read(file), asked.json);
+}
+
+// Of the server that runs with these settings, found by its pid file. Its memory is read: a server that is
+// stuck tells as much. Errors: config_error; std::system_error if none runs.
+std::string status_of(const settings& s, bool as_json) {
+  if (s.processes.pid_file.empty())
+    throw config_error({"--status: the server is found by processes.pid_file, which is not set"});
+  process::scoreboard board(process::pid_file::read(s.processes.pid_file));
+  return as_json ? admin::status_json(board) : admin::status_table(board);
+}
+
 int serve(settings s, const core_choice& cores, service_form form,
           const std::function<settings()>& read_again) {
   const last_resort ends(cut);
   const server_signals signals(s.limits);
+  process::pid_file::refuse_if_taken(s.processes.pid_file);
   server serving(s, std::move(form));
   process::drop_privileges(s.privileges);
 
@@ -171,11 +192,13 @@ int serve(settings s, const core_choice& cores, service_form form,
       }
     }
   };
+  const process::pid_file file(s.processes.pid_file);
   const server_signals::reader reading(signals, serving.cores()[0].context(), obey);
 
   std::string where;
   for (const endpoint& at : serving.addresses()) where += (where.empty() ? "" : ", ") + at.to_string();
   log::info("listening on {}; {}, {}", where, name_of(s.model), describe_threads(s, cores));
+  if (const auto at = serving.admin_address()) log::info("admin listener on {}", *at);
   log_io_choice(s);
   serving.when_serving([] { process::tell_service_manager("READY=1"); });
   watchdog_timer alive(serving.cores());
@@ -205,7 +228,8 @@ int run(int argc, char** argv, service_form form, const program& what) {
         return say(stdout, describe_plan(asked.settings, allowed_cpus(), read_cgroup_quota(),
                                          validate(asked, form.keeps))),
                ok;
-      case action::status: return say(stdout, process_pool_status(asked.settings)), ok;
+      case action::dump: return say(stdout, dump_of(asked)), ok;
+      case action::status: return say(stdout, status_of(asked.settings, asked.json)), ok;
       case action::run: break;
     }
     const core_choice cores = validate(asked, form.keeps);

@@ -1,6 +1,7 @@
 #include "weir/server/server.hpp"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -58,6 +59,10 @@ server::server(const settings& s, connection_handler handler)
 server::server(const settings& s, service_form form)
     : settings_(s),
       form_(std::move(form)),
+      own_board_(std::make_unique<process::scoreboard>()),
+      board_(*own_board_),
+      score_(*own_board_->take()),
+      ledger_(board_.ledger_of(score_)),
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(most_connections(s)),
       per_address_(s.limits.connections_per_ip),
@@ -68,7 +73,7 @@ server::server(const settings& s, service_form form)
         {"model: a server is one process, and \"process-pool\" needs a master that forks others; start it "
          "with weir::run, or choose another model, such as \"loop-per-core\""});
   check_settings(s);
-  for (const auto& refused : {check(s, form_.keeps), check_listeners(s), check_io(s)})
+  for (const auto& refused : {check(s, form_.keeps), check_listeners(s), admin::check(s), check_io(s)})
     if (refused) throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
   const std::vector<int> cpus = choose_cores(s).cpus;
   const std::size_t loops = row_of(s.model).one_loop ? 1 : cpus.size();
@@ -84,7 +89,11 @@ server::server(const settings& s, service_form form)
       listeners_.push_back(std::move(one));
   }
 
+  admin_socket_ = admin::listener::bind(s);
   build(cpus, loops);
+  board_.describe(settings_);
+  score_.pid = ::getpid();
+  score_.started = board_.pool().started.load();
   for (std::size_t i = 0; i < listeners_.size(); ++i)
     add_acceptors(listeners_[i], static_cast<unsigned>(i % cores_->size()));
 }
@@ -92,7 +101,12 @@ server::server(const settings& s, service_form form)
 server::server(const settings& s, service_form form, inheritance from_master)
     : settings_(s),
       form_(std::move(form)),
+      board_(*from_master.board),
+      score_(*from_master.score),
+      ledger_(board_.ledger_of(score_)),
+      counts_live_(from_master.accept != accept_kind::shared && from_master.accept != accept_kind::mutex),
       listeners_(std::move(from_master.listeners)),
+      admin_socket_(std::move(from_master.admin)),
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(s.limits.connections, nullptr, from_master.connections),
       per_address_(s.limits.connections_per_ip),
@@ -164,21 +178,25 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   const auto& row = row_of(settings_.model);
   offload_ = std::make_unique<offload_pool>(settings_.workers.count, settings_.workers.queue);
   cores_ = std::make_unique<core_pool>(
-      pins, settings_, core_role{.io_blocks = row.io_blocks, .handlers_migrate = row.handlers_migrate()},
+      pins, settings_,
+      core_role{.io_blocks = row.io_blocks, .handlers_migrate = row.handlers_migrate(), .ledger = &ledger_},
       offload_.get());
+  offload_->record_in(ledger_.first());
   for (core& c : *cores_)
     starters_.emplace_back(c, settings_, form_.handler, permits_,
                            per_address_.is_on() ? &per_address_ : nullptr, &leaves_, &proxied_);
   const std::vector<int> threads_on = settings_.cores.pin ? cpus : std::vector<int>{};
   if (row.handlers_migrate()) {
     workers_ =
-        std::make_unique<worker_pool>(settings_, row.threads == handler_threads::fixed, threads_on, *cores_);
+        std::make_unique<worker_pool>(settings_, row.threads == handler_threads::fixed, threads_on, *cores_,
+                                      &ledger_);
     for (connection_starter& r : starters_) r.run_handlers_on(*workers_);
   }
   if (row.threads == handler_threads::per_connection)
     threads_ = std::make_unique<connection_threads>(settings_, threads_on, form_.handler, permits_,
                                                     per_address_.is_on() ? &per_address_ : nullptr,
-                                                    cores_->offload_threads(), &leaves_, &proxied_);
+                                                    cores_->offload_threads(), &leaves_, &proxied_,
+                                                    &ledger_);
   if (row.one_at_a_time) starters_[0].block(slice);
   acceptors_of_.resize(cores_->size());
   watching_.resize(cores_->size());
@@ -188,6 +206,10 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
     if (settings_.distribute.policy == policy_kind::ip_hash) starters_[i].place_named_clients();
   }
   ending_.emplace(*this);
+  if (admin_socket_)
+    admin_.emplace((*cores_)[0], *admin_socket_, settings_.admin.token,
+                   admin::source{board_, [this] { write_figures(); }});
+  begin_recording();
 }
 
 server::~server() {

@@ -46,11 +46,13 @@ void server::run() {
   if (workers_) workers_->start();
   for (core& c : *cores_) c.post([this, &c] { c.spawn(start_service(&c)); });
   std::optional<stall_detector> watch;
+  if (admin_) (*cores_)[0].post([this] { admin_->start(); });
   if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall);
   cores_->run();
   for (accept_thread& a : accept_threads_) a.stop();
   if (workers_) workers_->stop();
   if (threads_) threads_->stop();
+  write_figures();  // for those that look at the memory of a pool
   if (const auto left = permits_.in_use(); left != 0) {
     cut_short_ = true;
     log::warning("stopped; {} connections were cut", left);
@@ -114,6 +116,7 @@ void server::begin_accepting() {
       for (acceptor* a : acceptors_of_[c.index()]) a->start();
       if (starting_.fetch_sub(1) != 1) return;
       for (core& each : *cores_) each.endure();
+      tell_state(process::worker_score::state::serving);
       if (when_serving_) (*cores_)[0].post(when_serving_);
     });
   }
@@ -148,6 +151,7 @@ void server::obey() {
 
 void server::begin_stop() {
   if (std::exchange(stop_begun_, true)) return;
+  tell_state(process::worker_score::state::draining);
   drain_until_ = std::chrono::steady_clock::now() + settings_.limits.drain_timeout;
   ending_->drain.expires_after(settings_.limits.drain_timeout);
   if (have_started_) return accepting_ended_ ? tell_handlers() : end_accepting();

@@ -21,6 +21,8 @@ constexpr std::size_t slabs_at_once = 16;  // after the first: alignment costs t
 constexpr std::size_t step = 16;
 constexpr std::size_t largest = 2048;
 
+std::atomic<std::size_t> slabs_taken{0};
+
 struct free_block {
   free_block* next;
 };
@@ -123,6 +125,7 @@ std::byte* pool::next_slab() {
     void* memory = std::aligned_alloc(slab_size, count * slab_size);
     if (memory == nullptr) memory = std::aligned_alloc(slab_size, (count = 1) * slab_size);
     if (memory == nullptr) throw std::bad_alloc();
+    slabs_taken.fetch_add(count, std::memory_order_relaxed);
     slabs = static_cast<std::byte*>(memory);
     slabs_left = count;
     has_slabs = true;
@@ -165,6 +168,8 @@ void* block_pool::allocate(std::size_t size) {
   list = block->next;
   return block;
 }
+
+std::size_t block_pool::bytes() noexcept { return slabs_taken.load(std::memory_order_relaxed) * slab_size; }
 
 void block_pool::deallocate(void* block, std::size_t size) noexcept {
   if (!build::pools || size > largest || size == 0) return ::operator delete(block);

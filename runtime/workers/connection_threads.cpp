@@ -13,7 +13,7 @@ constexpr std::chrono::milliseconds slice(
 }  // namespace
 
 connection_threads::slot::slot(unsigned index, connection_threads& of)
-    : thread(index, of.cpus_, of.settings_, of.offload_, {.io_blocks = true}),
+    : thread(index, of.cpus_, of.settings_, of.offload_, {.io_blocks = true, .ledger = of.ledger_}),
       tell(thread.home(),
            [this] {
              try {
@@ -31,7 +31,8 @@ connection_threads::slot::slot(unsigned index, connection_threads& of)
 connection_threads::connection_threads(const settings& s, std::vector<int> cpus,
                                        const connection_handler& handler, permit_pool& all,
                                        address_limit<peer_address>* per_address, offload_pool& offload,
-                                       const departure_state* leaves, proxy_rules* proxied)
+                                       const departure_state* leaves, proxy_rules* proxied,
+                                       observe::process_ledger* ledger)
     : settings_(s),
       cpus_(std::move(cpus)),
       handler_(handler),
@@ -39,7 +40,8 @@ connection_threads::connection_threads(const settings& s, std::vector<int> cpus,
       per_address_(per_address),
       offload_(offload),
       leaves_(leaves),
-      proxied_(proxied) {
+      proxied_(proxied),
+      ledger_(ledger) {
   struct sigaction nothing{};
   nothing.sa_handler = [](int) {};  // and without SA_RESTART
   ::sigaction(wake_up, &nothing, &before_);

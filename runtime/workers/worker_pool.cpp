@@ -13,18 +13,20 @@ constexpr int turns = 16;                // before a worker's own timers and pos
 
 }  // namespace
 
-worker_pool::worker_pool(const settings& s, bool fixed, std::vector<int> cpus, core_pool& loops)
+worker_pool::worker_pool(const settings& s, bool fixed, std::vector<int> cpus, core_pool& loops,
+                         observe::process_ledger* ledger)
     : worker_queue(fixed && s.workers.io == worker_io_kind::loop),
       settings_(s),
       fixed_(fixed),
       cpus_(std::move(cpus)),
       loops_(loops),
+      ledger_(ledger),
       most_(fixed ? s.workers.count : s.workers.most),
       room_(loops[0], [this] { grant_places(); }) {}
 
 worker_pool::slot::slot(unsigned index, worker_pool& of)
     : thread(index, of.cpus_, of.settings_, of.loops_.offload_threads(),
-             {.handlers_migrate = true, .opens_late = true}),
+             {.handlers_migrate = true, .opens_late = true, .ledger = of.ledger_}),
       at(thread.home()),
       come(thread.home(),
            [this, &of] {

@@ -28,7 +28,7 @@ TEST_CASE("a row is taken once, and clean when it is taken again") {
   CHECK(board.take() != first);
   first->accepted = 1;
   first->beats = 2;
-  scoreboard::give_back(*first);
+  board.give_back(*first);
   CHECK(board.take() == first);
   CHECK(first->accepted == 0);
   CHECK(first->beats == 0);
@@ -51,7 +51,7 @@ TEST_CASE("the least load is that of another worker that serves") {
   idle.now = worker_score::state::draining;
   starting.now = worker_score::state::serving;
   CHECK(board.least_beside(self, &worker_score::load) == 0);
-  scoreboard::give_back(starting);
+  board.give_back(starting);
   CHECK(board.least_beside(self, &worker_score::load) == 9);
 }
 

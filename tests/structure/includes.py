@@ -8,28 +8,31 @@ import re
 import sys
 from pathlib import Path
 
-LOOP = {"base", "config", "task", "io", "core"}
-BELOW_SERVER = {"base", "task", "config", "listen", "distribute", "model", "process", "io", "core", "admission", "connection",
+LOOP = {"base", "config", "observe", "task", "io", "core"}
+BELOW_SERVER = {"base", "observe", "task", "config", "listen", "distribute", "model", "process", "io", "core", "admission", "connection",
                 "workers", "accept"}
 
 # Folder -> folders that it may include, besides itself.
 MAY_INCLUDE = {
     "base": set(),
+    "observe": {"base"},
     "task": {"base"},
     "config": {"base"},
     "listen": {"base", "config"},
     "distribute": {"base", "config"},
     "model": {"base", "config"},
-    "process": {"base", "config", "distribute"},
-    "io": {"base", "task"},
-    "core": {"base", "config", "task", "io"},
+    "process": {"base", "config", "distribute", "observe"},
+    "io": {"base", "task", "observe"},
+    "core": {"base", "config", "observe", "task", "io"},
     "admission": {"base"},
     "connection": LOOP | {"admission"},
     "workers": LOOP | {"admission", "connection"},
     "accept": BELOW_SERVER - {"process", "workers", "accept"},
-    "server": BELOW_SERVER,
-    "pool": BELOW_SERVER | {"server"},
-    "http": BELOW_SERVER | {"server", "pool"},
+    "admin": LOOP | {"process", "listen", "model"},
+    "dump": LOOP | {"admission", "connection", "workers"},
+    "server": BELOW_SERVER | {"admin", "dump"},
+    "pool": BELOW_SERVER | {"admin", "server"},
+    "http": BELOW_SERVER | {"admin", "server", "pool"},
 }
 
 # Folder -> single headers of other folders that it may include.

@@ -134,6 +134,13 @@ struct privilege_settings {
   bool operator==(const privilege_settings&) const = default;
 };
 
+// A listener for operators: metrics, status, readiness.
+struct admin_settings {
+  std::string address;  // in the forms of listen/endpoint.hpp; empty: none
+  std::string token;    // what clients must show; empty: nothing, on addresses of this host alone
+  bool operator==(const admin_settings&) const = default;
+};
+
 struct log_settings {
   weir::log::level level = weir::log::level::info;
   std::string file;         // absolute; empty: standard error
@@ -156,6 +163,7 @@ struct settings {
   process_settings processes;
   privilege_settings privileges;
   log_settings log;
+  admin_settings admin;
   bool operator==(const settings&) const = default;
 };
 

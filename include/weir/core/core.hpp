@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -19,11 +20,16 @@
 #include "weir/io/chunk.hpp"
 #include "weir/io/detail/driver.hpp"
 #include "weir/io/detail/timer_queue.hpp"
+#include "weir/observe/detail/ledger.hpp"
 #include "weir/task/task.hpp"
 
 namespace weir {
 
+class connection_table;
 class core_pool;
+namespace dump {
+class inspection;
+}
 
 // A type whose values belong to the core that made them, as a chunk does: they must not travel to another
 // one.
@@ -36,6 +42,8 @@ struct core_role {
   // Handlers run on other threads than their connection's, and chunks may be destroyed there.
   bool handlers_migrate = false;
   bool opens_late = false;  // no epoll set until an operation waits for a socket
+  // Where it is counted what the core does; null: nowhere. Outlives the core.
+  observe::process_ledger* ledger = nullptr;
 };
 
 // Problem: state that several threads use needs locks, and a thread that moves between CPUs loses its caches.
@@ -118,12 +126,28 @@ class core {
   void add_own_work() noexcept { own_work_.store(own_work_ + 1, std::memory_order_relaxed); }
   void end_own_work() noexcept;
 
-  // For handlers of a protocol with requests; `--status` shows the sum.
+  // For handlers of a protocol with requests: they are counted, and `--status` and the admin listener show
+  // the sum.
   void count_requests(std::uint64_t n = 1) noexcept {
     driver_->assert_thread("core::count_requests");
-    requests_ += n;
+    driver_->counted()[observe::figure::requests].add(n);
   }
-  [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
+  // The same for `n` requests that have each taken so long.
+  void count_requests(std::uint64_t n, std::chrono::nanoseconds each) noexcept {
+    count_requests(n);
+    of(driver_->measured(), observe::measure::request)
+        .record(each.count() > 0 ? static_cast<std::uint64_t>(each.count()) : 0, n);
+  }
+  // Those of this core alone.
+  [[nodiscard]] std::uint64_t requests() const noexcept {
+    return driver_->counted()[observe::figure::requests].read() - requests_before_;
+  }
+
+  // Writes down the levels that are not counted where they change.
+  void write_levels() noexcept {
+    driver_->write_levels();
+    timers_.write_levels();
+  }
 
   // Its thread waits in the loop whenever nothing runs, so that timers and posts come at any time. False for
   // a thread that blocks in system calls or waits for jobs.
@@ -151,9 +175,15 @@ class core {
     return *static_cast<T*>(slot);
   }
 
+  // Where its connections are, for who looks at this process from outside. For the table itself.
+  void shows(const connection_table* c) noexcept { connections_ = c; }
+
  private:
   class spawned;
+  friend class dump::inspection;
 
+  std::unique_ptr<observe::block> own_figures_;  // if it has no ledger
+  std::uint64_t requests_before_ = 0;            // of an earlier core in the same place
   unsigned index_;
   bool is_loop_;
   std::optional<int> cpu_;
@@ -173,9 +203,16 @@ class core {
   std::vector<std::function<void()>> frames_;
   std::atomic<std::uint32_t> own_work_{0};  // written by the core's thread alone
   std::function<void()> own_work_ended_;
-  std::uint64_t requests_ = 0;
   std::atomic<bool> endures_{false};
   handler_memory<6> posts_;
+
+  // The cores of this process: another process that reads this one's memory begins here.
+  static std::mutex listing_;
+  static core* first_;
+  core* next_ = nullptr;
+  core** link_ = nullptr;
+  const connection_table* connections_ = nullptr;
+  std::atomic<int> thread_id_{0};  // of the thread that has run it last
 };
 
 }  // namespace weir

@@ -50,7 +50,7 @@ class chunk_pool {
   // Errors: null when there is no memory.
   [[nodiscard]] chunk_block* take() noexcept {
     chunk_block* const block = take_kept();
-    return block != nullptr ? block : chunk_block::make(capacity_, home());
+    return block != nullptr ? block : make();
   }
 
   // The same without an allocation: null if there is no unused buffer. grow() adds one; false without memory.
@@ -75,10 +75,13 @@ class chunk_pool {
   void belongs_to(const run_queue* owner) noexcept { owner_ = owner; }
 
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  // Those that it has made and not freed. Roaming ones are not counted.
+  [[nodiscard]] std::size_t allocated() const noexcept { return allocated_; }
   [[nodiscard]] std::size_t kept() const noexcept { return listed_ + (last_ != nullptr ? 1 : 0); }
 
  private:
   [[nodiscard]] chunk_pool* home() noexcept { return roaming_ ? nullptr : this; }
+  [[nodiscard]] chunk_block* make() noexcept;
   [[nodiscard]] chunk_block* take_listed() noexcept;
   void give_back_another(chunk_block* block) noexcept;
 
@@ -94,6 +97,7 @@ class chunk_pool {
   chunk_block* last_ =
       nullptr;  // the one that was given back last, most often the only one: no link, no count
   std::size_t listed_ = 0;
+  std::size_t allocated_ = 0;
   chunk_block* free_ = nullptr;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 // server: one process that serves: sockets, cores, acceptors and what connects them.
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <deque>
@@ -13,6 +14,7 @@
 
 #include "weir/accept/detail/accept_thread.hpp"
 #include "weir/accept/detail/acceptor.hpp"
+#include "weir/admin/detail/listener.hpp"
 #include "weir/admission/detail/permit_pool.hpp"
 #include "weir/config/settings.hpp"
 #include "weir/connection/detail/connection_starter.hpp"
@@ -22,6 +24,7 @@
 #include "weir/core/detail/standing_post.hpp"
 #include "weir/core/detail/standing_timer.hpp"
 #include "weir/listen/detail/bound_socket.hpp"
+#include "weir/process/detail/scoreboard.hpp"
 #include "weir/server/service.hpp"
 #include "weir/workers/detail/connection_threads.hpp"
 #include "weir/workers/detail/worker_pool.hpp"
@@ -44,6 +47,10 @@ struct inheritance {
   // With accept_kind::reuseport: another process shall serve this connection. False: it cannot be sent. Any
   // thread.
   std::function<bool(int fd, socket_layers on_it)> hand_on = {};
+  // Where it is counted what this worker does; both outlive the server.
+  process::scoreboard* board = nullptr;
+  process::worker_score* score = nullptr;
+  std::optional<bound_socket> admin = {};
   std::function<void()> serving = {};  // called once on core 0, when every loop has started to accept
   // Takes parked connections, on any core's thread: when this process stops, and in mode
   // dispatch always, so that any worker may serve what comes next.
@@ -143,11 +150,22 @@ class server {
   [[nodiscard]] std::uint64_t refused() const noexcept;
   // Closed because an error kept them from their core.
   [[nodiscard]] std::uint64_t dropped() const noexcept;
+  // Ready for clients: it, or another worker of its pool, accepts and has not been told to stop. Any thread.
+  [[nodiscard]] bool is_ready() const noexcept { return board_.is_ready(); }
+  // Where the admin listener is.
+  [[nodiscard]] std::optional<endpoint> admin_address() const;
+
+  // Core 0's thread. Writes down what is not counted where it happens: others read it in the scoreboard.
+  void write_figures() noexcept;
+
   // Wake-ups for a connection that another process has taken.
   [[nodiscard]] std::uint64_t fruitless_accepts() const noexcept;
 
  private:
   void build(const std::vector<int>& cpus, std::size_t loops);
+  void begin_recording();
+  void write_listener_figures(observe::figures& to) noexcept;
+  void tell_state(process::worker_score::state now) noexcept;
   void add_acceptors(const bound_socket& listener, unsigned at_core);
   acceptor& add_acceptor(const bound_socket& listener, unsigned at_core);
   void watch_handed_over(unsigned at_core);
@@ -183,7 +201,14 @@ class server {
 
   settings settings_;
   service_form form_;
+  std::unique_ptr<process::scoreboard> own_board_;  // of a server that has no master
+  process::scoreboard& board_;
+  process::worker_score& score_;
+  observe::process_ledger ledger_;
+  std::array<std::uint64_t, 6> told_{};  // by write_figures()
+  bool counts_live_ = false;             // score_.connections is always right
   std::vector<bound_socket> listeners_;
+  std::optional<bound_socket> admin_socket_;
   std::uint64_t seed_;  // of the first acceptor's policy; each further one takes the next
   permit_pool permits_;
   address_limit<peer_address> per_address_;
@@ -231,6 +256,7 @@ class server {
   std::atomic<std::uint64_t> refused_here_{0};
   std::atomic<std::uint64_t> found_nobody_{0};
   std::chrono::milliseconds first_bytes_grace_{0};
+  std::optional<admin::listener> admin_;
   // Last, so that they go first: frames and connections that are left refer to all of the above. The workers
   // outlive the cores whose connections migrate to them, and the offload threads outlive the cores of both.
   std::unique_ptr<offload_pool> offload_;
@@ -252,6 +278,7 @@ class server {
     std::deque<standing_timer> stop;  // begin_stop_of_service()
   };
   std::optional<ending> ending_;
+  std::deque<standing_timer> recording_;  // of each loop
 };
 
 }  // namespace weir

@@ -15,13 +15,15 @@
 namespace weir {
 
 // What the command line asks the program to do. `check` validates the settings, `plan` prints what would run
-// where, `status` prints the state of the running pool.
-enum class action : std::uint8_t { run, help, version, check, print_config, plan, list_models, status };
+// where, `status` prints the state of the running server, `dump` what its coroutines wait for.
+enum class action : std::uint8_t { run, help, version, check, print_config, plan, list_models, status, dump };
 
 struct command_line {
   weir::action action = weir::action::run;
   weir::settings settings;
   key_values own;                                           // of the program's keys, which put() sets
+  bool json = false;                                        // --status or --dump prints JSON
+  int pid = 0;                                              // whose coroutines --dump prints; 0: not given
   std::string config_file;                                  // as given; empty: none
   std::map<std::string, std::string, std::less<>> origins;  // key -> what set it; defaults are absent
 

@@ -21,6 +21,9 @@ namespace weir {
 
 class connection_table;
 class core;
+namespace dump {
+class inspection;
+}
 class migration;
 class parked_wait;
 class unattended_wait;
@@ -119,6 +122,10 @@ class connection_state final : public io::descriptor, private io::timer, public 
     heard = hearing::since_wait;
   }
 
+  // Bytes have moved: they are counted.
+  void has_received(std::size_t n) noexcept { driver->counted()[observe::figure::received_bytes].add(n); }
+  void has_sent(std::size_t n) noexcept { driver->counted()[observe::figure::sent_bytes].add(n); }
+
   // Sending has failed. The kernel reports an error once: reading finds a plain end then.
   void lost(int error) noexcept { broken |= error != EPIPE && error != ENOMEM && error != ENOBUFS; }
 
@@ -167,6 +174,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
 
  private:
   friend class connection_table;
+  friend class dump::inspection;
   friend class parked_wait;
   friend class unattended_wait;
   friend struct phase_table;
@@ -209,6 +217,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   [[nodiscard]] bool give_away() noexcept;
   void wait_parked() noexcept;
   void end_socket(ending why) noexcept;
+  void count_end() noexcept;
   void end_idle() noexcept;
   void free_if_unused() noexcept;
   void orphan() noexcept;

@@ -9,6 +9,10 @@
 
 namespace weir {
 
+namespace dump {
+class inspection;
+}
+
 // A v4 address and its port lie in place; a v6 address, and that of a connection with an edge, lies in a
 // block of its own.
 // Thread: may be read by several at a time; changed by the one that holds the connection.
@@ -36,6 +40,7 @@ class kept_peer {
   [[nodiscard]] kept_edge take_edge() noexcept;
 
  private:
+  friend class dump::inspection;
   struct block;
 
   // The kind lies in the two lowest bits. Above it: the address and the port, or the block's address.

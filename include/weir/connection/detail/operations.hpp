@@ -191,6 +191,7 @@ struct send_operation : write_operation {
     const long n = system_call::send(c.fd, data, part);
     if (n == outcome) [[likely]] {
       c.sent = true;
+      c.has_sent(static_cast<std::size_t>(n));
       return attempt_result::done;
     }
     return attempted(n, part);
@@ -209,8 +210,10 @@ struct send_chunk_operation : send_operation {
     if (!on->writable || !on->driver->spend()) return false;
     on->sent = true;  // before the call, after which `on` would be loaded again; attempted() corrects it
     const long n = system_call::send(on->fd, data, left());
-    if (n == outcome) [[likely]]
+    if (n == outcome) [[likely]] {
+      on->has_sent(static_cast<std::size_t>(n));
       return true;
+    }
     return attempted(n, most_per_turn) == attempt_result::done;
   }
 };

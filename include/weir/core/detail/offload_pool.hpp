@@ -3,12 +3,15 @@
 
 #include <sched.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "weir/observe/detail/figures.hpp"
 
 namespace weir {
 
@@ -32,6 +35,7 @@ class offload_pool {
     job* next_ = nullptr;
     job** link_ = nullptr;  // what points at this job in the queue
     const void* owner_ = nullptr;
+    std::chrono::steady_clock::time_point queued_at_;
     place place_ = place::outside;
   };
 
@@ -58,6 +62,10 @@ class offload_pool {
 
   [[nodiscard]] std::size_t queued() const;
 
+  // Before the first job. Where it is counted from now on how many jobs there were and how long they have
+  // waited.
+  void record_in(observe::recorder to) noexcept { recorder_ = to; }
+
   // Whether the calling thread is one of a pool's and runs a job. Async-signal-safe.
   [[nodiscard]] static bool runs_job_here() noexcept;
 
@@ -65,9 +73,11 @@ class offload_pool {
   void work() noexcept;
   void push(job& j) noexcept;
   void take_out(job& j, job::place to) noexcept;
+  void count_start(const job& j) noexcept;
 
   std::size_t threads_limit_;
   std::size_t queue_limit_;
+  observe::recorder recorder_;
   cpu_set_t cpus_;  // empty: unknown
   mutable std::mutex mutex_;
   std::condition_variable ready_;

@@ -15,6 +15,7 @@
 #include "weir/base/unique_fd.hpp"
 #include "weir/io/chunk.hpp"
 #include "weir/io/detail/descriptor.hpp"
+#include "weir/observe/detail/figures.hpp"
 #include "weir/task/detail/chain_list.hpp"
 
 namespace weir::io {
@@ -124,6 +125,20 @@ class driver : public run_queue, protected asio_task {
   // alone, learns from it whether there was anything to do.
   [[nodiscard]] std::uint64_t progress() const noexcept { return progress_; }
 
+  // What is counted of the work on this thread. `add` is for the driver's thread.
+  [[nodiscard]] observe::figures& counted() noexcept { return *recorder_.counted; }
+  [[nodiscard]] observe::histograms& measured() noexcept { return *recorder_.measured; }
+
+  // Before the core runs. Where it is counted from now on; until then where nobody looks. `to` outlives the
+  // driver.
+  void record_in(observe::recorder to) noexcept {
+    recorder_ = to;
+    batches_before_ = counted()[observe::figure::turns].read();
+  }
+
+  // Writes down what is not counted where it happens. Any caller on the driver's thread.
+  void write_levels() noexcept;
+
   // Milliseconds on a coarse monotonic clock, read once per batch.
   [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
 
@@ -166,6 +181,7 @@ class driver : public run_queue, protected asio_task {
       if ((n < 2 && queue_.empty()) || round >= rounds || round_ends_) break;
     }
     interrupted_.store(false, std::memory_order_relaxed);
+    if (measured_from_ != 0) end_measuring();
     if (std::exchange(asio_ready_.readable, false)) wait_->run_reactor(ready);
   }
 
@@ -179,6 +195,8 @@ class driver : public run_queue, protected asio_task {
   void begin_batch() noexcept {
     refresh_now();
     batch_.store(batch() + 1, std::memory_order_relaxed);
+    if (--until_measured_ == 0) [[unlikely]]
+      begin_measuring();
   }
   void has_progressed() noexcept { ++progress_; }
   void take_delivered() noexcept {
@@ -216,12 +234,16 @@ class driver : public run_queue, protected asio_task {
     return static_cast<std::uint64_t>(t.tv_sec * 1000 + t.tv_nsec / 1'000'000);
   }
   void interrupt() override;
+  void begin_measuring() noexcept;
+  void end_measuring() noexcept;
   void turn_without_set();
   void take_all_delivered() noexcept;
   void wake_up() noexcept;
 
   asio::io_context& context_;
   chunk_pool& chunks_;
+  observe::recorder recorder_;
+  std::uint64_t batches_before_ = 0;  // of an earlier loop in the same place
   bool tries_first_;
   elsewhere elsewhere_ = nullptr;
   std::optional<asio_wait> wait_;
@@ -229,6 +251,11 @@ class driver : public run_queue, protected asio_task {
   std::uint64_t now_ = 0;
   std::uint64_t progress_ = 0;
   std::atomic<std::uint64_t> batch_{0};
+  // Of the turns between two waits some are measured: about fifty a second, or all if there are fewer.
+  std::uint32_t until_measured_ = 1;
+  std::uint32_t measured_each_ = 1;
+  std::uint64_t measured_from_ = 0;  // nanoseconds; 0: this turn is not measured
+  std::uint64_t last_measured_ = 0;
   std::atomic<remote_wake*> delivered_{nullptr};
   // Whether the thread may be in its wait: set before it looks at what other threads have left for it, which
   // they do before they look at this.

@@ -10,6 +10,7 @@
 #include "weir/base/detail/handler_memory.hpp"
 #include "weir/base/duration.hpp"
 #include "weir/io/detail/timer_wheel.hpp"
+#include "weir/observe/detail/figures.hpp"
 #include "weir/task/detail/run_queue.hpp"
 
 namespace weir::io {
@@ -49,6 +50,10 @@ class timer_queue {
   }
   [[nodiscard]] std::uint64_t now() const noexcept { return held_ ? wheel_.now() : current_tick(); }
 
+  // Before the core runs. Where it is counted, from now on, how late timers are and how many there are.
+  void record_in(observe::recorder to) noexcept { recorder_ = to; }
+  void write_levels() noexcept;
+
   // A tick not later than the next expiry; nothing if no timer is armed.
   [[nodiscard]] std::optional<std::uint64_t> next() const noexcept { return wheel_.next(); }
 
@@ -57,6 +62,7 @@ class timer_queue {
   [[nodiscard]] std::uint64_t tick_after(saturated_duration wait) const noexcept;
   void wait_for(std::uint64_t tick) noexcept;
   void has_waited(bool expired) noexcept;
+  void has_fired(std::uint64_t due) noexcept;
 
   void check_thread([[maybe_unused]] const char* what) const noexcept {
     if constexpr (build::checks)
@@ -69,6 +75,7 @@ class timer_queue {
   asio::io_context& context_;
   const run_queue* owner_;
   timer_wheel wheel_;
+  observe::recorder recorder_;
   std::optional<asio::steady_timer> in_asio_;  // made when first armed
   std::uint64_t waiting_for_ = UINT64_MAX;
   bool waiting_ = false;  // Asio has the handler

@@ -2,6 +2,7 @@
 // io: deadlines by the ten thousand: a hierarchical timing wheel. Data only; timer_queue gives it a clock.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -42,6 +43,9 @@ class timer_wheel {
 
   [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
 
+  // Timers that are armed.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
  private:
   static constexpr unsigned bits = 6;
   static constexpr unsigned slots = 1U << bits;
@@ -50,6 +54,7 @@ class timer_wheel {
   void put(timer& t) noexcept;
 
   std::uint64_t now_;
+  std::size_t size_ = 0;
   std::array<std::uint64_t, levels> occupied_{};
   std::array<std::array<timer*, slots>, levels> wheel_{};
 };

@@ -1,14 +1,18 @@
 #pragma once
-// process: the figures of each worker, in memory that all processes of the pool share.
+// process: the figures of a server, in memory that all processes of a pool share and that others can read.
 
 #include <sys/types.h>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "weir/base/unique_fd.hpp"
+#include "weir/config/settings.hpp"
+#include "weir/observe/detail/ledger.hpp"
 
 namespace weir::process {
 
@@ -35,11 +39,20 @@ struct alignas(128) worker_score {
   std::atomic<std::uint64_t> beats;      // each time that all its loops have turned
 };
 
+// Why a worker process was replaced.
+enum class restart_reason : std::uint8_t { signal, exit_code, stuck };
+inline constexpr std::array<std::string_view, 3> names_of_restart_reasons{"signal", "exit_code", "stuck"};
+
+// Of a program of one process too: that is its own master.
 struct pool_score {
   std::atomic<std::int32_t> master;
+  std::atomic<model_kind> model;
+  std::atomic<io_kind> io;
+  std::atomic<accept_kind> accept;
   std::atomic<std::uint32_t> generation;
   std::atomic<std::int64_t> started;  // milliseconds of the monotonic clock
   std::atomic<std::uint64_t> restarts;
+  std::array<std::atomic<std::uint64_t>, names_of_restart_reasons.size()> restarts_for;
   std::atomic<std::uint64_t> reloads;
   std::atomic<std::uint32_t> parked;       // connections that are parked in the master
   std::atomic<std::uint32_t> parked_most;  // as many as the master can keep
@@ -57,6 +70,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
                   std::atomic<std::uint32_t>::is_always_lock_free,
               "the atomics of another process need no lock");
 
+// A server of one process has one as well, with one worker: itself.
 // Thread: any. Fork: the memory is shared with every child that is forked later. Other processes of the same
 // user find it by the master's descriptor, so a child closes its own.
 class scoreboard {
@@ -75,12 +89,30 @@ class scoreboard {
   // In a child: keeps the memory, not the descriptor.
   void disown() noexcept { fd_.reset(); }
 
+  // Of the process that has made it: what it is, and that it has started now.
+  void describe(const settings& s) noexcept;
+
   [[nodiscard]] pool_score& pool() noexcept { return memory_->pool; }
   [[nodiscard]] std::span<worker_score, capacity> workers() noexcept { return memory_->workers; }
+  [[nodiscard]] observe::ledger& ledger() noexcept { return memory_->ledger; }
+
+  // What the loops of a worker write to.
+  [[nodiscard]] std::uint16_t number_of(const worker_score& row) noexcept {
+    return static_cast<std::uint16_t>(&row - memory_->workers);
+  }
+  [[nodiscard]] observe::process_ledger ledger_of(const worker_score& row) noexcept {
+    return {memory_->ledger, number_of(row), static_cast<std::uint16_t>(row.index.load())};
+  }
+
+  void count_restart(restart_reason why) noexcept;
+
+  // A worker serves and is told to go on.
+  [[nodiscard]] bool is_ready() noexcept;
 
   // A free row, zeroed and taken; null if all are in use.
   [[nodiscard]] worker_score* take() noexcept;
-  static void give_back(worker_score& row) noexcept;
+  // Its process has ended: what it has counted stays.
+  void give_back(worker_score& row) noexcept;
 
   // A count with what is coming. A connection that is taken meanwhile may count twice, but never not at all.
   [[nodiscard]] static std::uint32_t load_of(const worker_score& row,
@@ -104,9 +136,10 @@ class scoreboard {
     std::uint64_t form;  // of this very layout
     pool_score pool;
     worker_score workers[capacity];
+    observe::ledger ledger;
   };
   // A program that was built otherwise would read nonsense.
-  static constexpr std::uint64_t this_form = 0x7765'6972'0004'0000U + sizeof(worker_score);
+  static constexpr std::uint64_t this_form = 0x7765'6972'0005'0000U + sizeof(layout);
 
   void map(int access);
 

@@ -25,6 +25,7 @@ struct worker : lane {
 
   // Its beats have stood still for half of the time after which it is killed.
   [[nodiscard]] bool is_stuck() const noexcept { return silent_ticks >= ticks_until_stuck / 2; }
+  [[nodiscard]] bool was_stuck() const noexcept { return silent_ticks > ticks_until_stuck; }
   // It gets no connections until it goes on.
   [[nodiscard]] bool is_passed_over() const noexcept { return is_stopped || is_stuck() || is_held; }
   // It could take connections now.

@@ -2,7 +2,6 @@
 // server: the way from run() to the process pool, which lies above it and is implemented in pool/.
 
 #include <functional>
-#include <string>
 
 #include "weir/config/settings.hpp"
 #include "weir/server/detail/plan.hpp"
@@ -14,10 +13,6 @@ namespace weir {
 // reload. Errors: as of server.
 [[nodiscard]] int run_process_pool(pool_plan plan, std::function<pool_plan()> read_again, service_form form,
                                    int argc, char** argv);
-
-// The text of --status for the pool that runs with these settings, found by processes.pid_file.
-// Errors: config_error; std::system_error if none runs.
-[[nodiscard]] std::string process_pool_status(const settings& s);
 
 // Errors: std::system_error if this process was started to take over the sockets of a pool.
 void refuse_upgrade_to(const settings& s);

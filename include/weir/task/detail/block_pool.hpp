@@ -17,6 +17,9 @@ namespace weir {
 struct block_pool {
   [[nodiscard]] static void* allocate(std::size_t size);
   static void deallocate(void* block, std::size_t size) noexcept;
+
+  // Those of all slabs.
+  [[nodiscard]] static std::size_t bytes() noexcept;
 };
 
 }  // namespace weir

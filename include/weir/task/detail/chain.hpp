@@ -13,6 +13,9 @@ namespace weir {
 
 class chain;
 struct operation;
+namespace dump {
+class inspection;
+}
 
 // How a suspended operation continues. One constant per type of operation.
 struct operation_kind {
@@ -221,6 +224,7 @@ class chain {
   std::coroutine_handle<> waiter_;
 
   friend class chain_list;
+  friend class dump::inspection;
   friend struct operation_kind;
   chain* next_in_queue_ = nullptr;
   chain** link_in_queue_ = nullptr;  // what points at this chain; null while it is in no run queue

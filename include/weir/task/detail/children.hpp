@@ -36,6 +36,7 @@ class child : public chain {
 
  private:
   friend children;
+  friend class dump::inspection;
   void finished() noexcept override;
   void turn() override;
   void leaving() noexcept override;
@@ -128,6 +129,7 @@ class children {
 
  private:
   friend child;
+  friend class dump::inspection;
   void child_ended(child& c) noexcept;
   // No child of `parent` runs any more; `parent` is on this thread, and waits or runs.
   void leave(chain& parent) noexcept;

@@ -26,7 +26,8 @@ class connection_threads {
 
   connection_threads(const settings& s, std::vector<int> cpus, const connection_handler& handler,
                      permit_pool& all, address_limit<peer_address>* per_address, offload_pool& offload,
-                     const departure_state* leaves = nullptr, proxy_rules* proxied = nullptr);
+                     const departure_state* leaves = nullptr, proxy_rules* proxied = nullptr,
+                     observe::process_ledger* ledger = nullptr);
   connection_threads(const connection_threads&) = delete;
   connection_threads& operator=(const connection_threads&) = delete;
   ~connection_threads();
@@ -71,6 +72,7 @@ class connection_threads {
   offload_pool& offload_;
   const departure_state* leaves_;
   proxy_rules* proxied_;
+  observe::process_ledger* ledger_;
   struct sigaction before_{};
   mutable std::mutex mutex_;
   std::vector<slot*> idle_;

@@ -19,7 +19,9 @@ class worker_pool final : public worker_queue {
   // `fixed`: settings.workers.count threads. Otherwise a thread for each event that finds none free, at most
   // settings.workers.most; a few stay for the next events.
   // `cpus`: where the threads may run; empty for anywhere. `loops`: the cores of the connections.
-  worker_pool(const settings& s, bool fixed, std::vector<int> cpus, core_pool& loops);
+  // `ledger`: where it is counted what they do.
+  worker_pool(const settings& s, bool fixed, std::vector<int> cpus, core_pool& loops,
+              observe::process_ledger* ledger = nullptr);
   ~worker_pool() { stop(); }
 
   // The owner's thread. Errors: std::system_error without a thread.
@@ -62,6 +64,7 @@ class worker_pool final : public worker_queue {
   bool fixed_;
   std::vector<int> cpus_;
   core_pool& loops_;
+  observe::process_ledger* ledger_;
   std::size_t most_;
   mutable std::mutex mutex_;
   waiting_connections ready_;

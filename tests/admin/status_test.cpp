@@ -1,4 +1,4 @@
-#include "weir/pool/detail/status.hpp"
+#include "weir/admin/detail/status.hpp"
 
 #include <unistd.h>
 
@@ -12,6 +12,7 @@ using Catch::Matchers::Contains;
 
 TEST_CASE("the state of a pool is a line for itself and one for each worker that there is") {
   scoreboard board;
+  board.pool().model = model_kind::process_pool;
   board.pool().master = 77;
   board.pool().generation = 3;
   board.pool().reloads = 2;
@@ -25,10 +26,10 @@ TEST_CASE("the state of a pool is a line for itself and one for each worker that
   row.connections = 11;
   row.accepted = 222;
   row.requests = 3333;
-  const auto text = describe_pool(board);
+  const auto text = admin::status_table(board);
   CHECK_THAT(text, Contains("master 77: up ") && Contains("generation 3, reloads 2, restarts 5, parked 9"));
   for (const char* part : {"4242", "serving", " 11 ", " 222 ", " 3333 "}) CHECK_THAT(text, Contains(part));
-  CHECK(std::count(text.begin(), text.end(), '\n') == 3);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 5);
 }
 
 TEST_CASE("a pool is seen from outside by its master's number, and only a pool is") {
@@ -38,6 +39,6 @@ TEST_CASE("a pool is seen from outside by its master's number, and only a pool i
   CHECK(seen.pool().restarts == 5);
   board.pool().restarts = 6;
   CHECK(seen.pool().restarts == 6);
-  CHECK_THROWS_WITH(scoreboard(::getppid()), Contains("is not the master of a pool"));
+  CHECK_THROWS_WITH(scoreboard(::getppid()), Contains("is not the master of a pool, nor another server of weir"));
   CHECK_THROWS_AS(scoreboard(0x7fffffff), std::system_error);
 }

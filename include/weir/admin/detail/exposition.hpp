@@ -1,0 +1,49 @@
+#pragma once
+// admin: metrics in the text forms that Prometheus reads.
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "weir/observe/detail/log_linear.hpp"
+
+namespace weir::admin {
+
+// Writes families of metrics, each whole before the next.
+class exposition {
+ public:
+  // Prometheus' text format 0.0.4, or OpenMetrics 1.0.
+  enum class dialect : std::uint8_t { text, openmetrics };
+  enum class kind : std::uint8_t { counter, gauge, histogram, info };
+
+  explicit exposition(dialect d) noexcept : dialect_(d) {}
+
+  // `name`: without _total, _info. `unit`: "seconds", "bytes" or nothing, which the name ends with.
+  void family(std::string_view name, kind what, std::string_view unit, std::string_view help);
+
+  // `labels`: `a="b",c="d"`, or nothing.
+  void sample(std::string_view labels, std::uint64_t value);
+  void sample(std::string_view labels, double value);
+  // `scale`: what a value is multiplied by. Bounds are powers of 2, so the counts are exact.
+  void sample(std::string_view labels, const observe::histogram_view& h, double scale);
+
+  // The whole text. Once.
+  [[nodiscard]] std::string take() &&;
+
+  // The value of a label between quotation marks.
+  [[nodiscard]] static std::string escaped(std::string_view value);
+
+ private:
+  template <class... Args>
+  void line(std::string_view suffix, std::string_view labels, fmt::format_string<Args...> value,
+            Args&&... args);
+
+  dialect dialect_;
+  kind kind_ = kind::gauge;
+  std::string name_;
+  std::string out_;
+};
+
+}  // namespace weir::admin

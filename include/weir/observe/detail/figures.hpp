@@ -1,0 +1,117 @@
+#pragma once
+// observe: what a loop or thread counts of its work.
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "weir/observe/detail/log_linear.hpp"
+
+namespace weir::observe {
+
+// Counters first: they only grow, and those of a worker process that has ended are kept. The rest are levels.
+enum class figure : std::uint8_t {
+  received_bytes,
+  sent_bytes,
+  accepted,     // connections that a handler was begun for, with those that came from another loop or worker
+  connected,    // connections to other servers
+  peer_closed,  // connections that have ended, by the reason that the handler was told: see ending
+  peer_reset,
+  idle,
+  stopping,
+  closed,
+  moved,  // that went on elsewhere: another loop, another worker, or out of this server's hands
+  requests,
+  turns,             // times that the loop has waited and gone on
+  busy_nanoseconds,  // not waiting; estimated from the turns that were measured
+  timers_fired,
+  stalls,
+  jobs,  // offloaded ones that have begun
+  // Of the process, among the figures of its first loop.
+  refused,         // connections closed at once: limits.connections
+  refused_per_ip,  // limits.connections_per_ip
+  dropped,         // an error kept them from their loop
+  accept_pauses,   // for want of descriptors or memory
+  fruitless,       // wake-ups for a connection that another process has taken
+  reloads,
+  lost_log_lines,
+  lost_access_lines,
+  last_counter = lost_access_lines,
+  run_queue,  // chains that wait for their turn, when it was last looked
+  timers,     // armed
+  chunks,     // receive and reply buffers, in use and kept
+  chunk_bytes,
+  queued_jobs,
+  frame_bytes,   // taken for frames of coroutines, of the process
+  accept_queue,  // connections that the kernel holds for the listeners, of the process
+  accept_queue_limit,
+  last = accept_queue_limit
+};
+
+inline constexpr std::size_t figures_count = static_cast<std::size_t>(figure::last) + 1;
+
+[[nodiscard]] constexpr bool is_level(figure f) noexcept { return f > figure::last_counter; }
+
+// Thread: one writer for each figure, unless it is added to by add_from_any() alone. Any reads.
+struct figures {
+  std::array<owned_counter, figures_count> each;
+
+  [[nodiscard]] owned_counter& operator[](figure f) noexcept { return each[static_cast<std::size_t>(f)]; }
+  [[nodiscard]] const owned_counter& operator[](figure f) const noexcept {
+    return each[static_cast<std::size_t>(f)];
+  }
+};
+
+// What is measured, in nanoseconds.
+enum class measure : std::uint8_t {
+  turn,      // from the end of a wait to the next one; of some turns only
+  lag,       // how much later than it should have a timer fired
+  request,   // as protocols report it
+  job_wait,  // of an offloaded job for its thread
+  last = job_wait
+};
+
+inline constexpr std::size_t measures_count = static_cast<std::size_t>(measure::last) + 1;
+
+using histograms = std::array<shared_histogram, measures_count>;
+
+[[nodiscard]] inline shared_histogram& of(histograms& all, measure m) noexcept {
+  return all[static_cast<std::size_t>(m)];
+}
+
+// The figures of one loop, in memory that several processes may share.
+struct alignas(128) block {
+  // Whose it is. 0: nobody's.
+  struct owner {
+    enum class state : std::uint16_t { free, live, retired };
+    state now = state::free;
+    std::uint16_t row = 0;     // the worker's in the scoreboard, while it lives
+    std::uint16_t worker = 0;  // its index
+    std::uint16_t core = 0;
+    bool operator==(const owner&) const = default;
+  };
+  static_assert(sizeof(owner) == 8);
+
+  std::atomic<owner> whose;
+  figures counted;
+  histograms measured;
+};
+
+// Those of a thread of which there may be thousands: it shares histograms with others.
+struct alignas(64) thread_block {
+  std::atomic<block::owner> whose;
+  figures counted;
+};
+
+static_assert(std::atomic<block::owner>::is_always_lock_free, "the atomics of another process need no lock");
+static_assert(std::is_trivially_destructible_v<block>);
+
+// Where a loop or thread writes.
+struct recorder {
+  figures* counted = nullptr;
+  histograms* measured = nullptr;
+};
+
+}  // namespace weir::observe

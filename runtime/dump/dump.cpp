@@ -1,0 +1,186 @@
+#include "weir/dump/detail/dump.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+
+#include "inspection.hpp"
+#include "threads.hpp"
+#include "weir/base/error.hpp"
+
+namespace weir::dump {
+namespace {
+
+struct process_report {
+  ::pid_t id = 0;
+  std::string error;  // why the rest is empty
+  std::vector<core_report> cores;
+  std::vector<thread_report> threads;
+};
+
+std::string_view word(chain_report::now s) {
+  constexpr std::string_view words[] = {"runs", "ready", "waits", "ended"};
+  return words[static_cast<std::size_t>(s)];
+}
+
+std::string seconds(std::uint32_t ms) { return fmt::format("{:.1f} s", ms / 1000.0); }
+
+const thread_report* thread_with(int id, const process_report& in) {
+  const auto at = std::ranges::find(in.threads, id, &thread_report::id);
+  return at == in.threads.end() ? nullptr : &*at;
+}
+
+std::string state_of(const thread_report& t) {
+  const std::string_view words = t.state == 'R'   ? "on a CPU or ready"
+                                 : t.state == 'S' ? "asleep"
+                                 : t.state == 'D' ? "waits for a device"
+                                 : t.state == 'T' ? "stopped by a signal"
+                                 : t.state == 't' ? "stopped by a debugger"
+                                                  : "ending";
+  return t.function.empty() ? std::string(words) : fmt::format("{}, in {}", words, t.function);
+}
+
+void write_chain(std::string& out, const chain_report& c, std::size_t indent) {
+  fmt::format_to(std::back_inserter(out), "{}", word(c.state));
+  if (!c.operation.empty()) fmt::format_to(std::back_inserter(out), " for {}", c.operation);
+  out += c.frames.empty() ? "" : ": ";
+  for (std::size_t i = 0; i < c.frames.size(); ++i) out += (i == 0 ? "" : " > ") + c.frames[i];
+  out += '\n';
+  for (const chain_report& child : c.children) {
+    out.append(indent + 2, ' ');
+    out += "child ";
+    write_chain(out, child, indent + 2);
+  }
+}
+
+void write(std::string& out, const process_report& p) {
+  if (!p.error.empty()) {
+    out += p.error + '\n';
+    return;
+  }
+  out += fmt::format("process {}: {} cores, {} threads\n", p.id, p.cores.size(), p.threads.size());
+  std::vector<int> shown;
+  for (const core_report& c : p.cores) {
+    out += fmt::format("  core {}{}: {} connections, {} tasks", c.index,
+                       c.cpu ? fmt::format(" on CPU {}", *c.cpu) : "", c.connections.size(), c.tasks.size());
+    if (const auto* const t = thread_with(c.thread, p)) {
+      out += fmt::format("; thread {} is {}", t->id, state_of(*t));
+      shown.push_back(t->id);
+    }
+    out += c.cut_short ? "; more than is shown here\n" : "\n";
+    for (const connection_report& each : c.connections) {
+      out += fmt::format("    {} fd {} {}{} ", each.peer, each.fd, name_of(each.in),
+                         each.stopping ? " (told to stop)" : "");
+      if (each.waits_for_ms) out += fmt::format("{} ", seconds(*each.waits_for_ms));
+      write_chain(out, each.chain, 4);
+    }
+    for (const chain_report& each : c.tasks) {
+      out += "    task ";
+      write_chain(out, each, 4);
+    }
+  }
+  for (const thread_report& t : p.threads)
+    if (std::ranges::find(shown, t.id) == shown.end())
+      out += fmt::format("  thread {} {}: {}\n", t.id, t.name, state_of(t));
+}
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\')
+      (out += '\\') += c;
+    else if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    else
+      out += c;
+  }
+  return out += '"';
+}
+
+template <class List, class Write>
+void write_list(std::string& out, const List& all, Write write) {
+  out += '[';
+  bool first = true;
+  for (const auto& each : all) {
+    if (!std::exchange(first, false)) out += ',';
+    write(each);
+  }
+  out += ']';
+}
+
+// The members of an object, without its braces.
+void write_chain_json(std::string& out, const chain_report& c) {
+  out += fmt::format(R"("state":"{}","operation":{},"frames":)", word(c.state), quoted(c.operation));
+  write_list(out, c.frames, [&](const std::string& f) { out += quoted(f); });
+  out += R"(,"children":)";
+  write_list(out, c.children, [&](const chain_report& child) {
+    out += '{';
+    write_chain_json(out, child);
+    out += '}';
+  });
+}
+
+void write_json(std::string& out, const process_report& p) {
+  out += fmt::format(R"({{"pid":{},"error":{},"cores":)", p.id, quoted(p.error));
+  write_list(out, p.cores, [&](const core_report& c) {
+    out += fmt::format(R"({{"core":{},"cpu":{},"thread":{},"cut_short":{},"connections":)", c.index,
+                       c.cpu ? fmt::to_string(*c.cpu) : "null", c.thread, c.cut_short);
+    write_list(out, c.connections, [&](const connection_report& each) {
+      out += fmt::format(R"({{"peer":{},"fd":{},"phase":"{}","stopping":{},"waits_ms":{},)",
+                         quoted(each.peer), each.fd, name_of(each.in), each.stopping,
+                         each.waits_for_ms ? fmt::to_string(*each.waits_for_ms) : "null");
+      write_chain_json(out, each.chain);
+      out += '}';
+    });
+    out += R"(,"tasks":)";
+    write_list(out, c.tasks, [&](const chain_report& each) {
+      out += '{';
+      write_chain_json(out, each);
+      out += '}';
+    });
+    out += '}';
+  });
+  out += R"(,"threads":)";
+  write_list(out, p.threads, [&](const thread_report& t) {
+    out += fmt::format(R"({{"id":{},"name":{},"state":"{}","function":{}}})", t.id, quoted(t.name), t.state,
+                       quoted(t.function));
+  });
+  out += '}';
+}
+
+process_report read(::pid_t process, const symbols& names) {
+  process_report report{.id = process, .error = {}, .cores = {}, .threads = {}};
+  report.threads = threads_of(process, shift_of(process), names);
+  report.cores = inspection(process, names).cores();
+  std::ranges::sort(report.cores, {}, &core_report::index);
+  return report;
+}
+
+}  // namespace
+
+std::string text_of(::pid_t process, bool as_json) {
+  const symbols names;
+  // The first one must be readable; what is below it may end at any time.
+  std::vector<process_report> all{read(process, names)};
+  const std::vector<::pid_t> tree = tree_of(process);
+  for (const ::pid_t each : tree) {
+    if (each == process) continue;
+    try {
+      all.push_back(read(each, names));
+    } catch (const std::system_error& e) {
+      all.push_back({.id = each, .error = e.what(), .cores = {}, .threads = {}});
+    }
+  }
+  std::string out;
+  if (as_json) {
+    write_list(out, all, [&](const process_report& p) { write_json(out, p); });
+    out += '\n';
+  } else {
+    for (const process_report& p : all) write(out, p);
+  }
+  return out;
+}
+
+}  // namespace weir::dump

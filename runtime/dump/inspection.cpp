@@ -1,0 +1,178 @@
+#include "inspection.hpp"
+
+#include <ctime>
+#include <new>
+
+#include "weir/connection/detail/connection_table.hpp"
+#include "weir/core/detail/spawned.hpp"
+#include "weir/dump/detail/dump.hpp"
+#include "weir/task/detail/children.hpp"
+
+namespace weir::dump {
+namespace {
+
+constexpr std::size_t most_cores = 4096;
+constexpr std::size_t most_frames = 64;
+constexpr unsigned deepest = 16;
+constexpr std::size_t most_slabs = most_connections;
+
+// Where the base B lies in a D.
+template <class B, class D>
+std::uintptr_t offset_in(const D& copy) noexcept {
+  return reinterpret_cast<std::uintptr_t>(static_cast<const B*>(&copy)) -
+         reinterpret_cast<std::uintptr_t>(&copy);
+}
+
+std::uintptr_t promise_in_frame() noexcept {
+  alignas(16) static std::byte frame[sizeof(detail::promise_base) + 64];
+  const auto& promise = detail::promise_base::of(std::coroutine_handle<>::from_address(frame));
+  return reinterpret_cast<std::uintptr_t>(&promise) - reinterpret_cast<std::uintptr_t>(frame);
+}
+
+std::uint32_t milliseconds_now() noexcept {
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<std::uint32_t>(t.tv_sec * 1000 + t.tv_nsec / 1'000'000);
+}
+
+}  // namespace
+
+inspection::inspection(::pid_t process, const symbols& names)
+    : names_(names),
+      memory_(process),
+      shift_(shift_of(process)),
+      now_ms_(milliseconds_now()),
+      left_(most_connections) {}
+
+std::vector<core_report> inspection::cores() {
+  std::vector<core_report> found;
+  std::uintptr_t at = memory_.word(reinterpret_cast<std::uintptr_t>(&core::first_) + shift_);
+  for (; at != 0 && found.size() < most_cores;) {
+    copy_of<core> c;
+    if (!memory_.read(at, c)) break;
+    core_report& now = found.emplace_back();
+    now.index = c->index_;
+    now.cpu = c->cpu_;
+    now.thread = c->thread_id_.load(std::memory_order_relaxed);
+    copy_of<io::driver> d;
+    running_ = memory_.read(static_cast<const io::driver*>(c->driver_.get()), d)
+                   ? reinterpret_cast<std::uintptr_t>(d->running())
+                   : 0;
+    if (c->connections_ != nullptr) read_connections(c->connections_, now);
+    for (const core::spawned* task = c->spawned_; task != nullptr && left_ > 0; --left_) {
+      copy_of<core::spawned> t;
+      if (!memory_.read(task, t)) break;
+      const auto frame = reinterpret_cast<std::uintptr_t>(t->frame_.address());
+      now.tasks.push_back(
+          read_chain(reinterpret_cast<std::uintptr_t>(task) + offset_in<chain>(*t), *t, frame, 0));
+      task = t->next_;
+    }
+    now.cut_short = left_ == 0;
+    at = reinterpret_cast<std::uintptr_t>(c->next_);
+  }
+  return found;
+}
+
+void inspection::read_connections(const connection_table* at, core_report& into) {
+  copy_of<connection_table> table;
+  if (!memory_.read(at, table)) return;
+  const auto count = std::min(table->slabs_.size(), most_slabs);
+  std::vector<std::uintptr_t> slabs(count);
+  if (!memory_.read(reinterpret_cast<std::uintptr_t>(table->slabs_.data()), slabs.data(),
+                    count * sizeof slabs[0]))
+    return;
+  // A slab finds its states by its own address.
+  const std::unique_ptr<std::byte, void (*)(void*)> memory(
+      static_cast<std::byte*>(std::aligned_alloc(state_slab::size, state_slab::size)), std::free);
+  if (!memory) throw std::bad_alloc();
+  const auto& slab = *reinterpret_cast<const state_slab*>(memory.get());
+  for (const std::uintptr_t there : slabs) {
+    if (there % state_slab::size != 0 || !memory_.read(there, memory.get(), state_slab::size)) continue;
+    for (std::size_t i = 0; i < state_slab::most && left_ > 0; ++i, --left_) {
+      const connection_state* const c = slab.first_from(i);
+      if (c == nullptr) break;
+      const auto distance =
+          reinterpret_cast<std::uintptr_t>(c) - reinterpret_cast<std::uintptr_t>(memory.get());
+      if (auto report = connection_at(there + distance, *c)) into.connections.push_back(std::move(*report));
+    }
+  }
+}
+
+std::optional<connection_report> inspection::connection_at(std::uintptr_t at, const connection_state& c) {
+  connection_report report;
+  report.in = c.phase_;
+  if (report.in > phase::ended) return std::nullopt;
+  report.peer = peer_of(c);
+  report.fd = c.fd;
+  report.stopping = c.is_stopping();
+  const auto frame = reinterpret_cast<std::uintptr_t>(c.handler_.address());
+  report.chain = read_chain(at + offset_in<chain>(c), c, frame, 0);
+  if (report.chain.state == chain_report::now::waits) {
+    const std::uint32_t since = now_ms_ - c.active_at;
+    report.waits_for_ms = since < 0x8000'0000U ? since : 0;
+  }
+  return report;
+}
+
+std::string inspection::peer_of(const connection_state& c) {
+  if (!c.peer_.in_block()) return c.peer_.get().to_string();
+  copy_of<peer_address> first_in_block;
+  return memory_.read(std::uintptr_t{c.peer_.bits_ & ~kept_peer::kind_bits}, first_in_block)
+             ? first_in_block->to_string()
+             : "unknown";
+}
+
+chain_report inspection::read_chain(std::uintptr_t at, const chain& copy, std::uintptr_t root_frame,
+                                    unsigned depth) {
+  chain_report report;
+  if (root_frame == 0) return report;
+  read_frames(root_frame, report);
+  if (at == running_) {
+    report.state = chain_report::now::runs;
+    return report;
+  }
+  report.state = copy.is_queued() ? chain_report::now::ready : chain_report::now::waits;
+  const auto waits = reinterpret_cast<std::uintptr_t>(copy.suspended_);
+  struct head {
+    std::uintptr_t kind;
+    std::uintptr_t root;
+  } op{};
+  static_assert(sizeof(operation) == sizeof(head));
+  if (waits == 0 || !memory_.read(waits, &op, sizeof op) || op.root != at) return report;
+  report.operation = operation_name(name_of_address(op.kind));
+  if (report.operation.empty()) report.operation = "an operation";
+  const auto join = reinterpret_cast<std::uintptr_t>(&detail::children::wait_operation::kind) + shift_;
+  if (op.kind == join && depth < deepest) read_children(waits, depth, report);
+  return report;
+}
+
+void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
+  static const std::uintptr_t distance = promise_in_frame();
+  for (std::uintptr_t frame = root_frame; frame != 0 && into.frames.size() < most_frames;) {
+    const std::uintptr_t resume = memory_.word(frame);
+    if (resume == 0) break;  // it has ended
+    std::string name = coroutine_name(name_of_address(resume));
+    if (name.empty()) break;  // it is no frame any more, or this program has no symbols
+    into.frames.push_back(std::move(name));
+    copy_of<detail::promise_base> promise;
+    if (!memory_.read(frame + distance, promise)) break;
+    const auto* const awaited = promise->awaited();
+    frame = awaited != nullptr ? memory_.word(reinterpret_cast<std::uintptr_t>(awaited)) : 0;
+  }
+}
+
+void inspection::read_children(std::uintptr_t wait, unsigned depth, chain_report& into) {
+  copy_of<detail::children::wait_operation> op;
+  copy_of<detail::children> all;
+  if (!memory_.read(wait, op) || !memory_.read(op->of, all)) return;
+  for (const detail::child* at = all->first_; at != nullptr && left_ > 0; --left_) {
+    copy_of<detail::child> c;
+    if (!memory_.read(at, c)) return;
+    if (!c->ended_)
+      into.children.push_back(read_chain(reinterpret_cast<std::uintptr_t>(at) + offset_in<chain>(*c), *c,
+                                         reinterpret_cast<std::uintptr_t>(c->frame_.address()), depth + 1));
+    at = c->next_;
+  }
+}
+
+}  // namespace weir::dump

@@ -1,0 +1,19 @@
+#include "remote_memory.hpp"
+
+#include <sys/uio.h>
+
+namespace weir::dump {
+
+bool remote_memory::read(std::uintptr_t at, void* into, std::size_t size) const noexcept {
+  if (at < 4096) return false;
+  const iovec here{into, size};
+  const iovec there{reinterpret_cast<void*>(at), size};
+  return ::process_vm_readv(process_, &here, 1, &there, 1, 0) == static_cast<ssize_t>(size);
+}
+
+std::uintptr_t remote_memory::word(std::uintptr_t at) const noexcept {
+  std::uintptr_t value = 0;
+  return read(at, &value, sizeof value) ? value : 0;
+}
+
+}  // namespace weir::dump

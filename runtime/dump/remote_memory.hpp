@@ -1,0 +1,52 @@
+#pragma once
+// dump: the memory of another process.
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <optional>
+
+namespace weir::dump {
+
+// The bytes of a T of another process, to be read as a T. Its pointers mean nothing here, the one to its
+// virtual functions among them: only members are read, and functions that read only members.
+template <class T>
+class copy_of {
+ public:
+  [[nodiscard]] const T* operator->() const noexcept { return reinterpret_cast<const T*>(bytes_); }
+  [[nodiscard]] const T& operator*() const noexcept { return *operator->(); }
+  [[nodiscard]] void* memory() noexcept { return bytes_; }
+
+ private:
+  alignas(T) std::byte bytes_[sizeof(T)];
+};
+
+// Thread: any.
+class remote_memory {
+ public:
+  explicit remote_memory(::pid_t process) noexcept : process_(process) {}
+
+  // All of it, or false.
+  [[nodiscard]] bool read(std::uintptr_t at, void* into, std::size_t size) const noexcept;
+
+  template <class T>
+  [[nodiscard]] bool read(std::uintptr_t at, copy_of<T>& into) const noexcept {
+    return at % alignof(T) == 0 && read(at, into.memory(), sizeof(T));
+  }
+  template <class T>
+  [[nodiscard]] bool read(const T* at, copy_of<T>& into) const noexcept {
+    return read(reinterpret_cast<std::uintptr_t>(at), into);
+  }
+  // 0 if it cannot be read.
+  [[nodiscard]] std::uintptr_t word(std::uintptr_t at) const noexcept;
+
+  [[nodiscard]] ::pid_t process() const noexcept { return process_; }
+
+ private:
+  ::pid_t process_;
+};
+
+}  // namespace weir::dump

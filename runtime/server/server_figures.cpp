@@ -1,0 +1,92 @@
+// server: what is counted of it, for others to read.
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <chrono>
+
+#include "weir/base/log.hpp"
+#include "weir/server/server.hpp"
+#include "weir/task/detail/block_pool.hpp"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+using observe::figure;
+
+// How old may be what is not counted where it happens.
+constexpr auto interval = 500ms;
+
+}  // namespace
+
+void server::begin_recording() {
+  for (core& c : *cores_) {
+    const std::size_t i = recording_.size();
+    recording_.emplace_back(c, [this, &c, i] {
+      c.write_levels();
+      if (i == 0) write_figures();
+      recording_[i].expires_after(interval);
+    });
+    c.post([this, i] { recording_[i].expires_after(interval); });
+  }
+}
+
+// In a pool the master says so.
+void server::tell_state(process::worker_score::state now) noexcept {
+  if (own_board_) score_.now = now;
+}
+
+void server::write_figures() noexcept {
+  observe::figures& to = *ledger_.first().counted;
+  std::uint64_t of_addresses = threads_ ? threads_->refused() : 0;
+  for (const auto& r : starters_) of_addresses += r.refused();
+  const std::uint64_t all = refused();
+  // Those that an earlier process of this place has counted stay.
+  auto put = [&, n = std::size_t{0}](figure f, std::uint64_t now) mutable {
+    to[f].add(now - told_[n]);
+    told_[n++] = now;
+  };
+  put(figure::refused, all - of_addresses);
+  put(figure::refused_per_ip, of_addresses);
+  put(figure::dropped, dropped());
+  put(figure::accept_pauses, accept_pauses());
+  put(figure::fruitless, fruitless_accepts());
+  put(figure::lost_log_lines, log::lost_lines());
+  to[figure::queued_jobs].set(offload_->queued());
+  to[figure::frame_bytes].set(block_pool::bytes());
+  write_listener_figures(to);
+  if (!counts_live_) score_.connections.store(connections(), std::memory_order_relaxed);
+  std::uint64_t requests = 0;
+  for (core& c : *cores_) requests += c.requests();
+  if (own_board_)
+    for (const auto& thread : board_.ledger().used_threads()) requests += thread.counted[figure::requests].read();
+  score_.accepted.store(accepted(), std::memory_order_relaxed);
+  score_.requests.store(requests, std::memory_order_relaxed);
+  score_.refused.store(all, std::memory_order_relaxed);
+  score_.fruitless.store(fruitless_accepts(), std::memory_order_relaxed);
+}
+
+// What the kernel says of a listening TCP socket: how many it holds, and how many it may. It says nothing of
+// a unix socket.
+void server::write_listener_figures(observe::figures& to) noexcept {
+  std::uint64_t held = 0;
+  std::uint64_t most = 0;
+  for (const bound_socket& each : listeners_) {
+    ::tcp_info info{};
+    ::socklen_t size = sizeof info;
+    if (!each.local().is_tcp() || ::getsockopt(each.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+      continue;
+    held += info.tcpi_unacked;
+    most += info.tcpi_sacked;
+  }
+  to[figure::accept_queue].set(held);
+  to[figure::accept_queue_limit].set(most);
+}
+
+std::optional<endpoint> server::admin_address() const {
+  return admin_socket_ ? std::optional(admin_socket_->local()) : std::nullopt;
+}
+
+}  // namespace weir
