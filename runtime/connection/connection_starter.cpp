@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <exception>
+#include <memory>
 #include <utility>
 
 #include "weir/base/error.hpp"
@@ -124,13 +125,15 @@ void connection_starter::start(accepted_socket s) noexcept {
   try {
     connection_state& state = table_.open(s.fd.release(), s.peer);
     connection client(state);
-    state.set_edge(std::move(s.edge));
+    if (s.layers.any()) s.edge = std::make_unique<connection_edge>();
+    if (s.edge) state.set_edge(std::move(s.edge));
     state.begin();
     if (worker_queue_ != nullptr) state.run_handler_on(*worker_queue_);
     if (slice_.count() > 0) state.block(slice_);
     if (const auto idle = idle_timeout_.load(std::memory_order_relaxed); idle.count() > 0)
       client.set_idle_timeout(idle);
-    task<> handler = s.layers.any() ? open_layers_and_serve(std::move(client), s.layers, handler_)
+    if (s.layers.any()) state.edge()->opening.begin(state, opening_timeout_);
+    task<> handler = s.layers.any() ? open_layers_and_serve(std::move(client), s.layers, *tls_, handler_)
                                     : handler_(std::move(client));
     state.serve(std::move(handler), std::move(s.permit));
     if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));

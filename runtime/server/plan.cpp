@@ -63,6 +63,12 @@ void add_workers(std::string& out, const pool_plan& p) {
   add(out, "accept", fmt::format("{}: {}", name_of(processes.accept), explained(processes.accept)));
 }
 
+bool has_tls(const settings& s) {
+  return tls_provided() != nullptr &&
+         std::any_of(s.listen.begin(), s.listen.end(),
+                     [](const std::string& text) { return endpoint::parse(text).layers().tls; });
+}
+
 std::string timeout(std::chrono::milliseconds d) {
   if (d.count() % 1000 == 0) return fmt::format("{}", std::chrono::duration_cast<std::chrono::seconds>(d));
   return fmt::format("{}", d);
@@ -77,7 +83,7 @@ std::optional<refusal> check_listeners(const settings& s) {
     const endpoint whole = endpoint::parse(text);
     if (whole.layers().proxy)
       return refusal{"listen", fmt::format("\"{}\": this build has no PROXY protocol", text)};
-    if (whole.layers().tls)
+    if (whole.layers().tls && tls_provided() == nullptr)
       return refusal{"listen", fmt::format("\"{}\": this program has no TLS; link it with weir::tls", text)};
     const endpoint at = whole.with_layers({});            // one socket, whatever lies on it
     const bool any_port = at.is_tcp() && at.port() == 0;  // each gets a port of its own
@@ -86,6 +92,14 @@ std::optional<refusal> check_listeners(const settings& s) {
     before.push_back(at);
   }
   return std::nullopt;
+}
+
+std::shared_ptr<const tls_files> read_tls(const settings& s) {
+  return has_tls(s) ? tls_provided()->read(s) : nullptr;
+}
+
+std::vector<tls_support::problem> check_tls(const settings& s) {
+  return has_tls(s) ? tls_provided()->check(s) : std::vector<tls_support::problem>{};
 }
 
 io_choice choose_io(const settings& s) {
@@ -155,6 +169,10 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
     add(out, i == 0 ? "listen" : "",
         fmt::format("{}: {}", s.listen[i],
                     is_pool ? "bound by the master, accepted by the workers" : accepted_by(s, i, loops)));
+  if (has_tls(s)) {
+    const std::vector<std::string> certificates = tls_provided()->describe(s);
+    for (std::size_t i = 0; i < certificates.size(); ++i) add(out, i == 0 ? "tls" : "", certificates[i]);
+  }
   add(out, "policy",
       loops == 1 ? fmt::format("{}, of no effect with one loop", name_of(s.distribute.policy))
                  : std::string(name_of(s.distribute.policy)));

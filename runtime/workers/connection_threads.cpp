@@ -22,7 +22,7 @@ connection_threads::slot::slot(unsigned index, connection_threads& of)
              }
            }),
       cancel(thread.home(), [this] { at->cancel(); }) {
-  at.emplace(thread.home(), of.settings_, of.handler_, of.all_, of.per_address_);
+  at.emplace(thread.home(), of.settings_, of.handler_, of.all_, of.per_address_, of.tls_);
   at->block(slice);
   at->when_left([this, &of] { of.left(*this); });
   thread.home().when_own_work_ends([this, &of] { of.own_work_ended(*this); });
@@ -30,12 +30,14 @@ connection_threads::slot::slot(unsigned index, connection_threads& of)
 
 connection_threads::connection_threads(const settings& s, std::vector<int> cpus,
                                        const connection_handler& handler, permit_pool& all,
-                                       address_limit<peer_address>* per_address, offload_pool& offload)
+                                       address_limit<peer_address>* per_address, offload_pool& offload,
+                                       present_source* tls)
     : settings_(s),
       cpus_(std::move(cpus)),
       handler_(handler),
       all_(all),
       per_address_(per_address),
+      tls_(tls),
       offload_(offload) {
   struct sigaction nothing{};
   nothing.sa_handler = [](int) {};  // and without SA_RESTART

@@ -4,12 +4,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include "weir/connection/detail/operations.hpp"
 #include "weir/connection/detail/stop_signal.hpp"
+#include "weir/connection/tls_info.hpp"
 #include "weir/core/core.hpp"
 
 namespace weir {
@@ -113,6 +115,8 @@ class connection {
   [[nodiscard]] ending end() const noexcept { return state_->end; }
   [[nodiscard]] bool is_open() const noexcept { return state_->is_open(); }
   [[nodiscard]] peer_address peer() const noexcept { return state_->peer(); }
+  // What TLS has agreed on; nothing without TLS. Errors: std::bad_alloc.
+  [[nodiscard]] std::optional<tls_info> tls() const;
   // Errors: none; an empty address once it is closed.
   [[nodiscard]] peer_address local() const noexcept;
   // Gives the socket away, open; the handle is closed. -1 if it was. What io_uring has read ahead is lost.

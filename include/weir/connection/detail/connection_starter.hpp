@@ -13,6 +13,7 @@
 #include "weir/connection/detail/accepted_socket.hpp"
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
+#include "weir/connection/detail/tls_support.hpp"
 #include "weir/core/core.hpp"
 #include "weir/core/detail/standing_post.hpp"
 
@@ -22,13 +23,15 @@ namespace weir {
 class connection_starter {
  public:
   connection_starter(core& home, const settings& s, const connection_handler& handler, permit_pool& all,
-                     address_limit<peer_address>* per_address = nullptr)
+                     address_limit<peer_address>* per_address = nullptr, present_source* tls = nullptr)
       : home_(home),
         table_(home.local<connection_table>()),
         handler_(handler),
         idle_timeout_(s.limits.idle_timeout),
         here_(UINT32_MAX, &all),
-        per_address_(per_address) {
+        per_address_(per_address),
+        tls_(tls),
+        opening_timeout_(s.tls.handshake_timeout) {
     if (per_address_ != nullptr)
       table_.when_freed([this](const peer_address& a) { per_address_->release(a); });
     give_parked_to({}, false);
@@ -105,6 +108,8 @@ class connection_starter {
   std::atomic<std::chrono::milliseconds> idle_timeout_;
   permit_pool here_;
   address_limit<peer_address>* per_address_;
+  present_source* tls_;  // null: no listener has TLS
+  std::chrono::milliseconds opening_timeout_;
   worker_queue* worker_queue_ = nullptr;
   std::chrono::milliseconds slice_{0};
   std::function<void()> left_;

@@ -25,7 +25,8 @@ class connection_threads {
   static constexpr int wake_up = SIGURG;
 
   connection_threads(const settings& s, std::vector<int> cpus, const connection_handler& handler,
-                     permit_pool& all, address_limit<peer_address>* per_address, offload_pool& offload);
+                     permit_pool& all, address_limit<peer_address>* per_address, offload_pool& offload,
+                     present_source* tls = nullptr);
   connection_threads(const connection_threads&) = delete;
   connection_threads& operator=(const connection_threads&) = delete;
   ~connection_threads();
@@ -67,6 +68,7 @@ class connection_threads {
   const connection_handler& handler_;
   permit_pool& all_;
   address_limit<peer_address>* per_address_;
+  present_source* tls_;
   offload_pool& offload_;
   struct sigaction before_{};
   mutable std::mutex mutex_;
