@@ -27,7 +27,7 @@ std::vector<std::string> split(std::string_view text) {
 tunable addresses() {
   const std::string range =
       "one or more of \"127.0.0.1:7000\", \"[::1]:7000\", \"*:7000\", \"unix:/path\", \"unix:@name\", "
-      "\"fd:3\", \"systemd:NAME\"";
+      "\"fd:3\", \"systemd:NAME\"; each also behind \"tls:\", \"proxy:\" or \"proxy:tls:\"";
   return {"listen", "where to accept connections; one string or a list", range,
           [](const settings& s) {
             std::vector<std::string> each;
@@ -102,17 +102,54 @@ tunable path(std::string_view key, Member member, std::string help) {
           }};
 }
 
-// A text of at most 256 characters.
+// A text of at most 4096 characters, which others judge.
 template <class Member>
 tunable text(std::string_view key, Member member, std::string range, std::string help) {
   return {key, std::move(help), range, [=](const settings& s) { return quoted(member(s)); },
           [=](settings& s, const written& value) -> std::string {
             const auto* given = text_of(value);
             if (given == nullptr) return expected("a text", value, range);
-            if (given->size() > 256) return out_of_range(value, range);
+            if (given->size() > 4096) return out_of_range(value, range);
             member(s) = *given;
             return {};
           }};
+}
+
+// One string or a list of them. Each is checked by `why_not`, which says what is wrong with it, or nothing.
+template <class Member>
+tunable list(std::string_view key, std::string_view what, std::string range, Member member, std::string help,
+             std::string (*why_not)(const std::string&)) {
+  return {key, std::move(help), range,
+          [=](const settings& s) {
+            std::vector<std::string> each;
+            for (const auto& one : member(s)) each.push_back(quoted(one));
+            return fmt::format("[{}]", fmt::join(each, ", "));
+          },
+          [=](settings& s, const written& value) -> std::string {
+            std::vector<std::string> all;
+            if (const auto* typed = std::get_if<std::vector<std::string>>(&value))
+              all = *typed;
+            else if (const auto* one = std::get_if<std::string>(&value))
+              all = {*one};
+            else if (const auto* plain = std::get_if<untyped>(&value))
+              all = plain->text.empty() ? std::vector<std::string>{} : split(plain->text);
+            else
+              return expected(what, value, range);
+            if (all.size() == 1 && all.front().empty()) all.clear();
+            for (const std::string& each : all)
+              if (std::string wrong = why_not(each); !wrong.empty())
+                return fmt::format("{}; allowed: {}", wrong, range);
+            member(s) = std::move(all);
+            return {};
+          }};
+}
+
+std::string why_no_path(const std::string& text) {
+  return text.starts_with('/') ? "" : fmt::format("{} is no absolute path", quoted(text));
+}
+
+std::string why_no_protocol(const std::string& text) {
+  return text.empty() || text.size() > 255 ? fmt::format("{} is no name of a protocol", quoted(text)) : "";
 }
 
 // A name that the system knows, or none.
@@ -299,6 +336,53 @@ std::vector<tunable> make_tunables() {
       text(
           "admin_token", [](auto& s) -> auto& { return s.admin.token; }, "\"\" or 16..256 characters",
           "what clients of admin must send as \"Authorization: Bearer TOKEN\"; empty: nothing"),
+      list(
+          "tls.certificate", "paths", "absolute paths, one string or a list",
+          [](auto& s) -> auto& { return s.tls.certificate; },
+          "PEM files, a certificate and its chain in each; chosen by the name that a client asks for, else "
+          "the "
+          "first",
+          why_no_path),
+      list(
+          "tls.key", "paths", "absolute paths, one string or a list",
+          [](auto& s) -> auto& { return s.tls.key; },
+          "PEM files, the key of the certificate in the same place of tls.certificate", why_no_path),
+      choice(
+          "tls.minimum_version", [](auto& s) -> auto& { return s.tls.minimum_version; },
+          "the oldest version of TLS that is spoken"),
+      text(
+          "tls.ciphers", [](auto& s) -> auto& { return s.tls.ciphers; },
+          "\"\" or a list of ciphers as OpenSSL writes it", "of version 1.2; empty: OpenSSL's choice"),
+      text(
+          "tls.ciphersuites", [](auto& s) -> auto& { return s.tls.ciphersuites; },
+          "\"\" or a list of cipher suites as OpenSSL writes it", "of version 1.3; empty: OpenSSL's choice"),
+      list(
+          "tls.alpn", "names of protocols", "names of protocols, such as \"http/1.1\", one string or a list",
+          [](auto& s) -> auto& { return s.tls.alpn; },
+          "protocols of which one is agreed on with clients that offer any, the preferred first; empty: none",
+          why_no_protocol),
+      choice(
+          "tls.verify", [](auto& s) -> auto& { return s.tls.verify; },
+          "whether clients are asked for a certificate, and refused without one"),
+      path(
+          "tls.ca", [](auto& s) -> auto& { return s.tls.ca; },
+          "PEM file with the authorities whose certificates of clients are believed"),
+      fact(
+          "tls.tickets", [](auto& s) -> auto& { return s.tls.tickets; },
+          "clients may resume a session without a full handshake"),
+      duration(
+          "tls.ticket_lifetime", 1s, 168h, [](auto& s) -> auto& { return s.tls.ticket_lifetime; },
+          "how long they may; the keys of tickets change as often"),
+      duration(
+          "tls.handshake_timeout", 1ms, 1h, [](auto& s) -> auto& { return s.tls.handshake_timeout; },
+          "cut a client whose handshake is not over after so long, whatever it sends"),
+      count(
+          "tls.handshakes", "handshakes", 1, 1'000'000, [](auto& s) -> auto& { return s.tls.handshakes; },
+          "of one loop at a time; further clients wait"),
+      path(
+          "tls.key_log", [](auto& s) -> auto& { return s.tls.key_log; },
+          "file to which the secrets of every connection are appended, so that whoever has it can read all "
+          "traffic; for debugging; empty: none"),
 
       choice(
           "log.level", [](auto& s) -> auto& { return s.log.level; }, "lines below it are dropped"),

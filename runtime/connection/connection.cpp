@@ -6,7 +6,13 @@
 
 namespace weir {
 
-void connection::shutdown_send() noexcept { ::shutdown(state_->fd, SHUT_WR); }
+void connection::shutdown_send() noexcept { state_->shut_output(); }
+
+std::optional<tls_info> connection::tls() const {
+  const stream_layer* const layer = state_->layer();
+  if (layer == nullptr) return std::nullopt;
+  return layer->info();
+}
 
 peer_address connection::local() const noexcept {
   sockaddr_storage address{};

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <exception>
+#include <memory>
 #include <utility>
 
 #include "weir/base/error.hpp"
@@ -126,16 +127,15 @@ void connection_starter::start(accepted_socket s) noexcept {
   try {
     connection_state& state = table_.open(s.fd.release(), s.peer);
     connection client(state);
-    if (s.layers.proxy) {
-      s.edge = std::make_unique<connection_edge>();
-      s.edge->counts_later = true;
-    }
-    state.set_edge(std::move(s.edge));
+    if (s.layers.any() && !s.edge) s.edge = std::make_unique<connection_edge>();
+    if (s.layers.proxy) s.edge->counts_later = true;
+    if (s.edge) state.set_edge(std::move(s.edge));
     state.begin();
     if (worker_queue_ != nullptr) state.run_handler_on(*worker_queue_);
     if (slice_.count() > 0) state.block(slice_);
     if (const auto idle = idle_timeout_.load(std::memory_order_relaxed); idle.count() > 0)
       client.set_idle_timeout(idle);
+    if (s.layers.tls) state.edge()->opening.begin(state, opening_timeout_);
     task<> handler = s.layers.any() ? open_layers_and_serve(std::move(client), s.layers, this)
                                     : handler_(std::move(client));
     home_.driver().counted()[observe::figure::accepted].add(1);

@@ -68,9 +68,9 @@ permit_pool::permit connection_state::take_permit() noexcept {
 // The table counts it no more.
 void connection_state::leave_table() noexcept {
   connection_table& t = table();
-  if (t.freed_ && has_permit_)
-    t.freed_(edge() != nullptr && edge()->counts_later ? peer_address() : peer());
+  if (t.freed_ && has_permit_) t.freed_(edge() != nullptr && edge()->counts_later ? peer_address() : peer());
   t.home().timers().disarm(*this);
+  if (connection_edge* const e = edge()) e->opening.leave(*this);
   if (migrates_) delete aside_.away;
   migrates_ = false;
   static_cast<void>(take_permit());
@@ -109,12 +109,13 @@ void connection_state::count_end() noexcept {
   if (!has_permit_) return;
   const auto which = static_cast<unsigned>(observe::figure::peer_closed) + static_cast<unsigned>(end) -
                      static_cast<unsigned>(ending::peer_closed);
-  driver->counted()[end == ending::none ? observe::figure::moved : static_cast<observe::figure>(which)].add(1);
+  driver->counted()[end == ending::none ? observe::figure::moved : static_cast<observe::figure>(which)].add(
+      1);
 }
 
 void connection_state::give_up_socket() noexcept {
   count_end();
-  driver->forget(*this);  // closing does not, while a forked child or a copy keeps the socket open
+  leave_driver();  // closing does not, while a forked child or a copy keeps the socket open
   if (migrates_) aside_.away->end();
   if (is_home() && mode != io::wait_mode::migrating) table().home().timers().disarm(*this);
   wait_no_more();
@@ -152,13 +153,16 @@ void connection_state::reset_at_once() noexcept {
 void connection_state::close_gracefully() noexcept {
   if (owes_ || writing != nullptr) return reset_at_once();
   driver->disarm(*this);  // what comes while a ring lets go of the socket is unread as well
+  if (layered_) layer()->end_output();
+  const bool has_unsent = layered_ && layer()->has_unsent();
   int unread = 0;
   // Bytes that a ring has read ahead are unread, and the peer may be sending more. What is known of readiness
   // says nothing here: bytes may have come since the last batch of events.
   const bool may_have_input = end != ending::peer_closed && end != ending::peer_reset;
-  if (!may_have_input || table().cutting_ ||
-      (!driver->holds_input(*this) && (::ioctl(fd, FIONREAD, &unread) != 0 || unread == 0)) || !begin_linger())
-    end_socket(ending::closed);
+  const bool lingers =
+      has_unsent || (may_have_input &&
+                     (driver->holds_input(*this) || (::ioctl(fd, FIONREAD, &unread) == 0 && unread != 0)));
+  if (!lingers || table().cutting_ || !begin_linger()) end_socket(ending::closed);
 }
 
 void connection_state::let_go() noexcept {
@@ -194,8 +198,14 @@ void connection_state::end_grace() noexcept {
 
 void connection_state::tell_stop() noexcept {
   if (mode == io::wait_mode::blocking) set_blocking(false);
-  reads_until_eagain = true;  // a short read does not mean any more that the next one need not be tried
-  readable = driver->tries_first();
+  // A short read does not mean any more that the next one need not be tried.
+  reads_until_eagain = true;
+  if (layered_) {
+    layer()->read_until_eagain();
+    layer()->expect(true);
+  } else {
+    readable = driver->tries_first();
+  }
   if (reading != nullptr) reading->root->schedule();
 }
 

@@ -63,7 +63,7 @@ void connection_state::end_of_handler() noexcept {
   if (migrates_) {
     // Here nobody else holds it any more: from now on it waits like any other connection of this core.
     aside_.away->end();
-    mode = io::wait_mode::loop;
+    mode = mode_in_loop();
     table().home().timers().disarm(*this);
   }
   std::exchange(handler_, nullptr).destroy();  // and with it, most often, the handle: the phase may change

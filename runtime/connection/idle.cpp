@@ -21,7 +21,7 @@ void connection_state::set_idle_timeout(std::chrono::milliseconds t) {
   // Time is kept in 32 bits: what does not fit is longer than 49 days.
   const bool never = t.count() <= 0 || t.count() > std::numeric_limits<std::uint32_t>::max();
   idle_timeout_ = never ? 0 : static_cast<std::uint32_t>(t.count());
-  if (mode != io::wait_mode::loop) return;  // looked at from time to time, or not at all
+  if (mode != mode_in_loop()) return;  // looked at from time to time, or not at all
   auto& timers = table().home().timers();
   if (idle_timeout_ == 0) return timers.disarm(*this);
   wait_begins();

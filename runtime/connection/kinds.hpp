@@ -3,6 +3,9 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
+#include <cstddef>
+
 #include "weir/connection/detail/operations.hpp"
 #include "weir/io/detail/completion_driver.hpp"
 
@@ -24,6 +27,8 @@ bool cancel_write(operation& op, int error) noexcept;
 // How an operation moves bytes: by system calls, or by asking the ring, which answers like the call.
 struct by_call {
   static constexpr bool asks_ring = false;
+  static constexpr bool knows_readiness = true;  // from what the last call has said
+  static long flush(connection_state&) noexcept { return 0; }
   [[gnu::always_inline]] static long recv(connection_state& c, void* into, std::size_t size) noexcept {
     return system_call::recv(c.fd, into, size);
   }
@@ -37,6 +42,8 @@ struct by_call {
 }
 struct by_ring {
   static constexpr bool asks_ring = true;
+  static constexpr bool knows_readiness = false;
+  static long flush(connection_state&) noexcept { return 0; }
   static long recv(connection_state& c, void* into, std::size_t size) noexcept {
     return ring_of(c).recv(c, into, size);
   }
@@ -44,6 +51,34 @@ struct by_ring {
     return ring_of(c).send(c, from, size, flags);
   }
 };
+
+// Through the layer of the connection, which makes the system calls.
+struct by_layer {
+  static constexpr bool asks_ring = false;
+  static constexpr bool knows_readiness = false;
+  static long recv(connection_state& c, void* into, std::size_t size) noexcept {
+    return c.fd < 0 ? -EBADF : c.layer()->recv(into, size);
+  }
+  static long send(connection_state& c, const void* from, std::size_t size, int flags = 0) noexcept {
+    std::size_t done = 0;
+    while (done < size) {
+      const long n =
+          c.fd < 0 ? -EBADF : c.layer()->send(static_cast<const char*>(from) + done, size - done, flags);
+      if (n <= 0) return done != 0 ? static_cast<long>(done) : n;
+      done += static_cast<std::size_t>(n);
+    }
+    return static_cast<long>(done);
+  }
+  static long flush(connection_state& c) noexcept { return c.fd < 0 ? -EBADF : c.layer()->flush(); }
+};
+
+bool cancel_read(operation& op, int error) noexcept;
+
+extern const operation_kind kind_of_layered_receive;
+extern const operation_kind kind_of_layered_read;
+extern const operation_kind kind_of_layered_send;
+extern const operation_kind kind_of_layered_gather;
+extern const operation_kind kind_of_layered_send_file;
 
 template <class Op, class Way = by_call>
 bool proceed_reading(operation& op) noexcept {

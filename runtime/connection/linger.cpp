@@ -30,7 +30,7 @@ bool connection_state::begin_linger() noexcept {
   if (!begun) {
     end_input(ending::closed);
     reading = nullptr;  // its operation is in the run queue, and finds the end
-    ::shutdown(fd, SHUT_WR);
+    shut_output();
     static_cast<void>(driver->stop_reading_ahead(*this));
   }
   if (lingering_wait() == nullptr) return true;

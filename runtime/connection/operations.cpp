@@ -143,11 +143,25 @@ void drop_received(operation& op) noexcept {
     io::chunk_block::release(io::chunk_block::of(reinterpret_cast<std::byte*>(op.answer)));
 }
 
-bool cancel_read(operation& op, int error) noexcept {
-  auto& self = static_cast<read_operation&>(op);
-  self.leave_reading();
-  self.error = error;
-  return true;
+bool receive_by_layer(operation& op) noexcept {
+  auto& self = static_cast<receive_operation&>(op);
+  connection_state& c = *self.on;
+  if (c.end != ending::none) [[unlikely]]
+    return receive_end(self);
+  c.reading = nullptr;
+  io::chunk_block* const block = c.chunks().take();
+  if (block == nullptr) return receive_nothing(self, ENOMEM);
+  const long n = by_layer::recv(c, block->data(), block->capacity);
+  if (n > 0) {
+    block->size = static_cast<std::size_t>(n);
+    self.answer = reinterpret_cast<std::uintptr_t>(block->data());
+    c.heard = io::descriptor::hearing::since_wait;
+    return true;
+  }
+  io::chunk_block::release(block);
+  if (ended(c, n, true)) return receive_nothing(self, 0);
+  self.park_reading();
+  return false;
 }
 
 // What a cancelled one would have got is kept for the next.
@@ -157,6 +171,17 @@ constexpr operation_kind kind_of_ring_receive{.proceed = take_received,
                                               .begin = begin_reading<receive_operation>,
                                               .finish = finish_receive,
                                               .drop = drop_received};
+}  // namespace
+
+bool cancel_read(operation& op, int error) noexcept {
+  auto& self = static_cast<read_operation&>(op);
+  self.leave_reading();
+  self.error = error;
+  return true;
+}
+
+namespace {
+
 constexpr operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation, by_ring>,
                                            .cancel = cancel_read,
                                            .begin = begin_reading<read_operation>};
@@ -167,9 +192,16 @@ const operation_kind kind_of_receive{.proceed = proceed_receive,
                                      .cancel = cancel_receive,
                                      .advance = operation_kind::advance_by<proceed_receive>,
                                      .completed = &kind_of_ring_receive,
-                                     .drop = drop_received};
-const operation_kind kind_of_read{
-    .proceed = proceed_read, .cancel = cancel_read, .completed = &kind_of_ring_read};
+                                     .drop = drop_received,
+                                     .layered = &kind_of_layered_receive};
+const operation_kind kind_of_layered_receive{.proceed = receive_by_layer,
+                                             .cancel = cancel_receive,
+                                             .drop = drop_received,
+                                             .layered = &kind_of_layered_receive};
+const operation_kind kind_of_read{.proceed = proceed_read,
+                                  .cancel = cancel_read,
+                                  .completed = &kind_of_ring_read,
+                                  .layered = &kind_of_layered_read};
 
 void connection_operation::throw_failed(int error, const char* what) const {
   throw std::system_error(error, std::generic_category(), fmt::format("{} {}", what, on->peer().to_string()));
@@ -231,7 +263,7 @@ attempt_result read_operation::attempt_by() noexcept {
     done += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();
-    if (Way::asks_ring) {  // which knows more by the next look
+    if (!Way::knows_readiness) {  // there may be more at the next look
       c.heard = io::descriptor::hearing::since_wait;
     } else if (static_cast<std::size_t>(n) < room && !c.reads_until_eagain) {
       c.drained();
@@ -240,6 +272,8 @@ attempt_result read_operation::attempt_by() noexcept {
   }
   return attempt_result::done;
 }
+
+template attempt_result read_operation::attempt_by<by_layer>() noexcept;
 
 bool read_exactly_operation::await_resume() const {
   if (error != 0) throw_failed(error, "read_exactly");

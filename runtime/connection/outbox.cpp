@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "kinds.hpp"
 #include "weir/connection/detail/outbox_waiters.hpp"
 
 namespace weir {
@@ -71,6 +72,7 @@ void outbox::flush() noexcept {
     state_->output_wanted = true;
     return;
   }
+  if (state_->layer() != nullptr) return flush_by_layer();
   while (!queue_.empty()) {
     std::array<iovec, 64> parts;
     const std::size_t count = std::min(queue_.size(), parts.size());
@@ -100,12 +102,36 @@ void outbox::flush() noexcept {
       queue_.pop_front();
     }
     sent_of_first_ = gone;
-    if (n < 0 || static_cast<std::size_t>(n) < total) {
-      state_->writable = false;
-      state_->wait_to_write_begins();
-      state_->writing = &operation_;
-      return state_->driver->park_writing(*state_, operation_);
+    if (n < 0 || static_cast<std::size_t>(n) < total) return wait_for_room();
+  }
+}
+
+void outbox::wait_for_room() noexcept {
+  state_->writable = false;
+  state_->wait_to_write_begins();
+  state_->writing = &operation_;
+  state_->driver->park_writing(*state_, operation_);
+}
+
+void outbox::flush_by_layer() noexcept {
+  for (;;) {
+    const bool rest = queue_.empty();  // of what the layer has taken
+    const shared_message first = rest ? nullptr : queue_.front();
+    const long n = rest ? detail::by_layer::flush(*state_)
+                        : detail::by_layer::send(*state_, first->data() + sent_of_first_,
+                                                 first->size() - sent_of_first_);
+    if (n == -EAGAIN) return wait_for_room();
+    if (n < 0) {
+      state_->lost(static_cast<int>(-n));
+      return drop_all();
     }
+    if (rest) return;
+    state_->sent = true;
+    pending_ -= static_cast<std::size_t>(n);
+    sent_of_first_ += static_cast<std::size_t>(n);
+    if (sent_of_first_ < first->size()) continue;
+    queue_.pop_front();
+    sent_of_first_ = 0;
   }
 }
 

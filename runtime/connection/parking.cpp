@@ -32,7 +32,10 @@ void connection_state::begin_parking() noexcept {
   // Where I/O blocks or handlers migrate nothing is saved by waiting here.
   if (may_block_ || migrates_) return table().parking_.wake(*this);
   const bool has_input = driver->stop_reading_ahead(*this);
-  table().parking_.at_once || is_stopping() || readable || has_input ? wake_parked() : wait_parked();
+  table().parking_.at_once || is_stopping() || readable || has_input ||
+          (layered_ && layer()->may_have_input())
+      ? wake_parked()
+      : wait_parked();
 }
 
 void connection_state::wait_parked() noexcept {
@@ -45,7 +48,7 @@ void connection_state::wait_parked() noexcept {
 // Input has come, or may have; or the server stops.
 void connection_state::wake_parked() noexcept {
   // Bytes that are in this process already are served in it.
-  const bool holds_input = driver->holds_input(*this);
+  const bool holds_input = layered_ ? layer()->holds_input() : driver->holds_input(*this);
   if (!holds_input && give_away()) return;
   char byte;
   ssize_t n = 1;

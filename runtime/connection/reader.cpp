@@ -109,7 +109,7 @@ attempt_result fill_operation::attempt_by() noexcept {
   for (std::size_t moved = 0;;) {
     if (c.end != ending::none) [[unlikely]]
       return attempt_result::done;
-    if (!Way::asks_ring && !c.readable) {
+    if (Way::knows_readiness && !c.readable) {
       in->give_back_if_empty();
       return attempt_result::blocked;
     }
@@ -144,7 +144,7 @@ attempt_result fill_operation::attempt_by() noexcept {
     in->end_ += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();
-    if (Way::asks_ring)
+    if (!Way::knows_readiness)
       c.heard = io::descriptor::hearing::since_wait;
     else if (static_cast<std::size_t>(n) < room && !c.reads_until_eagain)
       c.drained();
@@ -232,8 +232,17 @@ constexpr operation_kind kind_of_ring_fill{
 
 }  // namespace
 
-const operation_kind kind_of_fill{
-    .proceed = proceed_fill<by_call>, .cancel = cancel_fill, .completed = &kind_of_ring_fill};
+namespace {
+
+const operation_kind kind_of_layered_fill{
+    .proceed = proceed_fill<by_layer>, .cancel = cancel_fill, .layered = &kind_of_layered_fill};
+
+}  // namespace
+
+const operation_kind kind_of_fill{.proceed = proceed_fill<by_call>,
+                                  .cancel = cancel_fill,
+                                  .completed = &kind_of_ring_fill,
+                                  .layered = &kind_of_layered_fill};
 
 }  // namespace detail
 }  // namespace weir

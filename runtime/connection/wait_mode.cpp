@@ -25,8 +25,8 @@ void connection_state::set_blocking(bool on) noexcept {
   if (fd < 0) return;
   const int flags = ::fcntl(fd, F_GETFL);
   ::fcntl(fd, F_SETFL, on ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
-  mode = on ? io::wait_mode::blocking : io::wait_mode::loop;
-  readable = writable = true;
+  mode = on ? io::wait_mode::blocking : mode_in_loop();
+  expect(true);
   if (on)
     table().home().timers().disarm(*this);
   else if (idle_timeout_ != 0)
@@ -36,13 +36,14 @@ void connection_state::set_blocking(bool on) noexcept {
 void connection_state::children_changed(bool none) noexcept {
   if (is_orphan()) return;
   if (may_block_ && phase_ == phase::serving && !is_stopping()) set_blocking(none);
-  if (mode == io::wait_mode::migrating && none) driver->forget(*this);  // it waits at its core again
+  if (mode == io::wait_mode::migrating && none) leave_driver();  // it waits at its core again
 }
 
 // The driver's, for an operation whose descriptor does not wait for the loop.
 void connection_state::park_elsewhere(io::descriptor& on, bool for_reading) noexcept {
   auto& c = static_cast<connection_state&>(on);
   operation& op = *(for_reading ? c.reading : c.writing);
+  if (c.layered_ && !c.layer()->park(op, for_reading)) return;
   // May give the connection to another thread: do not touch it afterwards.
   if (c.mode == io::wait_mode::migrating) return c.aside_.away->park(op, for_reading);
   // A slice of a blocking call is over. The thread's timers and posts have their turn, and then the next

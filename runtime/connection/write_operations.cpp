@@ -70,10 +70,15 @@ constexpr operation_kind kind_of_ring_send{.proceed = proceed_writing<send_opera
 
 }  // namespace
 
-const operation_kind kind_of_send{
-    .proceed = proceed_writing<send_operation>, .cancel = cancel_write, .completed = &kind_of_ring_send};
-const operation_kind kind_of_gather{proceed_writing<gather_operation>, cancel_write};
-const operation_kind kind_of_send_file{proceed_writing<send_file_operation>, cancel_write};
+const operation_kind kind_of_send{.proceed = proceed_writing<send_operation>,
+                                  .cancel = cancel_write,
+                                  .completed = &kind_of_ring_send,
+                                  .layered = &kind_of_layered_send};
+const operation_kind kind_of_gather{
+    .proceed = proceed_writing<gather_operation>, .cancel = cancel_write, .layered = &kind_of_layered_gather};
+const operation_kind kind_of_send_file{.proceed = proceed_writing<send_file_operation>,
+                                       .cancel = cancel_write,
+                                       .layered = &kind_of_layered_send_file};
 
 bool write_operation::not_sent() const {
   if (outcome != peer_gone) throw_failed(static_cast<int>(-outcome), "send");

@@ -11,14 +11,13 @@ template <class Way>
 detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept {
   using detail::attempt_result;
   error = 0;
-  if (pending() == 0) {
-    clear();
-    return attempt_result::done;
-  }
   connection_state& c = *state_;
-  if (!Way::asks_ring && !c.writable && c.is_open()) return attempt_result::blocked;
+  const bool all_taken = pending() == 0;
+  if (all_taken) clear();
+  if (all_taken && Way::knows_readiness) return attempt_result::done;
+  if (Way::knows_readiness && !c.writable && c.is_open()) return attempt_result::blocked;
   const std::size_t part = std::min(pending(), detail::most_per_turn);
-  const long n = Way::send(c, begin_, part, more_follows ? MSG_MORE : 0);
+  const long n = all_taken ? Way::flush(c) : Way::send(c, begin_, part, more_follows ? MSG_MORE : 0);
   if (detail::interrupted(c, n)) return attempt_result::again;
   if (n == -EAGAIN || n == -EINTR) {
     if (c.mode != io::wait_mode::blocking) c.writable = false;
@@ -36,7 +35,7 @@ detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept
   c.moved_slowly();
   if (begin_ == end_) {
     clear();
-    return attempt_result::done;
+    return Way::flush(c) == 0 ? attempt_result::done : attempt_result::blocked;
   }
   if (static_cast<std::size_t>(n) == part) {
     c.driver->end_round();
@@ -49,6 +48,7 @@ detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept
 
 template detail::attempt_result writer::try_flush<detail::by_call>(int&, bool) noexcept;
 template detail::attempt_result writer::try_flush<detail::by_ring>(int&, bool) noexcept;
+template detail::attempt_result writer::try_flush<detail::by_layer>(int&, bool) noexcept;
 
 void writer::end_ring_send() noexcept {
   const long n = detail::ring_of(*state_).end_send(*state_);
@@ -93,8 +93,18 @@ struct ring_flush {
                                        .begin = begin_writing<flush_operation>};
 };
 
-const operation_kind kind_of_flush{
-    .proceed = proceed_writing<flush_operation>, .cancel = cancel_flush, .completed = &ring_flush::kind};
+namespace {
+
+const operation_kind kind_of_layered_flush{.proceed = proceed_writing<flush_operation, by_layer>,
+                                           .cancel = cancel_flush,
+                                           .layered = &kind_of_layered_flush};
+
+}  // namespace
+
+const operation_kind kind_of_flush{.proceed = proceed_writing<flush_operation>,
+                                   .cancel = cancel_flush,
+                                   .completed = &ring_flush::kind,
+                                   .layered = &kind_of_layered_flush};
 
 }  // namespace detail
 }  // namespace weir

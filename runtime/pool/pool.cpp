@@ -85,6 +85,7 @@ pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form f
                                            "set up for \"{}\", so an upgrade cannot change it",
                                            accept, from_->accept));
   if (!from_) process::pid_file::refuse_if_taken(plan_.settings.processes.pid_file);
+  plan_.tls = read_tls(plan_.settings);
   open_sockets(plan_.settings, slots_);
   open_admin_socket();
   if (from_)  // those of addresses that are served no longer
@@ -306,6 +307,7 @@ std::optional<settings> pool::reload() {
   try {
     pool_plan fresh = read_again_();
     keep_fixed_keys(plan_.settings, fresh.settings);
+    fresh.tls = read_tls(fresh.settings);
     open_sockets(fresh.settings, fresh.settings.processes.count);
     coming_ = std::move(fresh);
     return coming_->settings;
@@ -339,6 +341,7 @@ int pool::work(process::worker_slot slot) {
 
   inheritance from_master;
   from_master.cpus = allowed_instead(cpus_of_worker(mine, slot.index), slot.index);
+  from_master.tls = mine.tls;
   from_master.accept = s.processes.accept;
   from_master.lock = accept_lock_.get();
   master_mailbox to_master(slot.to_master);

@@ -63,6 +63,12 @@ void add_workers(std::string& out, const pool_plan& p) {
   add(out, "accept", fmt::format("{}: {}", name_of(processes.accept), explained(processes.accept)));
 }
 
+bool has_tls(const settings& s) {
+  return tls_provided() != nullptr &&
+         std::any_of(s.listen.begin(), s.listen.end(),
+                     [](const std::string& text) { return endpoint::parse(text).layers().tls; });
+}
+
 std::string timeout(std::chrono::milliseconds d) {
   if (d.count() % 1000 == 0) return fmt::format("{}", std::chrono::duration_cast<std::chrono::seconds>(d));
   return fmt::format("{}", d);
@@ -75,7 +81,8 @@ std::string_view policy_behind_balancer(const settings& s, io_kind io, std::size
   if (row_of(s.model).processes && s.processes.accept == accept_kind::dispatch)
     return loops == 1 || ring
                ? "ip-hash chooses the worker by the address of the balancer: the header comes later"
-               : "ip-hash chooses the worker by the address of the balancer, and its loop by that of the client";
+               : "ip-hash chooses the worker by the address of the balancer, and its loop by that of the "
+                 "client";
   if (loops == 1) return {};
   return ring ? "ip-hash chooses by the address of the balancer where a loop has read on behind the header"
               : "ip-hash chooses the loop by the address of the client, once the header has told it";
@@ -90,8 +97,7 @@ void add_balancers(std::string& out, const settings& s, io_kind io, std::size_t 
   add(out, "balancers",
       fmt::format("{}; their header within {}", trusted.empty() ? "none is trusted" : trusted,
                   timeout(s.proxy.timeout)));
-  if (s.limits.connections_per_ip != 0)
-    add(out, "", "the connections of a client count from its header on");
+  if (s.limits.connections_per_ip != 0) add(out, "", "the connections of a client count from its header on");
   if (const auto text = policy_behind_balancer(s, io, loops); !text.empty()) add(out, "", text);
 }
 
@@ -102,7 +108,7 @@ std::optional<refusal> check_listeners(const settings& s) {
   std::vector<endpoint> before;
   for (const std::string& text : s.listen) {
     const endpoint whole = endpoint::parse(text);
-    if (whole.layers().tls)
+    if (whole.layers().tls && tls_provided() == nullptr)
       return refusal{"listen", fmt::format("\"{}\": this program has no TLS; link it with weir::tls", text)};
     const endpoint at = whole.with_layers({});            // one socket, whatever lies on it
     const bool any_port = at.is_tcp() && at.port() == 0;  // each gets a port of its own
@@ -111,6 +117,14 @@ std::optional<refusal> check_listeners(const settings& s) {
     before.push_back(at);
   }
   return std::nullopt;
+}
+
+std::shared_ptr<const tls_files> read_tls(const settings& s) {
+  return has_tls(s) ? tls_provided()->read(s) : nullptr;
+}
+
+std::vector<tls_support::problem> check_tls(const settings& s) {
+  return has_tls(s) ? tls_provided()->check(s) : std::vector<tls_support::problem>{};
 }
 
 io_choice choose_io(const settings& s) {
@@ -181,6 +195,10 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
         fmt::format("{}: {}", s.listen[i],
                     is_pool ? "bound by the master, accepted by the workers" : accepted_by(s, i, loops)));
   add_balancers(out, s, io.io, loops);
+  if (has_tls(s)) {
+    const std::vector<std::string> certificates = tls_provided()->describe(s);
+    for (std::size_t i = 0; i < certificates.size(); ++i) add(out, i == 0 ? "tls" : "", certificates[i]);
+  }
   add(out, "policy",
       loops == 1 ? fmt::format("{}, of no effect with one loop", name_of(s.distribute.policy))
                  : std::string(name_of(s.distribute.policy)));

@@ -15,9 +15,11 @@
 namespace weir {
 namespace {
 
-constexpr auto live_keys =
-    std::to_array<std::string_view>({"limits.connections", "limits.connections_per_ip", "limits.drain_delay",
-                                     "limits.drain_timeout", "limits.idle_timeout", "log.file", "log.level"});
+constexpr auto live_keys = std::to_array<std::string_view>(
+    {"limits.connections", "limits.connections_per_ip", "limits.drain_delay", "limits.drain_timeout",
+     "limits.idle_timeout", "log.file", "log.level", "tls.alpn", "tls.ca", "tls.certificate", "tls.ciphers",
+     "tls.ciphersuites", "tls.key", "tls.key_log", "tls.minimum_version", "tls.ticket_lifetime",
+     "tls.tickets", "tls.verify"});
 
 bool is_live(std::string_view key, const settings& present, const settings& fresh) {
   // What standard error was before the log went to a file is gone.
@@ -30,7 +32,8 @@ bool is_live(std::string_view key, const settings& present, const settings& fres
 }
 
 void take(settings& present, const settings& fresh,
-          const std::function<void(const limit_settings&)>& take_limits) {
+          const std::function<void(const limit_settings&)>& take_limits,
+          const std::function<void(const settings&)>& take_certificates) {
   std::string taken;
   settings next = present;
   for (const tunable& each : tunables()) {
@@ -47,6 +50,10 @@ void take(settings& present, const settings& fresh,
   next.limits.idle_timeout = fresh.limits.idle_timeout;
   next.log.level = fresh.log.level;
   if (!fresh.log.file.empty()) next.log.file = fresh.log.file;
+  next.tls = fresh.tls;
+  next.tls.handshake_timeout = present.tls.handshake_timeout;
+  next.tls.handshakes = present.tls.handshakes;
+  take_certificates(next);
   // Lines go nowhere else than to the file that can be written.
   open_log(next);
   log::set_level(next.log.level);
@@ -66,10 +73,11 @@ void tell_of_restart(const tunable& key, const settings& present, const settings
 }
 
 void reload_live(settings& present, const std::function<settings()>& read_again,
-                 const std::function<void(const limit_settings&)>& take_limits) {
+                 const std::function<void(const limit_settings&)>& take_limits,
+                 const std::function<void(const settings&)>& take_certificates) {
   process::tell_reloading();
   try {
-    take(present, read_again(), take_limits);
+    take(present, read_again(), take_limits, take_certificates);
     return process::tell_service_manager("READY=1");
   } catch (const config_error& e) {
     for (const std::string& message : e.messages()) log::error("{}", message);

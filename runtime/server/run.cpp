@@ -67,6 +67,9 @@ std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
     for (const auto& refused :
          {check_listeners(asked.settings), admin::check(asked.settings), check_io(asked.settings)})
       if (refused) add(refused->key, refused->text);
+  if (parse)
+    for (const tls_support::problem& each : check_tls(asked.settings))
+      if (!each.is_warning) add(each.key, each.text);
   const auto check_file = [&](std::string_view key, const std::string& path) {
     if (path.empty()) return;
     if (const std::string why = why_not_writable(path); !why.empty())
@@ -175,8 +178,12 @@ int serve(settings s, const core_choice& cores, service_form form,
     serving.take_limits(fresh);
     signals.set_limits(fresh);
   };
+  const auto take_certificates = [&](const settings& fresh) {
+    if (const auto files = read_tls(fresh)) serving.take_certificates(fresh, *files);
+  };
   const auto obey = [&](int number) {
-    if (number == SIGHUP && obeyed == end_order::none) return reload_live(s, read_again, take_limits);
+    if (number == SIGHUP && obeyed == end_order::none)
+      return reload_live(s, read_again, take_limits, take_certificates);
     if (number == SIGHUP) return;  // what ends is not ready again
     if (number == SIGUSR1) return reopen_log(s);
     const bool leaves = obeyed == end_order::none && server_signals::ordered() == end_order::leave;

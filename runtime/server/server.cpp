@@ -75,6 +75,7 @@ server::server(const settings& s, service_form form)
   check_settings(s);
   for (const auto& refused : {check(s, form_.keeps), check_listeners(s), admin::check(s), check_io(s)})
     if (refused) throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
+  if (const auto files = read_tls(s)) take_certificates(s, *files);
   const std::vector<int> cpus = choose_cores(s).cpus;
   const std::size_t loops = row_of(s.model).one_loop ? 1 : cpus.size();
   const bool kernel_distributes = s.distribute.policy == policy_kind::kernel;
@@ -113,6 +114,7 @@ server::server(const settings& s, service_form form, inheritance from_master)
       proxied_(s.proxy),
       when_serving_(std::move(from_master.serving)),
       first_bytes_grace_(std::chrono::seconds(1)) {
+  if (from_master.tls) take_certificates(s, *from_master.tls);
   build(from_master.cpus, from_master.cpus.size());
   for (connection_starter& r : starters_)
     r.give_parked_to(from_master.give_parked, from_master.accept == accept_kind::dispatch);
@@ -152,6 +154,10 @@ server::server(const settings& s, service_form form, inheritance from_master)
     });
 }
 
+void server::take_certificates(const settings& fresh, const tls_files& files) {
+  tls_.set(tls_provided()->load(fresh, files));
+}
+
 void server::take_limits(const limit_settings& fresh) noexcept {
   (*cores_)[0].driver().assert_thread("server::take_limits");
   limit_settings& present = settings_.limits;
@@ -184,19 +190,17 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   offload_->record_in(ledger_.first());
   for (core& c : *cores_)
     starters_.emplace_back(c, settings_, form_.handler, permits_,
-                           per_address_.is_on() ? &per_address_ : nullptr, &leaves_, &proxied_);
+                           per_address_.is_on() ? &per_address_ : nullptr, &leaves_, &proxied_, &tls_);
   const std::vector<int> threads_on = settings_.cores.pin ? cpus : std::vector<int>{};
   if (row.handlers_migrate()) {
-    workers_ =
-        std::make_unique<worker_pool>(settings_, row.threads == handler_threads::fixed, threads_on, *cores_,
-                                      &ledger_);
+    workers_ = std::make_unique<worker_pool>(settings_, row.threads == handler_threads::fixed, threads_on,
+                                             *cores_, &ledger_);
     for (connection_starter& r : starters_) r.run_handlers_on(*workers_);
   }
   if (row.threads == handler_threads::per_connection)
-    threads_ = std::make_unique<connection_threads>(settings_, threads_on, form_.handler, permits_,
-                                                    per_address_.is_on() ? &per_address_ : nullptr,
-                                                    cores_->offload_threads(), &leaves_, &proxied_,
-                                                    &ledger_);
+    threads_ = std::make_unique<connection_threads>(
+        settings_, threads_on, form_.handler, permits_, per_address_.is_on() ? &per_address_ : nullptr,
+        cores_->offload_threads(), &leaves_, &proxied_, &ledger_, &tls_);
   if (row.one_at_a_time) starters_[0].block(slice);
   acceptors_of_.resize(cores_->size());
   watching_.resize(cores_->size());

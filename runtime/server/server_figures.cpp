@@ -61,7 +61,8 @@ void server::write_figures() noexcept {
   std::uint64_t requests = 0;
   for (core& c : *cores_) requests += c.requests();
   if (own_board_)
-    for (const auto& thread : board_.ledger().used_threads()) requests += thread.counted[figure::requests].read();
+    for (const auto& thread : board_.ledger().used_threads())
+      requests += thread.counted[figure::requests].read();
   score_.accepted.store(accepted(), std::memory_order_relaxed);
   score_.requests.store(requests, std::memory_order_relaxed);
   score_.refused.store(all, std::memory_order_relaxed);

@@ -22,7 +22,8 @@ connection_threads::slot::slot(unsigned index, connection_threads& of)
              }
            }),
       cancel(thread.home(), [this] { at->cancel(); }) {
-  at.emplace(thread.home(), of.settings_, of.handler_, of.all_, of.per_address_, of.leaves_, of.proxied_);
+  at.emplace(thread.home(), of.settings_, of.handler_, of.all_, of.per_address_, of.leaves_, of.proxied_,
+             of.tls_);
   at->block(slice);
   at->when_left([this, &of] { of.left(*this); });
   thread.home().when_own_work_ends([this, &of] { of.own_work_ended(*this); });
@@ -32,12 +33,13 @@ connection_threads::connection_threads(const settings& s, std::vector<int> cpus,
                                        const connection_handler& handler, permit_pool& all,
                                        address_limit<peer_address>* per_address, offload_pool& offload,
                                        const departure_state* leaves, proxy_rules* proxied,
-                                       observe::process_ledger* ledger)
+                                       observe::process_ledger* ledger, present_source* tls)
     : settings_(s),
       cpus_(std::move(cpus)),
       handler_(handler),
       all_(all),
       per_address_(per_address),
+      tls_(tls),
       offload_(offload),
       leaves_(leaves),
       proxied_(proxied),

@@ -75,7 +75,7 @@ void worker_migration::go_on_in_reserved_place() noexcept {
 
 void worker_migration::do_io() noexcept {
   of_.reading = of_.writing = nullptr;
-  of_.readable = of_.writable = true;  // which it was not on the worker, so that nothing was tried there
+  of_.expect(true);  // which it was not on the worker, so that nothing was tried there
   if (!work_.core_does_io() || of_.is_cancelled()) return hand_over();
   operation* const waits = of_.waits_for();
   const auto drop = waits != nullptr ? waits->kind->drop : nullptr;
@@ -112,7 +112,10 @@ void worker_migration::wait_at_worker(operation& op, bool for_reading) noexcept 
   worker& here = *at_.load(std::memory_order_relaxed);
   (for_reading ? of_.reading : of_.writing) = &op;
   const auto watched = for_reading ? io::descriptor::watch::reads : io::descriptor::watch::both;
-  if (of_.watched < watched) of_.driver->watch(of_, watched);
+  if (stream_layer* const layer = of_.layer(); layer != nullptr)
+    layer->watch(for_reading);
+  else if (of_.watched < watched)
+    of_.driver->watch(of_, watched);
   if (holder_.load() == holder::worker_notified)
     here.events_.post();
   else
@@ -151,7 +154,7 @@ void worker_migration::settle_at(worker& w) noexcept {
   of_.driver = &w.home().driver();
   of_.move_to(*of_.driver);
   of_.reading = of_.writing = nullptr;
-  of_.readable = of_.writable = !work_.core_does_io();
+  of_.expect(!work_.core_does_io());
   if (of_.is_stopping()) of_.reads_until_eagain = true;
 }
 
@@ -160,7 +163,7 @@ void worker_migration::depart() noexcept {
   *link_ = next_;
   if (next_ != nullptr) next_->link_ = link_;
   w.count_.fetch_sub(1, std::memory_order_relaxed);
-  of_.driver->forget(of_);
+  of_.leave_driver();
   of_.driver = &home().driver();
   of_.move_to(*of_.driver);
 }

@@ -27,6 +27,7 @@ MAY_INCLUDE = {
     "admission": {"base"},
     "connection": LOOP | {"admission"},
     "workers": LOOP | {"admission", "connection"},
+    "tls": LOOP | {"admission", "connection"},
     "accept": BELOW_SERVER - {"process", "workers", "accept"},
     "admin": LOOP | {"process", "listen", "model"},
     "dump": LOOP | {"admission", "connection", "workers"},
@@ -38,7 +39,7 @@ MAY_INCLUDE = {
 # Folder -> single headers of other folders that it may include.
 LAYERS = "weir/listen/socket_layers.hpp"
 ADDRESSES = {"weir/listen/endpoint.hpp", "weir/listen/peer_address.hpp", LAYERS}
-MAY_INCLUDE_HEADER = {"connection": ADDRESSES, "workers": ADDRESSES, "process": {"weir/listen/peer_address.hpp", LAYERS}}
+MAY_INCLUDE_HEADER = {"connection": ADDRESSES, "workers": ADDRESSES, "tls": ADDRESSES, "process": {"weir/listen/peer_address.hpp", LAYERS}}
 
 # These run before a fork.
 NO_LOOP_NO_THREAD = {"listen", "process"}

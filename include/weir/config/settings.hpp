@@ -141,6 +141,30 @@ struct admin_settings {
   bool operator==(const admin_settings&) const = default;
 };
 
+// The oldest version of TLS that is spoken.
+enum class tls_version : std::uint8_t { v1_2, v1_3 };
+
+// Whether clients are asked for a certificate.
+enum class client_certificate : std::uint8_t { none, ask, require };
+
+// What lies on listeners with "tls:" before their addresses. Paths are absolute.
+struct tls_settings {
+  std::vector<std::string> certificate = {};  // PEM: one certificate and its chain in each file
+  std::vector<std::string> key = {};          // PEM: the key of the certificate in the same place
+  tls_version minimum_version = tls_version::v1_2;
+  std::string ciphers = {};            // of version 1.2, as OpenSSL writes them; empty: its own choice
+  std::string ciphersuites = {};       // of version 1.3; empty: OpenSSL's choice
+  std::vector<std::string> alpn = {};  // protocols, the preferred first; empty: none is negotiated
+  client_certificate verify = client_certificate::none;
+  std::string ca = {};  // PEM: who may sign certificates of clients
+  bool tickets = true;
+  std::chrono::milliseconds ticket_lifetime{std::chrono::hours(1)};
+  std::chrono::milliseconds handshake_timeout{10000};
+  std::uint32_t handshakes = 256;  // of one loop at a time
+  std::string key_log = {};        // empty: none
+  bool operator==(const tls_settings&) const = default;
+};
+
 struct log_settings {
   weir::log::level level = weir::log::level::info;
   std::string file;         // absolute; empty: standard error
@@ -162,6 +186,7 @@ struct settings {
   worker_settings workers;
   process_settings processes;
   privilege_settings privileges;
+  tls_settings tls;
   log_settings log;
   admin_settings admin;
   bool operator==(const settings&) const = default;

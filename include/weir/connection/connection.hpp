@@ -12,6 +12,7 @@
 
 #include "weir/connection/detail/operations.hpp"
 #include "weir/connection/detail/stop_signal.hpp"
+#include "weir/connection/tls_info.hpp"
 #include "weir/core/core.hpp"
 
 namespace weir {
@@ -130,6 +131,8 @@ class connection {
   // What the balancer has told beside the addresses: the first TLV of that type, see proxy_tlv().
   // Lifetime: the connection's.
   [[nodiscard]] std::optional<std::string_view> via_tlv(std::uint8_t type) const noexcept;
+  // What TLS has agreed on; nothing without TLS. Errors: std::bad_alloc.
+  [[nodiscard]] std::optional<tls_info> tls() const;
   // Errors: none; an empty address once it is closed.
   [[nodiscard]] peer_address local() const noexcept;
   // Gives the socket away, open; the handle is closed. -1 if it was. What io_uring has read ahead is lost.

@@ -50,6 +50,8 @@ class outbox : private chain {
   void turn() override { flush(); }
   void finished() noexcept override {}
   void flush() noexcept;
+  void flush_by_layer() noexcept;
+  void wait_for_room() noexcept;
   void drop_all() noexcept;
 
   connection_state* state_;

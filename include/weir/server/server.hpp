@@ -39,7 +39,8 @@ namespace weir {
 // yet is waited for, up to a second.
 struct inheritance {
   std::vector<bound_socket> listeners;
-  std::vector<int> cpus;  // one loop on each
+  std::vector<int> cpus;                 // one loop on each
+  std::shared_ptr<const tls_files> tls;  // with settings that have a listener with TLS
   accept_kind accept = accept_kind::shared;
   int lock = -1;                                      // with accept_kind::mutex
   std::atomic<std::uint32_t>* connections = nullptr;  // where they are counted, for others to read
@@ -113,6 +114,9 @@ class server {
   // for connections that begin from now on; `drain_delay` and `drain_timeout`, for what has not begun.
   // Connections beyond a limit stay.
   void take_limits(const limit_settings& fresh) noexcept;
+
+  // Any thread. New connections are met with the certificates of `files`. Errors: config_error.
+  void take_certificates(const settings& fresh, const tls_files& files);
 
   // After run(): handlers were cancelled, or connections left, because the time for them was over.
   [[nodiscard]] bool cut_short() const noexcept { return cut_short_.load(std::memory_order_relaxed); }
@@ -210,6 +214,7 @@ class server {
   std::vector<bound_socket> listeners_;
   std::optional<bound_socket> admin_socket_;
   std::uint64_t seed_;  // of the first acceptor's policy; each further one takes the next
+  present_source tls_;
   permit_pool permits_;
   address_limit<peer_address> per_address_;
   proxy_rules proxied_;

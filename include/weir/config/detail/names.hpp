@@ -70,6 +70,19 @@ inline constexpr auto names<accept_kind> = std::to_array<named<accept_kind>>({
 });
 
 template <>
+inline constexpr auto names<tls_version> = std::to_array<named<tls_version>>({
+    {tls_version::v1_2, "1.2"},
+    {tls_version::v1_3, "1.3"},
+});
+
+template <>
+inline constexpr auto names<client_certificate> = std::to_array<named<client_certificate>>({
+    {client_certificate::none, "none"},
+    {client_certificate::ask, "ask"},
+    {client_certificate::require, "require"},
+});
+
+template <>
 inline constexpr auto names<log::level> = std::to_array<named<log::level>>({
     {log::level::debug, "debug"},
     {log::level::info, "info"},

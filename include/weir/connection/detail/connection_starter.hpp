@@ -13,6 +13,7 @@
 #include "weir/connection/detail/accepted_socket.hpp"
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
+#include "weir/connection/detail/tls_support.hpp"
 #include "weir/core/core.hpp"
 #include "weir/core/detail/standing_post.hpp"
 
@@ -25,14 +26,17 @@ class connection_starter {
  public:
   connection_starter(core& home, const settings& s, const connection_handler& handler, permit_pool& all,
                      address_limit<peer_address>* per_address = nullptr,
-                     const departure_state* leaves = nullptr, proxy_rules* proxied = nullptr)
+                     const departure_state* leaves = nullptr, proxy_rules* proxied = nullptr,
+                     present_source* tls = nullptr)
       : home_(home),
         table_(home.local<connection_table>()),
         handler_(handler),
         idle_timeout_(s.limits.idle_timeout),
         here_(UINT32_MAX, &all),
         per_address_(per_address),
-        proxied_(proxied) {
+        proxied_(proxied),
+        tls_(tls),
+        opening_timeout_(s.tls.handshake_timeout) {
     if (per_address_ != nullptr)
       table_.when_freed([this](const peer_address& a) { per_address_->release(a); });
     if (leaves != nullptr) table_.leaves_as(*leaves);
@@ -51,7 +55,8 @@ class connection_starter {
   // Before the first connection. The starter that serves a parked connection when bytes have come;
   // called on this core's thread. Default: this one.
   void place_parked_by(std::function<connection_starter&(const peer_address&)> f) { place_ = std::move(f); }
-  // Before the first connection. The starter of a connection whose client a balancer has named is that one too.
+  // Before the first connection. The starter of a connection whose client a balancer has named is that one
+  // too.
   void place_named_clients() noexcept { places_named_ = true; }
   // Before the first connection. Another process that takes parked connections: when this one stops, and with
   // `at_once` always.
@@ -84,11 +89,13 @@ class connection_starter {
   // `grace` ago and whose first bytes have not come yet get that long.
   void stop(std::chrono::milliseconds grace = {});
 
-  // For open_layers_and_serve(); the thread of the handler. The client is known: it counts from now on. False:
-  // its address has as many connections as it may.
+  // For open_layers_and_serve(); the thread of the handler. The client is known: it counts from now on.
+  // False: its address has as many connections as it may.
   [[nodiscard]] bool admit(connection_state& c);
   // The same. True: another starter serves the connection, and `client` is closed.
   [[nodiscard]] bool has_moved(connection& client, socket_layers closed);
+  // What TLS presents now; only where a listener has it.
+  [[nodiscard]] present_source& tls() const noexcept { return *tls_; }
   [[nodiscard]] proxy_rules& proxied() const noexcept { return *proxied_; }
   [[nodiscard]] const connection_handler& handler() const noexcept { return handler_; }
 
@@ -122,6 +129,8 @@ class connection_starter {
   address_limit<peer_address>* per_address_;
   proxy_rules* proxied_;
   bool places_named_ = false;
+  present_source* tls_;  // null: no listener has TLS
+  std::chrono::milliseconds opening_timeout_;
   worker_queue* worker_queue_ = nullptr;
   std::chrono::milliseconds slice_{0};
   std::function<void()> left_;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "weir/admission/detail/permit_pool.hpp"
@@ -136,6 +137,13 @@ class connection_state final : public io::descriptor, private io::timer, public 
   // than 49 days.
   void set_idle_timeout(std::chrono::milliseconds t);
 
+  // Its operations try again, or do not try before the thread that holds it is another one.
+  void expect(bool ready) noexcept;
+  // The driver does nothing for the socket any more.
+  void leave_driver() noexcept;
+  // This side sends no more.
+  void shut_output() noexcept;
+
   [[nodiscard]] bool is_open() const noexcept { return phase_ != phase::ended && phase_ != phase::lingering; }
   [[nodiscard]] phase now_in() const noexcept { return phase_; }
   [[nodiscard]] io::chunk_pool& chunks() const noexcept { return driver->chunks(); }
@@ -143,8 +151,11 @@ class connection_state final : public io::descriptor, private io::timer, public 
   // What lies between its socket and its handler; null for most. The thread that holds it.
   // Errors of the setters: std::bad_alloc, and nothing has changed.
   [[nodiscard]] connection_edge* edge() const noexcept { return peer_.edge(); }
-  void set_edge(kept_edge e) { peer_.set_edge(std::move(e)); }
-  [[nodiscard]] kept_edge take_edge() noexcept { return peer_.take_edge(); }
+  void set_edge(kept_edge e);
+  [[nodiscard]] kept_edge take_edge() noexcept;
+  // From now on its bytes go through the layer, which is that of its edge if there is one.
+  void set_layer(std::unique_ptr<stream_layer> l);
+  [[nodiscard]] stream_layer* layer() const noexcept { return layered_ ? edge()->layer.get() : nullptr; }
   void set_peer(const peer_address& client) { peer_.set(client); }
   [[nodiscard]] core& home_core() const noexcept;
   // Its core is gone, or it never had one.
@@ -229,6 +240,10 @@ class connection_state final : public io::descriptor, private io::timer, public 
   [[nodiscard]] bool is_between_messages() const noexcept;
   [[nodiscard]] bool is_idle(std::uint64_t now) const noexcept;
   void set_blocking(bool) noexcept;
+  void begin_layer() noexcept;
+  [[nodiscard]] io::wait_mode mode_in_loop() const noexcept {
+    return layered_ ? io::wait_mode::layered : io::wait_mode::loop;
+  }
   static void park_elsewhere(io::descriptor& on, bool for_reading) noexcept;
 
   void children_changed(bool) noexcept override;
@@ -245,6 +260,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   bool has_permit_ : 1 = false;  // of the table's pool
   bool migrates_ : 1 = false;
   bool parked_wait_failed_ : 1 = false;
+  bool layered_ : 1 = false;
   phase phase_ : 3 = phase::opening;
   std::atomic<bool> stopping_{false};
   std::uint32_t idle_timeout_ = 0;  // milliseconds

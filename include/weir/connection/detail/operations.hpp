@@ -164,6 +164,8 @@ struct write_operation : connection_operation {
   // A system call has moved `n` bytes, of `asked`, and more are left.
   attempt_result not_all_yet(std::size_t n, std::size_t asked) noexcept;
   [[nodiscard]] bool not_sent() const;
+  // What a layer has taken goes to the socket.
+  attempt_result flush_layer() noexcept;
 
   // Negative when it has failed: an errno, or that the peer is gone. Otherwise all is sent in the end; some
   // operations count here what is left, because this is part of each connection's frame.

@@ -16,6 +16,7 @@ enum class wait_mode : std::uint8_t {
   loop,       // for an event of the driver
   blocking,   // in the system call, for a slice of time; then other chains have a turn
   migrating,  // the handler may run on other threads: the connection decides where it waits
+  layered,    // for an event of the driver, at a layer that changes the bytes
 };
 
 // Lifetime: its address is the cookie of the epoll set; it stays where it is until the batch of events in

@@ -1,11 +1,13 @@
 #pragma once
 // server: what would run where, told before anything runs.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "weir/config/settings.hpp"
+#include "weir/connection/detail/tls_support.hpp"
 #include "weir/core/detail/cgroup_quota.hpp"
 #include "weir/core/detail/core_choice.hpp"
 #include "weir/core/detail/cpu_set.hpp"
@@ -17,7 +19,14 @@ namespace weir {
 struct pool_plan {
   weir::settings settings;  // processes.count is a number
   std::vector<int> cpus;
+  std::shared_ptr<const tls_files> tls = {};  // null: no listener has TLS, or they were not read
 };
+
+// The certificates of `s`; null if no listener has TLS. Errors: config_error; those of check_listeners.
+[[nodiscard]] std::shared_ptr<const tls_files> read_tls(const settings& s);
+
+// What is wrong with [tls] of `s`, if a listener has it.
+[[nodiscard]] std::vector<tls_support::problem> check_tls(const settings& s);
 
 // Why the addresses of `s` cannot be listened on: one of them is there twice. Errors: std::invalid_argument.
 [[nodiscard]] std::optional<refusal> check_listeners(const settings& s);

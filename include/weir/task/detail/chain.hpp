@@ -45,6 +45,10 @@ struct operation_kind {
   // Frees what an operation that has proceeded has for its coroutine, which is never resumed. Null: nothing.
   void (*drop)(operation&) noexcept = nullptr;
 
+  // The same operation where a layer changes the bytes of its connection: the kind changes when it begins to
+  // wait. Null: it is the same.
+  const operation_kind* layered = nullptr;
+
   static void advance_by_kind(operation& op);
   template <bool (*Proceed)(operation&) noexcept>
   static void advance_by(operation& op);

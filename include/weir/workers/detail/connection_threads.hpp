@@ -27,7 +27,7 @@ class connection_threads {
   connection_threads(const settings& s, std::vector<int> cpus, const connection_handler& handler,
                      permit_pool& all, address_limit<peer_address>* per_address, offload_pool& offload,
                      const departure_state* leaves = nullptr, proxy_rules* proxied = nullptr,
-                     observe::process_ledger* ledger = nullptr);
+                     observe::process_ledger* ledger = nullptr, present_source* tls = nullptr);
   connection_threads(const connection_threads&) = delete;
   connection_threads& operator=(const connection_threads&) = delete;
   ~connection_threads();
@@ -69,6 +69,7 @@ class connection_threads {
   const connection_handler& handler_;
   permit_pool& all_;
   address_limit<peer_address>* per_address_;
+  present_source* tls_;
   offload_pool& offload_;
   const departure_state* leaves_;
   proxy_rules* proxied_;

@@ -1,0 +1,81 @@
+#pragma once
+// connection: what changes bytes on their way between the socket and the handler.
+
+#include <cstddef>
+#include <string>
+
+#include "weir/connection/tls_info.hpp"
+#include "weir/io/detail/descriptor.hpp"
+#include "weir/task/detail/chain.hpp"
+
+namespace weir {
+
+class connection_state;
+
+// Problem: over TLS a silent socket may have input and a full one takes output, so that the readiness of the
+// socket is not that of the connection. Here the operations of the connection wait at the layer, and the
+// layer waits for the socket, with a registration of its own: the connection's own descriptor is never ready
+// and never registered. The layer makes its system calls itself, with each driver and in each wait mode.
+// Thread: the one that holds the connection. Lifetime: its connection's, from core to core.
+class stream_layer {
+ public:
+  stream_layer(const stream_layer&) = delete;
+  stream_layer& operator=(const stream_layer&) = delete;
+  virtual ~stream_layer() = default;
+
+  // recv() and send() answer as the system calls of a socket that does not block: a count, or -errno. send()
+  // may take bytes for which the socket has no room yet; they are unsent until flush() has answered 0.
+  [[nodiscard]] virtual long recv(void* into, std::size_t size) noexcept = 0;
+  [[nodiscard]] virtual long send(const void* from, std::size_t size, int flags) noexcept = 0;
+  [[nodiscard]] virtual long flush() noexcept = 0;
+  [[nodiscard]] virtual bool has_unsent() const noexcept = 0;
+
+  // One step of the opening: 0 when it is open, -EAGAIN when input is awaited, or another -errno.
+  [[nodiscard]] virtual long open() noexcept = 0;
+
+  // Bytes for which the socket need not be asked.
+  [[nodiscard]] virtual bool holds_input() const noexcept = 0;
+
+  [[nodiscard]] virtual tls_info info() const = 0;
+  // Why it could not be opened, for people.
+  [[nodiscard]] virtual std::string reason() const = 0;
+
+  // Tells the peer that nothing more follows, as far as the socket has room.
+  virtual void end_output() noexcept = 0;
+
+  // For the connection. It is the layer of `c`, whose socket has not been looked at.
+  void attach(connection_state& c) noexcept;
+  // False: the operation waits here, or has its turn. True: it waits for the socket in the wait mode of the
+  // connection, in the direction that `for_reading` then says.
+  [[nodiscard]] bool park(operation& op, bool& for_reading) noexcept;
+  // Waits in the driver of the connection, whatever its wait mode.
+  void watch(bool for_reading) noexcept;
+  void leave_driver() noexcept;
+  void expect(bool ready) noexcept { socket_.readable = socket_.writable = ready; }
+  void read_until_eagain() noexcept { socket_.reads_until_eagain = true; }
+  void shut_when_flushed() noexcept { shuts_ = true; }
+  [[nodiscard]] bool may_have_input() const noexcept { return socket_.readable || holds_input(); }
+
+ protected:
+  stream_layer() noexcept : event_(*this) {}
+
+  // The system calls. -EAGAIN without one where the socket is known not to be ready.
+  [[nodiscard]] long socket_recv(void* into, std::size_t size) noexcept;
+  [[nodiscard]] long socket_send(const void* from, std::size_t size, int flags) noexcept;
+
+ private:
+  struct event_operation : operation {
+    explicit event_operation(stream_layer& l) noexcept : operation(kind_of_event), of(&l) {}
+    stream_layer* of;
+  };
+  static bool event(operation& op) noexcept;
+  static bool wait_failed(operation& op, int error) noexcept;
+  static constexpr operation_kind kind_of_event{&event, &wait_failed};
+
+  connection_state* on_ = nullptr;
+  io::descriptor socket_;  // what the driver knows of it
+  event_operation event_;  // waits in both directions
+  bool shuts_ = false;
+};
+
+}  // namespace weir

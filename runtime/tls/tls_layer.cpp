@@ -1,0 +1,235 @@
+#include "tls_layer.hpp"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "key_files.hpp"
+
+namespace weir::tls {
+namespace {
+
+constexpr std::size_t most_at_once = std::size_t{64} * 1024;  // of plaintext, until the socket is asked
+
+tls_layer& layer_of(BIO* b) noexcept { return *static_cast<tls_layer*>(::BIO_get_data(b)); }
+
+int bio_write(BIO* b, const char* from, std::size_t size, std::size_t* written) noexcept {
+  BIO_clear_retry_flags(b);
+  if (!layer_of(b).write_later(from, size)) return 0;
+  *written = size;
+  return 1;
+}
+
+int bio_read(BIO* b, char* into, std::size_t size, std::size_t* got) noexcept {
+  BIO_clear_retry_flags(b);
+  const long n = layer_of(b).read_socket(into, size);
+  if (n == -EAGAIN) BIO_set_retry_read(b);
+  *got = n > 0 ? static_cast<std::size_t>(n) : 0;
+  return n > 0 ? 1 : 0;
+}
+
+long bio_control(BIO* b, int what, long, void*) noexcept {
+  switch (what) {
+    case BIO_CTRL_FLUSH:
+    case BIO_CTRL_DUP: return 1;
+    case BIO_CTRL_EOF: return layer_of(b).at_end() ? 1 : 0;
+    default: return 0;
+  }
+}
+
+const BIO_METHOD* method() {
+  static const BIO_METHOD* const made = [] {
+    BIO_METHOD* const m = ::BIO_meth_new(::BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "weir socket");
+    if (m == nullptr) throw std::bad_alloc();
+    ::BIO_meth_set_write_ex(m, &bio_write);
+    ::BIO_meth_set_read_ex(m, &bio_read);
+    ::BIO_meth_set_ctrl(m, &bio_control);
+    return m;
+  }();
+  return made;
+}
+
+}  // namespace
+
+void set_modes(ssl_ctx_st* c) noexcept {
+  SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
+  SSL_CTX_set_read_ahead(c, 1);  // a record's head and body by one system call
+}
+
+bool believe(ssl_ctx_st* c, const std::string& authorities) {
+  const bio in = bio_of(authorities);
+  bool any = false;
+  for (;; any = true) {
+    const certificate each(::PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
+    if (!each) break;
+    ::X509_STORE_add_cert(::SSL_CTX_get_cert_store(c), each.get());
+    ::SSL_CTX_add_client_CA(c, each.get());
+  }
+  if (any) ::ERR_clear_error();
+  return any;
+}
+
+tls_layer::tls_layer(ssl_ctx_st& of, std::shared_ptr<const void> keeps)
+    : ssl_(::SSL_new(&of)), keeps_(std::move(keeps)) {
+  BIO* const b = ssl_ ? ::BIO_new(method()) : nullptr;
+  if (b == nullptr) throw std::bad_alloc();
+  ::BIO_set_data(b, this);
+  ::BIO_set_init(b, 1);
+  ::SSL_set_bio(ssl_.get(), b, b);
+}
+
+std::unique_ptr<tls_layer> tls_layer::accept(ssl_ctx_st& of, std::shared_ptr<const void> keeps) {
+  std::unique_ptr<tls_layer> out(new tls_layer(of, std::move(keeps)));
+  ::SSL_set_accept_state(out->ssl_.get());
+  return out;
+}
+
+std::unique_ptr<tls_layer> tls_layer::connect(ssl_ctx_st& of, std::shared_ptr<const void> keeps) {
+  std::unique_ptr<tls_layer> out(new tls_layer(of, std::move(keeps)));
+  ::SSL_set_connect_state(out->ssl_.get());
+  return out;
+}
+
+long tls_layer::read_socket(void* into, std::size_t size) noexcept {
+  const long n = socket_recv(into, size);
+  if (n == 0) at_end_ = true;
+  if (n < 0 && n != -EAGAIN) error_ = static_cast<int>(-n);
+  return n;
+}
+
+bool tls_layer::write_later(const void* from, std::size_t size) noexcept {
+  try {
+    unsent_.append(static_cast<const char*>(from), size);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+// What is written goes to the socket. 0, or -errno; -EAGAIN: some of it stays unsent.
+long tls_layer::push(int flags) noexcept {
+  if (unsent_.empty()) return 0;
+  std::size_t done = 0;
+  long n = 0;
+  while (done < unsent_.size() && (n = socket_send(unsent_.data() + done, unsent_.size() - done, flags)) > 0)
+    done += static_cast<std::size_t>(n);
+  if (done < unsent_.size() && n == -EAGAIN) {
+    unsent_.erase(0, done);
+    return n;
+  }
+  std::string().swap(unsent_);  // an idle connection keeps no buffer
+  if (n >= 0) return 0;
+  failed_ = true;
+  return n;
+}
+
+long tls_layer::flush() noexcept { return push(0); }
+
+long tls_layer::failed(int result) noexcept {
+  failed_ = true;
+  const int what = ::SSL_get_error(ssl_.get(), result);
+  const int kept = error_;
+  try {
+    reason_ = last_reason();
+    if (kept == 0 && reason_.empty())
+      reason_ = at_end_ || what == SSL_ERROR_SYSCALL ? "the peer has left" : "";
+  } catch (const std::bad_alloc&) {
+  }
+  return -(kept != 0 ? kept : at_end_ ? ECONNRESET : EPROTO);
+}
+
+long tls_layer::open() noexcept {
+  if (failed_) return -EPROTO;
+  ::ERR_clear_error();
+  const int result = ::SSL_do_handshake(ssl_.get());
+  if (result == 1) {
+    holds_input_ = ::SSL_has_pending(ssl_.get()) == 1;
+    const long n = push(0);
+    return n == -EAGAIN ? 0 : n;
+  }
+  const bool waits = ::SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ;
+  const long answer = waits ? -EAGAIN : failed(result);
+  holds_input_ = false;
+  const long sent = push(0);  // also an alert
+  return answer == -EAGAIN && sent < 0 ? sent : answer;
+}
+
+long tls_layer::recv(void* into, std::size_t size) noexcept {
+  static_cast<void>(push(0));
+  if (failed_) return -ECONNRESET;
+  std::size_t got = 0;
+  ::ERR_clear_error();
+  const int result = ::SSL_read_ex(ssl_.get(), into, size, &got);
+  if (result == 1) {
+    holds_input_ = ::SSL_has_pending(ssl_.get()) == 1;
+    static_cast<void>(push(0));
+    return static_cast<long>(got);
+  }
+  holds_input_ = false;
+  const int what = ::SSL_get_error(ssl_.get(), result);
+  long answer = 0;
+  if (what == SSL_ERROR_WANT_READ)
+    answer = -EAGAIN;
+  else if (what != SSL_ERROR_ZERO_RETURN)
+    answer = failed(result);  // also an end without a word: the stream may have been cut
+  static_cast<void>(push(0));
+  return answer;
+}
+
+long tls_layer::send(const void* from, std::size_t size, int flags) noexcept {
+  if (failed_) return -EPIPE;
+  if (const long n = flush(); n != 0) return n;
+  const auto* const bytes = static_cast<const char*>(from);
+  const std::size_t most = std::min(size, most_at_once);
+  std::size_t done = 0;
+  try {
+    unsent_.reserve(most + most / 64 + 256);
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+  ::ERR_clear_error();
+  while (done < most) {
+    std::size_t n = 0;
+    const int result = ::SSL_write_ex(ssl_.get(), bytes + done, most - done, &n);
+    if (result != 1) return failed(result);
+    done += n;
+  }
+  const long n = push(flags);
+  return n < 0 && n != -EAGAIN ? n : static_cast<long>(done);
+}
+
+void tls_layer::end_output() noexcept {
+  if (failed_ || std::exchange(output_ended_, true) || ::SSL_is_init_finished(ssl_.get()) == 0) return;
+  ::ERR_clear_error();
+  ::SSL_shutdown(ssl_.get());
+  static_cast<void>(push(0));
+}
+
+tls_info tls_layer::info() const {
+  SSL* const ssl = ssl_.get();
+  tls_info out;
+  if (const char* const name = ::SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) out.server_name = name;
+  const unsigned char* protocol = nullptr;
+  unsigned size = 0;
+  ::SSL_get0_alpn_selected(ssl, &protocol, &size);
+  if (size != 0) out.alpn.assign(reinterpret_cast<const char*>(protocol), size);
+  out.version = ::SSL_get_version(ssl);
+  if (const char* const cipher = SSL_get_cipher_name(ssl)) out.cipher = cipher;
+  out.resumed = ::SSL_session_reused(ssl) == 1;
+  if (const x509_st* const peer = ::SSL_get0_peer_certificate(ssl)) {
+    out.peer_subject = subject_of(*peer);
+    out.peer_names = names_of(*peer);
+    out.verified =
+        ::SSL_get_verify_result(ssl) == X509_V_OK && (::SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0;
+  }
+  return out;
+}
+
+}  // namespace weir::tls

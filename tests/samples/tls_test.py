@@ -1,0 +1,364 @@
+#!/usr/bin/env python3
+"""TLS under the samples, as its clients and its enemies see it.
+
+Usage: tls_test.py --build BUILD
+"""
+import http.client
+import os
+import random
+import re
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+import sample
+from rows import rows
+from sample import Sample, until
+
+SECONDS = 20  # a bound, not a figure
+
+
+def make_certificate(folder, name, subject="/CN=localhost", names="DNS:localhost,IP:127.0.0.1", days=30, more=()):
+    """The paths of a certificate that it signs itself, and of its key."""
+    crt, key = (os.path.join(folder, f"{name}.{end}") for end in ("crt", "key"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", str(days), "-subj", subject, "-addext", f"subjectAltName={names}", "-keyout", key,
+                    "-out", crt, *more], check=True, capture_output=True, timeout=SECONDS)
+    return crt, key
+
+
+def trusting(*certificates, **options):
+    context = ssl.create_default_context()
+    for each in certificates:
+        context.load_verify_locations(each)
+    for name, value in options.items():
+        setattr(context, name, value)
+    return context
+
+
+def host_and_port(address):
+    host, port = address.removeprefix("tls:").rsplit(":", 1)
+    return host, int(port)
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+class Tls(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+        cls.crt, cls.key = make_certificate(cls.folder, "localhost")
+
+    def serve(self, *arguments, name="echo", certificates=None, listen=("tls:127.0.0.1:0",), **more):
+        pairs = certificates or [(self.crt, self.key)]
+        keys = ["--set", "tls.certificate=" + ",".join(crt for crt, _ in pairs),
+                "--set", "tls.key=" + ",".join(key for _, key in pairs)]
+        return Sample(*keys, *arguments, name=name, listen=listen, **more)
+
+    def connect(self, server, context=None, name="localhost", **options):
+        raw = socket.create_connection(host_and_port(server.address), SECONDS)
+        return (context or trusting(self.crt)).wrap_socket(raw, server_hostname=name, **options)
+
+    def exchange(self, client, data):
+        got = bytearray()
+        sender = threading.Thread(target=client.sendall, args=[data], daemon=True)
+        sender.start()
+        while len(got) < len(data):
+            part = client.recv(65536)
+            self.assertTrue(part, f"the end came after {len(got)} of {len(data)} bytes")
+            got += part
+        sender.join()
+        self.assertEqual(bytes(got), data)
+
+
+class Models(Tls):
+    """The same handler, plain and over TLS."""
+
+    def test_every_model_echoes_over_tls(self):
+        big = random.Random(1).randbytes(300_000)
+        for row in rows(sample.program("echo")):
+            with self.subTest(row.name), self.serve(*row.arguments) as server:
+                for _ in range(3):
+                    with self.connect(server) as client:
+                        self.exchange(client, b"hello")
+                        self.exchange(client, big)
+                        self.exchange(client, b"x")
+                        raw = client.unwrap()  # close_notify both ways
+                        self.assertEqual(raw.recv(1), b"")
+                        raw.close()
+
+    def test_every_accept_mode_passes_the_layer_on(self):
+        for mode in ("shared", "mutex", "reuseport", "notify", "dispatch"):
+            with self.subTest(mode), self.serve("--model", "process-pool", "--processes", 2, "--set",
+                                                f"processes.accept={mode}") as server:
+                clients = [self.connect(server) for _ in range(8)]
+                for client in clients:
+                    self.exchange(client, b"hello")
+                    client.close()
+
+    def test_http_parks_and_wakes_keep_alive_clients(self):
+        for arguments in (["--model", "single-loop"], ["--cores", "0-1"]):
+            with self.subTest(arguments), self.serve(*arguments, name="http") as server:
+                host, port = host_and_port(server.address)
+                client = http.client.HTTPSConnection(host, port, timeout=SECONDS, context=trusting(self.crt))
+                for _ in range(5):
+                    client.request("GET", "/plain")
+                    self.assertEqual(client.getresponse().status, 200)
+                    client.sock.setblocking(True)
+                client.close()
+
+
+class Handshake(Tls):
+    def test_old_versions_and_weak_ciphers_are_refused(self):
+        with self.serve() as server:
+            for version in ("-tls1", "-tls1_1"):
+                got = subprocess.run(["openssl", "s_client", "-connect", "%s:%d" % host_and_port(server.address), version,
+                                      "-cipher", "ALL:@SECLEVEL=0"], input="", capture_output=True, text=True,
+                                     timeout=SECONDS)
+                self.assertNotEqual(got.returncode, 0, version)
+            for version in ("-tls1_2", "-tls1_3"):
+                got = subprocess.run(["openssl", "s_client", "-connect", "%s:%d" % host_and_port(server.address), version,
+                                      "-CAfile", self.crt], input="", capture_output=True, text=True, timeout=SECONDS)
+                self.assertEqual(got.returncode, 0, version)
+                self.assertIn("Verify return code: 0 (ok)", got.stdout)
+                self.assertIn("Compression: NONE", got.stdout)
+
+    def test_renegotiation_is_refused(self):
+        with self.serve() as server:
+            got = subprocess.run(["openssl", "s_client", "-connect", "%s:%d" % host_and_port(server.address), "-tls1_2"],
+                                 input="R\n", capture_output=True, text=True, timeout=SECONDS)
+            self.assertIn("no renegotiation", got.stderr)
+
+    def test_a_stalled_handshake_is_cut_at_its_deadline_at_each_step(self):
+        hello = self.client_hello()
+        for row in rows(sample.program("echo")):
+            if row.one_at_a_time:
+                continue  # each would wait for the one before
+            with self.subTest(row.name), self.serve("--set", "tls.handshake_timeout=300ms", *row.arguments) as server:
+                stalled = []
+                for count in (0, 1, 5, 6, len(hello) // 2, len(hello) - 1, len(hello)):
+                    s = socket.create_connection(host_and_port(server.address), SECONDS)
+                    s.sendall(hello[:count])
+                    stalled.append(s)
+                for s in stalled:
+                    with s:
+                        s.settimeout(SECONDS)
+                        try:
+                            while s.recv(65536):
+                                pass
+                        except ConnectionResetError:
+                            pass
+                with self.connect(server) as client:
+                    self.exchange(client, b"served")
+
+    def client_hello(self):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = trusting(self.crt).wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with self.assertRaises(ssl.SSLWantReadError):
+            client.do_handshake()
+        return outgoing.read()
+
+    def test_a_client_that_speaks_plain_http_is_closed_and_logged_at_most_once_a_second(self):
+        with self.serve("--model", "single-loop") as server:
+            for _ in range(50):
+                with socket.create_connection(host_and_port(server.address), SECONDS) as s:
+                    s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    s.settimeout(SECONDS)
+                    try:
+                        while s.recv(4096):
+                            pass
+                    except ConnectionResetError:
+                        pass
+            server.wait_for_line("http request")
+            self.assertLess(sum("handshake" in line for line in server.lines), 20)
+
+    def abort(self, server, count):
+        """At random bytes of the handshake and of the records after it."""
+        draw = random.Random(4)
+        for _ in range(count):
+            raw = socket.create_connection(host_and_port(server.address), SECONDS)
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = trusting_all.wrap_bio(incoming, outgoing, server_hostname="localhost")
+            budget = draw.randrange(0, 900)
+            try:
+                done = False
+                while budget > 0:
+                    try:
+                        if not done:
+                            client.do_handshake()
+                            done = True
+                        client.write(b"x" * 100)
+                    except ssl.SSLWantReadError:
+                        pass
+                    out = outgoing.read()[:budget]
+                    budget -= max(len(out), 1)
+                    if out:
+                        raw.sendall(out)
+                    if not done and budget > 0:
+                        got = raw.recv(65536)
+                        if not got:
+                            break
+                        incoming.write(got)
+            except OSError:
+                pass
+            if draw.random() < 0.5:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.close()
+
+    def test_aborts_at_random_bytes_leave_nothing_behind(self):
+        for arguments in (["--model", "single-loop"], ["--model", "loop-with-workers"]):
+            with self.subTest(arguments), self.serve(*arguments) as server:
+                self.abort(server, 50)
+                with self.connect(server) as client:
+                    self.exchange(client, b"served")
+                before = None
+
+                def settled():
+                    nonlocal before
+                    last, before = before, descriptors(server.pid)
+                    return last == before
+
+                until(settled, "descriptors settle", SECONDS)
+                self.abort(server, 400)
+                until(lambda: descriptors(server.pid) <= before, lambda: f"{descriptors(server.pid)} descriptors", SECONDS)
+
+
+trusting_all = ssl._create_unverified_context()
+
+
+class Certificates(Tls):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.other = make_certificate(cls.folder, "other", "/CN=other.test", "DNS:other.test,DNS:www.other.test")
+        cls.wild = make_certificate(cls.folder, "wild", "/CN=wild", "DNS:*.wild.test")
+
+    def presented(self, server, name):
+        with self.connect(server, trusting_all, name) as client:
+            return ssl.DER_cert_to_PEM_cert(client.getpeercert(True)).strip()
+
+    def test_the_certificate_is_chosen_by_name(self):
+        text = {path: open(path).read().strip() for path in (self.crt, self.other[0], self.wild[0])}
+        with self.serve(certificates=[(self.crt, self.key), self.other, self.wild]) as server:
+            for name, path in (("localhost", self.crt), ("other.test", self.other[0]), ("WWW.other.TEST", self.other[0]),
+                               ("a.wild.test", self.wild[0]), ("a.b.wild.test", self.crt), ("wild.test", self.crt),
+                               ("nobody.test", self.crt)):
+                self.assertEqual(self.presented(server, name), text[path], name)
+
+    def check(self, *arguments):
+        got = sample.run("--listen", "tls:127.0.0.1:0", "--check", *arguments)
+        return got.returncode, got.stderr
+
+    def keys(self, crt, key):
+        return ["--set", f"tls.certificate={crt}", "--set", f"tls.key={key}"]
+
+    def test_what_cannot_be_used_is_found_by_check(self):
+        broken = os.path.join(self.folder, "broken.crt")
+        with open(broken, "w") as out:
+            out.write("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        wrong = {
+            "and there is no certificate": [],
+            "cannot be read: No such file or directory": self.keys("/nowhere/x.crt", self.key),
+            "holds no PEM certificate": self.keys(broken, self.key),
+            "holds no PEM key": self.keys(self.crt, self.crt),
+            "does not fit the certificate": self.keys(self.crt, self.other[1]),
+            "each certificate needs its key": ["--set", f"tls.certificate={self.crt}"],
+            "tls.ciphers: \"nonsense\": no cipher match": [*self.keys(self.crt, self.key), "--set", "tls.ciphers=nonsense"],
+            "no authority is believed": [*self.keys(self.crt, self.key), "--set", "tls.verify=require"],
+        }
+        for part, arguments in wrong.items():
+            code, error = self.check(*arguments)
+            self.assertIn(part, error)
+            self.assertEqual(code, 2)
+        self.assertEqual(self.check(*self.keys(self.crt, self.key)), (0, ""))
+        got = sample.run("--listen", "tls:127.0.0.1:0", "--check", *self.keys("/x", "/y"), name="cart")
+        self.assertIn("link it with weir::tls", got.stderr)
+
+    def test_the_plan_tells_what_is_presented(self):
+        got = sample.run("--listen", "tls:127.0.0.1:0", "--plan", *self.keys(self.crt, self.key))
+        self.assertRegex(got.stdout, r"tls +localhost, 127.0.0.1 \(and for any other name\), valid until \d{4}-\d\d-\d\d")
+
+    def test_a_reload_brings_new_certificates_in_every_model_and_a_bad_one_keeps_the_old(self):
+        for row in rows(sample.program("echo")):
+            folder = self.enterContext(tempfile.TemporaryDirectory())
+            crt, key = make_certificate(folder, "served")
+            with self.subTest(row.name), self.serve(*row.arguments, certificates=[(crt, key)]) as server:
+                old = open(crt).read().strip()
+                self.assertEqual(self.presented(server, "localhost"), old)
+                held = None if row.one_at_a_time else self.connect(server, trusting_all)
+                make_certificate(folder, "served")
+                new = open(crt).read().strip()
+                server.send(signal.SIGHUP)
+                until(lambda: self.presented(server, "localhost") == new, "the new certificate", SECONDS)
+                with open(crt, "w") as out:
+                    out.write("nonsense")
+                server.send(signal.SIGHUP)
+                server.wait_for_line("holds no PEM certificate")
+                self.assertEqual(self.presented(server, "localhost"), new)
+                if held and row.model != "process-pool":
+                    self.exchange(held, b"held")
+                    held.close()
+
+    def test_a_client_certificate_is_asked_for_and_verified(self):
+        client = make_certificate(self.folder, "client", "/CN=me", "DNS:me.test")
+        with self.serve("--set", "tls.verify=require", "--set", f"tls.ca={client[0]}") as server:
+            context = trusting(self.crt)
+            context.load_cert_chain(*client)
+            with self.connect(server, context) as c:
+                self.exchange(c, b"known")
+            with self.assertRaises(OSError):
+                with self.connect(server) as c:
+                    c.sendall(b"unknown")
+                    if not c.recv(10):
+                        raise ConnectionResetError
+
+    def test_a_protocol_is_agreed_on(self):
+        with self.serve("--set", "tls.alpn=h2,http/1.1") as server:
+            context = trusting(self.crt)
+            context.set_alpn_protocols(["http/1.1"])
+            with self.connect(server, context) as c:
+                self.assertEqual(c.selected_alpn_protocol(), "http/1.1")
+            context.set_alpn_protocols(["spdy"])
+            with self.assertRaises(ssl.SSLError):
+                self.connect(server, context)
+
+
+class Sessions(Tls):
+    def test_sessions_are_resumed_by_any_worker_and_after_reloads(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version), self.serve("--model", "process-pool", "--processes", 3, "--set",
+                                                   "processes.accept=dispatch") as server:
+                context = trusting(self.crt, minimum_version=version, maximum_version=version)
+                with self.connect(server, context) as client:
+                    self.exchange(client, b"first")
+                    session = client.session
+                for i in range(9):
+                    if i in (3, 6):
+                        lines = len(server.lines)
+                        server.send(signal.SIGHUP)
+                        until(lambda: any("listening" in line for line in server.lines[lines:]), "the reload", SECONDS)
+                    with self.connect(server, context, session=session) as client:
+                        self.exchange(client, b"again")
+                        self.assertTrue(client.session_reused, i)
+
+    def test_without_tickets_nothing_is_resumed(self):
+        with self.serve("--set", "tls.tickets=false") as server:
+            context = trusting(self.crt)
+            with self.connect(server, context) as client:
+                self.exchange(client, b"first")
+                session = client.session
+            with self.connect(server, context, session=session) as client:
+                self.exchange(client, b"again")
+                self.assertFalse(client.session_reused)
+
+
+if __name__ == "__main__":
+    sample.main()
