@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "kinds.hpp"
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
 #include "weir/connection/detail/no_connection.hpp"
@@ -111,6 +112,18 @@ void connection_state::give_up_socket() noexcept {
   if (writing != nullptr) writing->root->schedule();
 }
 
+int connection_state::release(std::string& unread) {
+  if (!is_open()) return -1;
+  assert_thread("connection::release");
+  if (driver->stop_reading_ahead(*this)) try {
+      detail::ring_of(*this).take_held(*this, unread);
+    } catch (...) {
+      if (reading != nullptr) reading->root->schedule();  // which reads on
+      throw;
+    }
+  return release();
+}
+
 int connection_state::release() noexcept {
   if (!is_open()) return -1;
   assert_thread("connection::release");
@@ -143,7 +156,8 @@ void connection_state::close_gracefully() noexcept {
   // says nothing here: bytes may have come since the last batch of events.
   const bool may_have_input = end != ending::peer_closed && end != ending::peer_reset;
   if (!may_have_input || table().cutting_ ||
-      (!driver->holds_input(*this) && (::ioctl(fd, FIONREAD, &unread) != 0 || unread == 0)) || !begin_linger())
+      (!driver->holds_input(*this) && (::ioctl(fd, FIONREAD, &unread) != 0 || unread == 0)) ||
+      !begin_linger())
     end_socket(ending::closed);
 }
 
