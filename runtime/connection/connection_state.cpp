@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "kinds.hpp"
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
 #include "weir/connection/detail/no_connection.hpp"
@@ -124,6 +125,18 @@ void connection_state::give_up_socket() noexcept {
   end_input(ending::closed);
   writable = true;
   if (writing != nullptr) writing->root->schedule();
+}
+
+int connection_state::release(std::string& unread) {
+  if (!is_open()) return -1;
+  assert_thread("connection::release");
+  if (driver->stop_reading_ahead(*this)) try {
+      detail::ring_of(*this).take_held(*this, unread);
+    } catch (...) {
+      if (reading != nullptr) reading->root->schedule();  // which reads on
+      throw;
+    }
+  return release();
 }
 
 int connection_state::release() noexcept {

@@ -35,7 +35,6 @@ void completion_driver::open() {
   auto all = std::make_unique<opened>(*this);
   open_asio();
   ring_state_ = std::move(all);
-  thread_ = ::pthread_self();
   driver::opened();
 }
 
@@ -46,7 +45,7 @@ void completion_driver::ring_bell() noexcept {
   }
 }
 
-bool completion_driver::is_mine() const noexcept { return ::pthread_equal(thread_, ::pthread_self()) != 0; }
+bool completion_driver::is_mine() const noexcept { return ring_state_->all.is_of_this_thread(); }
 
 completion_driver::entry* completion_driver::find(const descriptor& on) const noexcept {
   const auto at = static_cast<std::size_t>(on.fd);
@@ -125,8 +124,8 @@ void completion_driver::watch(descriptor& on, descriptor::watch what) noexcept {
 int completion_driver::poll_once(descriptor& on, flight what) noexcept {
   entry* const e = find_or_make(on);
   if (e == nullptr) return ENOMEM;
-  if ((e->in_flight & bit(what)) != 0 || (what == polling_room && e->awaits_room)) return 0;
-  e->in_flight |= bit(what);
+  if (e->is_in_flight(bit(what)) || (what == polling_room && e->awaits_room)) return 0;
+  e->begins(bit(what));
   io_uring_sqe& s =
       ring_state_->all.next(IORING_OP_POLL_ADD, on.fd, reinterpret_cast<std::uintptr_t>(e) | what);
   s.poll32_events = what == polling_room ? POLLOUT : POLLIN | POLLRDHUP;
@@ -178,7 +177,7 @@ bool completion_driver::holds_input(const descriptor& on) const noexcept {
 // What a completion says, without resuming anything.
 void completion_driver::note(entry& e, flight what, int result, std::uint32_t flags) noexcept {
   if (what != receiving) {
-    e.in_flight &= ~bit(what);
+    e.has_ended(bit(what));
     if (what == sending) {
       e.sent = true;
       e.answer = result;
@@ -188,7 +187,7 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
     return;
   }
   if ((flags & IORING_CQE_F_MORE) == 0) {
-    e.in_flight &= ~bit(receiving);
+    e.has_ended(bit(receiving));
     e.cancelling = false;
     // A receive on demand that has emptied the socket: the operations keep up again.
     if (!e.ahead && (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0) e.on_demand = e.hung_up;
@@ -206,7 +205,7 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
   if (result > 0 || result == -ENOBUFS || result == -ECANCELED || result == -EINTR || result == -EAGAIN)
     return;
   e.ended = true;
-  e.error = -result;
+  e.error = static_cast<std::uint16_t>(-result);
 }
 
 // What is most frequent; the rest is the same, one step after the other.
@@ -220,19 +219,19 @@ inline void completion_driver::complete(std::uint64_t cookie, int result, std::u
     constexpr unsigned goes_on_with_bytes = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
     operation* const op = d.reading;
     if (op == nullptr || (flags & goes_on_with_bytes) != goes_on_with_bytes || result <= 0 ||
-        op->kind->finish == nullptr || e->holds_or_demands() || e->turn_in == batch()) [[unlikely]]
+        op->kind->finish == nullptr || e->holds_or_demands() || e->turn_in == turn()) [[unlikely]]
       return complete_any(cookie, result, flags);
     chunk_block* const block = ring_state_->buffers->take(flags >> IORING_CQE_BUFFER_SHIFT);
     block->size = static_cast<std::size_t>(result);
-    e->turn_in = batch();
-    d.writable = alone_ && (e->in_flight & bit(sending)) == 0;
+    e->turn_in = turn();
+    d.writable = alone_ && !e->is_in_flight(bit(sending));
     recent_ = e;
     return finish(*op, reinterpret_cast<std::uintptr_t>(block));
   }
   operation* const op = d.writing;
   if (what != sending || op == nullptr || op->kind->finish == nullptr) [[unlikely]]
     return complete_any(cookie, result, flags);
-  e->in_flight &= ~bit(sending);
+  e->has_ended(bit(sending));
   recent_ = e;
   finish(*op, static_cast<std::uintptr_t>(static_cast<long>(result)));
 }
@@ -254,12 +253,12 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
   const auto what = static_cast<flight>(cookie & flight_bits);
   descriptor& d = *e->on;
   note(*e, what, result, flags);
-  if (e->on_demand && e->ahead && (e->in_flight & bit(receiving)) != 0 && !std::exchange(e->cancelling, true))
+  if (e->on_demand && e->ahead && e->is_in_flight(bit(receiving)) && !std::exchange(e->cancelling, true))
       [[unlikely]]
     cancel_flight(*e, receiving);
   operation* op = nullptr;
   switch (what) {
-    case receiving: d.writable = alone_ && (e->in_flight & bit(sending)) == 0; [[fallthrough]];
+    case receiving: d.writable = alone_ && !e->is_in_flight(bit(sending)); [[fallthrough]];
     case polling_input: op = d.reading; break;
     case polling_room:
       op = d.writing;
@@ -274,7 +273,7 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
     case polling_end: break;
   }
   // A descriptor has one turn in a batch; for the rest of its bytes others have theirs in between.
-  if (what == receiving && std::exchange(e->turn_in, batch()) == batch()) [[unlikely]] {
+  if (what == receiving && std::exchange(e->turn_in, turn()) == turn()) [[unlikely]] {
     if (op != nullptr) op->root->schedule();
     return;
   }
@@ -285,19 +284,28 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
 
 void completion_driver::refill() noexcept {
   opened& o = *ring_state_;
-  o.buffers->refill();
-  if (starved_ == nullptr || o.buffers->all_taken()) return;
+  // Those that wait for buffers may have found none to be lent at all.
+  if (!o.lend_more() || starved_ == nullptr) return;
   for (entry* e = std::exchange(starved_, nullptr); e != nullptr;) {
     entry& each = *e;
     e = std::exchange(each.next_starved, nullptr);
     each.starved = false;
-    if (each.on->reading != nullptr && (each.in_flight & bit(receiving)) == 0) arm_receive(each);
+    if (each.on->reading != nullptr && !each.is_in_flight(bit(receiving))) arm_receive(each);
   }
+}
+
+// A registered ring is a number of the thread that registered it: there the kernel would refuse each call, or
+// take it for another ring.
+void completion_driver::run(long microseconds, asio_handlers& ready) {
+  if (!is_mine()) [[unlikely]]
+    throw_system_error(EPERM,
+                       "a core over io_uring runs on the thread that opened it, and not on another one");
+  run_in(*this, microseconds, ready);
 }
 
 std::size_t completion_driver::poll(long microseconds) {
   opened& o = *ring_state_;
-  if (o.buffers && !o.buffers->is_complete()) refill();
+  if (starved_ != nullptr || (o.buffers && !o.buffers->is_complete())) refill();
   if (!std::exchange(o.asio_armed, true)) [[unlikely]]
     o.all.next(IORING_OP_POLL_ADD, asio_descriptor(), to_asio).poll32_events = POLLIN;
   if (!std::exchange(o.bell_armed, true)) [[unlikely]] {

@@ -14,7 +14,7 @@
 namespace weir::io {
 
 inline void completion_driver::submit_send(entry& e, const void* from, std::size_t size, int flags) noexcept {
-  e.in_flight |= bit(sending);
+  e.begins(bit(sending));
   io_uring_sqe& s =
       ring_state_->all.next(IORING_OP_SEND, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | sending);
   s.addr = reinterpret_cast<std::uintptr_t>(from);
@@ -29,7 +29,7 @@ long completion_driver::receive(descriptor& on, chunk_block*& into) noexcept {
   chunk_block* const block = e->first;
   if (block == nullptr) {
     if (!e->ended) return -EAGAIN;
-    return -std::exchange(e->error, 0);
+    return -long{std::exchange(e->error, std::uint16_t{0})};
   }
   e->first = block->next;
   if (e->first == nullptr) e->last = &e->first;
@@ -76,14 +76,14 @@ void completion_driver::await_input(descriptor& on) noexcept {
     return op.root->wait_failed(op, ENOMEM);
   }
   if (e->first != nullptr || e->ended) return on.reading->root->schedule();
-  if ((e->in_flight & bit(receiving)) == 0) arm_receive(*e);
+  if (!e->is_in_flight(bit(receiving))) arm_receive(*e);
 }
 
 long completion_driver::send(descriptor& on, const void* from, std::size_t size, int flags) noexcept {
   if (on.fd < 0) return -EBADF;
   entry* const e = find_or_make(on);
   if (e == nullptr) return -ENOMEM;
-  if ((e->in_flight & bit(sending)) != 0) return -EAGAIN;
+  if (e->is_in_flight(bit(sending))) return -EAGAIN;
   if (std::exchange(e->sent, false)) return e->answer;
   submit_send(*e, from, size, flags);
   return -EAGAIN;
@@ -93,10 +93,28 @@ void completion_driver::begin_send(descriptor& on, const void* from, std::size_t
   entry& e = *recent_;
   if (e.on == &on && !e.sends()) [[likely]]
     return submit_send(e, from, size, 0);
+  begin_any_send(on, from, size);
+}
+
+[[gnu::noinline]] void completion_driver::begin_any_send(descriptor& on, const void* from,
+                                                         std::size_t size) noexcept {
   entry* const any = on.fd < 0 ? nullptr : find_or_make(on);
   // What can be answered at once is answered in the next turn.
   if (any == nullptr || any->sent) return on.writing->root->schedule();
   if (!any->sends()) submit_send(*any, from, size, 0);
+}
+
+void completion_driver::take_held(descriptor& on, std::string& into) {
+  entry* const e = find(on);
+  if (e == nullptr || e->first == nullptr) return;
+  std::size_t size = 0;
+  for (const chunk_block* b = e->first; b != nullptr; b = b->next) size += b->size;
+  into.reserve(into.size() + size - e->taken_of_first);
+  for (chunk_block* b = e->first; b != nullptr; b = b->next) {
+    const std::size_t gone = std::exchange(e->taken_of_first, 0U);
+    into.append(reinterpret_cast<const char*>(b->data()) + gone, b->size - gone);
+  }
+  drop_input(*e);
 }
 
 void completion_driver::keep_received(descriptor& on, chunk_block* block) noexcept { find(on)->keep(block); }
@@ -116,17 +134,11 @@ long completion_driver::end_send(descriptor& on) noexcept {
 
 void completion_driver::arm_receive(entry& e) noexcept {
   opened& o = *ring_state_;
-  bool lent = false;
-  try {
-    lent_buffers& buffers = o.lend();
-    lent = !buffers.all_taken() || buffers.refill() || !buffers.all_taken();
-  } catch (...) {
-  }
-  if (!lent) {
+  if ((!o.buffers || o.buffers->all_taken()) && !o.lend_more()) {
     if (!std::exchange(e.starved, true)) e.next_starved = std::exchange(starved_, &e);
     return;
   }
-  e.in_flight |= bit(receiving);
+  e.begins(bit(receiving));
   e.ahead = !e.on_demand;
   e.cancelling = false;
   io_uring_sqe& s = o.all.next(IORING_OP_RECV, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | receiving);
@@ -135,8 +147,8 @@ void completion_driver::arm_receive(entry& e) noexcept {
   s.ioprio = IORING_RECV_MULTISHOT;
   // A receive that goes on by itself misses the end where bytes and FIN have come at once (seen on
   // Linux 6.18): the end is waited for beside it.
-  if ((e.in_flight & bit(polling_end)) != 0) return;
-  e.in_flight |= bit(polling_end);
+  if (e.is_in_flight(bit(polling_end))) return;
+  e.begins(bit(polling_end));
   o.all.next(IORING_OP_POLL_ADD, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | polling_end).poll32_events =
       POLLRDHUP;
 }
@@ -181,22 +193,24 @@ void completion_driver::cancel_flight(entry& e, flight what) noexcept {
 
 // Ends what is in flight for `e`, and waits for its completions; those of others stay for the next batch.
 void completion_driver::drain(entry& e, unsigned what) noexcept {
-  if ((e.in_flight & what) == 0) return;
   // The kernel has dropped the requests of a thread that has ended.
   if (!is_mine()) {
-    e.in_flight &= ~what;
+    e.has_ended(what);
     return;
   }
+  // Its descriptor may go elsewhere, and another one come to its place in memory.
+  if (recent_ == &e) recent_ = &nobody;
+  if (!e.is_in_flight(what)) return;
   opened& o = *ring_state_;
   reap(e);
-  while ((e.in_flight & what) != 0) {
+  while (e.is_in_flight(what)) {
     for (const flight each : {receiving, sending, polling_input, polling_room, polling_end})
-      if ((e.in_flight & what & bit(each)) != 0) cancel_flight(e, each);
+      if (e.is_in_flight(what & bit(each))) cancel_flight(e, each);
     // A request that was about to run when it should have been cancelled runs now, and is cancelled next
     // time.
     o.all.enter(0);
     reap(e);
-    if ((e.in_flight & what) != 0 && o.all.is_full())
+    if (e.is_in_flight(what) && o.all.is_full())
       for (unsigned head = o.all.head(); head != o.all.tail(); o.all.advance_to(++head))
         o.spilled.push_back(o.all.completion(head));
   }
@@ -233,7 +247,7 @@ void completion_driver::look(entry& e) noexcept {
   chunk_block::release(block);
   if (n == -EAGAIN || n == -EINTR) return;
   e.ended = true;
-  e.error = static_cast<int>(-n);
+  e.error = static_cast<std::uint16_t>(-n);
 }
 
 }  // namespace weir::io

@@ -28,25 +28,29 @@ inline constexpr long starved_microseconds = 10'000;
 // What the ring does for one descriptor. Its address, with a flight in the low bits, is the cookie of
 // completions.
 struct alignas(16) completion_driver::entry {
+  void begins(unsigned what) noexcept { in_flight = static_cast<std::uint8_t>(in_flight | what); }
+  void has_ended(unsigned what) noexcept { in_flight = static_cast<std::uint8_t>(in_flight & ~what); }
+  [[nodiscard]] bool is_in_flight(unsigned what) const noexcept { return (in_flight & what) != 0; }
+
   descriptor* on;
   chunk_block* first = nullptr;  // bytes that no operation has taken
   chunk_block** last = &first;
-  std::uint64_t turn_in = 0;  // the batch in which bytes have last been handed over
-  unsigned in_flight = 0;     // a bit for each flight
+  entry* next_starved = nullptr;
+  std::uint32_t turn_in = 0;  // the batch in which bytes have last been handed over, low bits
   std::uint32_t taken_of_first = 0;
-  std::uint32_t held = 0;   // blocks
-  bool ahead = false;       // the receive in flight goes on by itself
-  bool cancelling = false;  // that one is being ended
-  bool on_demand = false;   // because the operations do not keep up
-  bool hung_up = false;     // the peer sends no more
-  bool sent = false;        // there is an answer of a send
-  bool ended = false;       // there is no more to receive: `error`, and then 0
+  int answer = 0;              // of a send
+  std::uint16_t error = 0;     // an errno
+  std::uint16_t held = 0;      // blocks
+  std::uint8_t in_flight = 0;  // a bit for each flight
+  bool ahead = false;          // the receive in flight goes on by itself
+  bool cancelling = false;     // that one is being ended
+  bool on_demand = false;      // because the operations do not keep up
+  bool hung_up = false;        // the peer sends no more
+  bool sent = false;           // there is an answer of a send
+  bool ended = false;          // there is no more to receive: `error`, and then 0
   bool starved = false;
   bool in_room_set = false;
   bool awaits_room = false;  // in that set
-  int error = 0;
-  int answer = 0;
-  entry* next_starved = nullptr;
 
   void keep(chunk_block* block) noexcept {
     block->next = nullptr;
@@ -56,12 +60,10 @@ struct alignas(16) completion_driver::entry {
   }
   // Bytes will have a completion, and none wait.
   [[nodiscard]] bool is_receiving() const noexcept {
-    return (in_flight & bit(completion_driver::receiving)) != 0 && first == nullptr && !ended;
+    return is_in_flight(bit(completion_driver::receiving)) && first == nullptr && !ended;
   }
   // A send is in flight, or has an answer.
-  [[nodiscard]] bool sends() const noexcept {
-    return (in_flight & bit(completion_driver::sending)) != 0 || sent;
-  }
+  [[nodiscard]] bool sends() const noexcept { return is_in_flight(bit(completion_driver::sending)) || sent; }
   [[nodiscard]] bool holds_or_demands() const noexcept { return first != nullptr || on_demand; }
 };
 
@@ -71,10 +73,15 @@ struct completion_driver::opened {
     spilled.reserve(ring::completions);
   }
 
-  // Memory for buffers is taken when something is first received.
-  lent_buffers& lend() {
-    if (!buffers) buffers.emplace(all, driver.ring_.buffers, driver.chunks());
-    return *buffers;
+  // True if the kernel has buffers then. Memory for them is taken when something is first received.
+  bool lend_more() noexcept {
+    try {
+      if (!buffers) buffers.emplace(all, driver.ring_.buffers, driver.chunks());
+    } catch (...) {
+      return false;
+    }
+    buffers->refill();
+    return !buffers->all_taken();
   }
 
   ring all;

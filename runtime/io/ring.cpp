@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cerrno>
 #include <new>
 
@@ -28,13 +29,32 @@ ring::ring() {
   for (unsigned i = 0; i < submissions; ++i) ring_.sq.array[i] = i;
   entries_ = ring_.sq.sqes;
   enter_fd_ = ring_.ring_fd;
-  if (::io_uring_register_ring_fd(&ring_) == 1) {  // saves a look-up for each call
-    enter_fd_ = ring_.enter_ring_fd;
+  // Saves a look-up for each call. Not by liburing, which undoes it on any thread.
+  io_uring_rsrc_update own{};
+  own.offset = ~0U;  // any free number
+  own.data = static_cast<std::uint64_t>(ring_.ring_fd);
+  if (::syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_RING_FDS, &own, 1) == 1) {
+    enter_fd_ = static_cast<int>(own.offset);
     enter_flags_ |= IORING_ENTER_REGISTERED_RING;
   }
 }
 
-ring::~ring() { ::io_uring_queue_exit(&ring_); }
+// The number of a registered ring is one of its thread's: on another thread it may be another ring's.
+ring::~ring() {
+  if (is_of_this_thread() && (enter_flags_ & IORING_ENTER_REGISTERED_RING) != 0) {
+    io_uring_rsrc_update own{};
+    own.offset = static_cast<std::uint32_t>(enter_fd_);
+    ::syscall(SYS_io_uring_register, ring_.ring_fd, IORING_UNREGISTER_RING_FDS, &own, 1);
+  }
+  ::io_uring_queue_exit(&ring_);
+}
+
+// A pthread_t is used again.
+std::uint64_t ring::this_thread() noexcept {
+  static constinit std::atomic<std::uint64_t> threads{0};
+  thread_local const std::uint64_t number = ++threads;
+  return number;
+}
 
 int ring::enter(unsigned least) noexcept {
   publish();
@@ -93,7 +113,7 @@ lent_buffers::~lent_buffers() {
   ::munmap(entries_, bytes_);
 }
 
-bool lent_buffers::refill() noexcept {
+void lent_buffers::refill() noexcept {
   const std::size_t mask = blocks_.size() - 1;
   while (taken_ != 0) {
     chunk_block* const block = from_.take();
@@ -107,7 +127,6 @@ bool lent_buffers::refill() noexcept {
     entry.bid = id;
   }
   __atomic_store_n(&entries_->tail, tail_, __ATOMIC_RELEASE);
-  return taken_ == 0;
 }
 
 }  // namespace weir::io

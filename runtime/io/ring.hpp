@@ -26,6 +26,8 @@ class ring {
   ring& operator=(const ring&) = delete;
   ~ring();
 
+  [[nodiscard]] bool is_of_this_thread() const noexcept { return made_by_ == this_thread(); }
+
   // An entry to fill in, which belongs to the next enter().
   [[nodiscard]] io_uring_sqe& next(std::uint8_t opcode, int fd, std::uint64_t cookie) noexcept {
     if (tail_ - taken_ == submissions) [[unlikely]]
@@ -61,6 +63,7 @@ class ring {
   void register_buffers(void* entries, unsigned count);
 
  private:
+  [[nodiscard]] static std::uint64_t this_thread() noexcept;
   void make_room() noexcept;
   void publish() noexcept { __atomic_store_n(ring_.sq.ktail, tail_, __ATOMIC_RELEASE); }
   void note_taken() noexcept { taken_ = __atomic_load_n(ring_.sq.khead, __ATOMIC_ACQUIRE); }
@@ -69,6 +72,7 @@ class ring {
   unsigned tail_ = 0;
   unsigned taken_ = 0;  // by the kernel, at the last enter()
   io_uring ring_{};
+  std::uint64_t made_by_ = this_thread();
   int enter_fd_;
   unsigned enter_flags_ = IORING_ENTER_GETEVENTS;
 };
@@ -87,8 +91,8 @@ class lent_buffers {
     empty_[taken_++] = static_cast<std::uint16_t>(id);
     return blocks_[id];
   }
-  // Lends others in the place of those that were taken; false if there is no memory for one.
-  bool refill() noexcept;
+  // Lends others in the place of those that were taken, as far as there is memory for them.
+  void refill() noexcept;
   [[nodiscard]] bool is_complete() const noexcept { return taken_ == 0; }
   [[nodiscard]] bool all_taken() const noexcept { return taken_ == blocks_.size(); }
 

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -203,4 +204,77 @@ TEST_CASE(
   std::string got;
   l.run(receive_all(&h.here, &got));
   CHECK(got == "its own bytes");
+}
+
+TEST_CASE("a socket that is given away leaves with every byte, read ahead or not") {
+  for (const auto over : {io_kind::epoll, io_kind::io_uring}) {
+    if (over == io_kind::io_uring && has_no_ring()) continue;
+    settings s = over_ring();
+    s.io = over;
+    test::loop l(s);
+    test::half h(l, test::tcp_pair());
+    const std::string all = test::pattern(100'000);
+    std::string got;
+    unique_fd given;
+    const auto give_away = [](connection c, int peer, const std::string* text, std::string* into,
+                              unique_fd* out) -> task<> {
+      std::string_view rest = *text;
+      test::put(peer, rest.substr(0, 10));
+      char few[4];
+      const std::size_t n = co_await c.read_some(std::as_writable_bytes(std::span(few)));
+      into->append(few, n);
+      test::put(peer, rest.substr(10, 50'000));
+      co_await test::rounds();
+      test::put(peer, rest.substr(50'010));
+      out->reset(c.release(*into));
+      CHECK_FALSE(c.is_open());
+      CHECK(c.release(*into) == -1);
+    };
+    l.run(give_away(std::move(h.here), h.there.get(), &all, &got, &given));
+    h.there.reset();
+    REQUIRE(given);
+    ::fcntl(given.get(), F_SETFL, ::fcntl(given.get(), F_GETFL) & ~O_NONBLOCK);
+    CHECK(got + received_all(given.get()) == all);
+  }
+}
+
+TEST_CASE("a core over io_uring that runs on a second thread says so, and does not spin") {
+  if (has_no_ring()) return;
+  settings s;
+  s.io = io_kind::io_uring;
+  core c(0, std::nullopt, s);
+  c.poll();
+  int error = 0;
+  std::thread([&] {
+    try {
+      c.run();
+    } catch (const std::system_error& e) {
+      error = e.code().value();
+    }
+  }).join();
+  CHECK(error == EPERM);
+}
+
+TEST_CASE("a core over io_uring that is destroyed on another thread leaves the ring of that thread alone") {
+  if (has_no_ring()) return;
+  test::loop here(over_ring());
+  test::half h(here);
+  std::optional<test::loop> there;
+  std::optional<test::half> waiting;
+  const auto receive = [](connection* c) -> task<> { static_cast<void>(co_await c->receive()); };
+  std::optional<test::root> left;
+  std::thread([&] {
+    there.emplace(over_ring());
+    waiting.emplace(*there);
+    left.emplace(there->core(), receive(&waiting->here));
+    there->run(test::rounds());
+  }).join();
+  left.reset();
+  waiting.reset();
+  there.reset();
+  test::put(h.there.get(), "still read");
+  ::shutdown(h.there.get(), SHUT_WR);
+  std::string got;
+  here.run(receive_all(&h.here, &got));
+  CHECK(got == "still read");
 }

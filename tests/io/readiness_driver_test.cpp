@@ -6,7 +6,9 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -375,9 +377,15 @@ TEST_CASE("posts get their turn while a coroutine always yields") {
 
 TEST_CASE("no wake-up of another thread is lost, whether the loop sleeps or works") {
   constexpr int rounds = 20'000;
-  test::loop there;
+  std::optional<test::loop> there;
+  std::promise<void> opened;
   test::loop here;
-  std::thread other([&] { there.run_to_stop(); });
+  std::thread other([&] {
+    there.emplace();  // a ring belongs to the thread that opens it
+    opened.set_value();
+    there->run_to_stop();
+  });
+  opened.get_future().wait();
   const auto to_and_fro = [](core* home, core* away) -> task<> {
     for (int i = 0; i < rounds; ++i) {
       co_await switch_to(*away);
@@ -385,8 +393,8 @@ TEST_CASE("no wake-up of another thread is lost, whether the loop sleeps or work
     }
   };
   // Two of them, so that each loop is now asleep and now at work when it is called.
-  here.run(to_and_fro(&here.core(), &there.core()), to_and_fro(&here.core(), &there.core()));
-  there.core().stop();
+  here.run(to_and_fro(&here.core(), &there->core()), to_and_fro(&here.core(), &there->core()));
+  there->core().stop();
   other.join();
 }
 

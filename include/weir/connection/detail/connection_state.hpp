@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "weir/admission/detail/permit_pool.hpp"
@@ -95,6 +96,8 @@ class connection_state final : public io::descriptor, private io::timer, public 
 
   // Gives the socket away, as if it was closed, without closing it. -1 if there is none to give.
   [[nodiscard]] int release() noexcept;
+  // The same. Bytes that no operation has taken are appended to `unread`. Errors: std::bad_alloc.
+  [[nodiscard]] int release(std::string& unread);
 
   // No more input: what waits for bytes finds an end for the given reason. Output goes on.
   void end_input(ending why) noexcept;

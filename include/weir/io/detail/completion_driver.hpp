@@ -1,8 +1,6 @@
 #pragma once
 // io: the Proactor: a ring of io_uring, in which the core's io_context waits and which completes operations.
 
-#include <pthread.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -22,7 +20,8 @@ namespace weir::io {
 // `readable` of its descriptors is never true, so that an operation does not try the system call and comes
 // here; `writable` is true while a system call costs less than a completion: for the only event of a batch.
 //
-// Thread: the one that opens it. Lifetime: outlives its descriptors.
+// Thread: the one that opens it; on another one a wait ends with std::system_error. Lifetime: outlives its
+// descriptors.
 class completion_driver final : public driver {
  public:
   // `buffers`: lent to the kernel, a power of two. `read_ahead`: those with bytes of one descriptor for which
@@ -62,6 +61,8 @@ class completion_driver final : public driver {
   [[nodiscard]] long end_send(descriptor& on) noexcept;
   // `on.reading` waits for bytes.
   void await_input(descriptor& on) noexcept;
+  // Moves all that is held of what was received. Errors: std::bad_alloc, and all of it stays.
+  void take_held(descriptor& on, std::string& into);
   // For operation_kind::finish: the bytes, or what was sent, become the answer of the next receive() or
   // send().
   void keep_received(descriptor& on, chunk_block* block) noexcept;
@@ -75,7 +76,7 @@ class completion_driver final : public driver {
   // What may be in flight for a descriptor.
   enum flight : std::uint8_t { receiving, sending, polling_input, polling_room, polling_end };
 
-  void run(long microseconds, asio_handlers& ready) override { run_in(*this, microseconds, ready); }
+  void run(long microseconds, asio_handlers& ready) override;
   void ring_bell() noexcept override;
   void begin_wait(descriptor& on, descriptor::watch what) noexcept override;
   std::size_t poll(long microseconds);
@@ -87,6 +88,7 @@ class completion_driver final : public driver {
   [[nodiscard]] entry* make(descriptor& on) noexcept;
   [[nodiscard]] int poll_once(descriptor& on, flight what) noexcept;
   void arm_receive(entry& e) noexcept;
+  void begin_any_send(descriptor& on, const void* from, std::size_t size) noexcept;
   void submit_send(entry& e, const void* from, std::size_t size, int flags) noexcept;
   void cancel_flight(entry& e, flight what) noexcept;
   void drain(entry& e, unsigned what) noexcept;
@@ -98,14 +100,14 @@ class completion_driver final : public driver {
   void take_room_set();
   void drop_input(entry& e) noexcept;
   [[nodiscard]] bool is_mine() const noexcept;
+  [[nodiscard]] std::uint32_t turn() const noexcept { return static_cast<std::uint32_t>(batch()); }
 
   ring_bounds ring_;
   std::unique_ptr<opened> ring_state_;
   std::vector<entry*> entries_;  // by descriptor number
   entry* recent_ = &nobody;      // of the descriptor whose completion was the last: what is asked for next
   entry* starved_ = nullptr;     // wait for buffers
-  pthread_t thread_{};
-  bool alone_ = false;  // the event is the only one of its batch
+  bool alone_ = false;           // the event is the only one of its batch
 };
 
 }  // namespace weir::io
