@@ -143,7 +143,10 @@ void server::cut() noexcept {
 
 void server::obey() {
   // Before a client is served nobody needs to be told.
-  if (!stops_ && have_started_) return ending_->delay.expires_after(settings_.limits.drain_delay);
+  if (!stops_ && have_started_) {
+    if (leaves_ == departure::process) return end_accepting();
+    return ending_->delay.expires_after(settings_.limits.drain_delay);
+  }
   stops_ = true;
   begin_stop();
   if (cuts_.exchange(false)) cut_handlers();
@@ -187,22 +190,13 @@ void server::end_accepting() {
 void server::accepting_has_ended() {
   accepting_ended_ = true;
   listeners_.clear();  // a client that comes now is refused at once
-  stop_begun_ ? tell_handlers() : drain_when_unused();
-}
-
-// A process that leaves alone is told to drain; but for connections nothing keeps it until then.
-void server::drain_when_unused() {
-  permits_.when_unused([this] {
-    (*cores_)[0].post([this] {
-      if (handed_on_.load() == 0 && permits_.in_use() == 0) drain();
-    });
-  });
+  stop_begun_ ? tell_handlers() : wait_until_unused();
 }
 
 void server::leave(departure what) noexcept {
   (*cores_)[0].driver().assert_thread("server::leave");
   leaves_ = what;
-  if (what == departure::process && have_started_) end_accepting();
+  if (what == departure::process && have_started_) ending_->order.post();
 }
 
 void server::tell_handlers() {
@@ -221,7 +215,8 @@ void server::tell_handlers_of(std::size_t core) noexcept {
   }
 }
 
-// Until there is no connection, and none that was handed on can come back.
+// Until there is no connection, and none that was handed on can come back. A process that leaves alone is
+// told to drain; but for connections nothing keeps it until then.
 void server::wait_until_unused() {
   permits_.when_unused([this] {
     (*cores_)[0].post([this] {
@@ -230,7 +225,7 @@ void server::wait_until_unused() {
       else if (permits_.in_use() != 0)
         wait_until_unused();
       else
-        stop_services();
+        stop_begun_ ? stop_services() : drain();
     });
   });
 }

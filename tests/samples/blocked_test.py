@@ -114,6 +114,19 @@ class Stopping(unittest.TestCase):
                 server.order(order)
         self.ends(self.ends_after_quit, 0.5, "the order after QUIT")
 
+    def test_the_order_after_the_end_of_a_delay_is_one_that_cuts(self):
+        servers = self.servers("sleep", "--set", "limits.drain_delay=1h")
+        for order in TERM, QUIT, TERM:
+            for server in servers:
+                server.order(order)
+        self.ends(servers, 2.1, "the third order")
+
+    def test_a_delay_and_a_drain_timeout_that_have_passed_need_no_further_order(self):
+        servers = self.servers("sleep", "--set", "limits.drain_delay=100ms", "--set", "limits.drain_timeout=100ms")
+        for server in servers:
+            server.order(TERM)
+        self.ends(servers, 2.2, "one order")
+
     def test_a_loop_that_hangs_beside_loop_0_is_left_and_the_service_is_stopped(self):
         servers = self.servers("loop 1", only=lambda row: row.name == "loop-per-core" and
                                "," in row.arguments[-1])

@@ -10,7 +10,7 @@ import unittest
 
 import sample
 from balancer import PATIENCE, HAProxy, Load, Nginx, are_installed, free_port
-from pool import children, state_of
+from pool import MODES, children, state_of
 from rows import rows
 from sample import Sample, connect, until
 
@@ -221,6 +221,35 @@ class Pool(unittest.TestCase):
                         pass
                     until_told(node)
                     self.assertEqual(node.stop(signal.SIGTERM), 0)
+
+
+class Reloads(unittest.TestCase):
+    """Clients that keep their connections lose nothing: old workers leave when the last client has heard of it."""
+    count = 2
+
+    def test_reloads_under_keep_alive_load_lose_no_request_in_any_mode(self):
+        pool = next(row for row in rows_of_http() if row.model == "process-pool")
+        for mode in MODES:
+            accept = ("--set", f"processes.accept={mode}")
+            with self.subTest(mode=mode), Sample(*pool.arguments, *accept, *FOR_EVER, name="http") as node:
+                load = Load(node.address)
+                self.addCleanup(load.close)
+                for i in range(self.count):
+                    before = children(node.pid)
+                    node.send(signal.SIGHUP)
+                    node.wait_for_line(f"generation {i + 2} serves")
+                    until(lambda: not children(node.pid) & before, "the old workers have left", PATIENCE)
+                answers, failures = load.finish()
+                sample.figure(f"{mode}: {answers} answers, {failures} failures while the pool was reloaded {self.count} times")
+                self.assertEqual(failures, 0)
+                node.send(signal.SIGTERM)
+                until_told(node)
+                self.assertEqual(node.stop(signal.SIGTERM), 0)
+
+
+class ManyReloads(Reloads):
+    slow = True
+    count = 20
 
 
 class Rolling(unittest.TestCase):

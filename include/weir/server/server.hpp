@@ -189,7 +189,6 @@ class server {
   void begin_stop();
   void end_accepting();
   void accepting_has_ended();
-  void drain_when_unused();
   void tell_handlers();
   void cut_handlers();
   void wait_until_unused();
