@@ -28,7 +28,8 @@ const std::array<action_flag, 7> action_flags{{
     {action::check, "--check", "validate the settings and exit"},
     {action::print_config, "--print-config", "print the effective settings as a configuration file and exit"},
     {action::plan, "--plan", "print what would run where and exit"},
-    {action::status, "--status", "print the state of the server that runs with these settings, found by processes.pid_file"},
+    {action::status, "--status",
+     "print the state of the server that runs with these settings, found by processes.pid_file"},
 }};
 
 // A flag of its own for a common key.

@@ -106,7 +106,8 @@ void connection_state::count_end() noexcept {
   if (!has_permit_) return;
   const auto which = static_cast<unsigned>(observe::figure::peer_closed) + static_cast<unsigned>(end) -
                      static_cast<unsigned>(ending::peer_closed);
-  driver->counted()[end == ending::none ? observe::figure::moved : static_cast<observe::figure>(which)].add(1);
+  driver->counted()[end == ending::none ? observe::figure::moved : static_cast<observe::figure>(which)].add(
+      1);
 }
 
 void connection_state::give_up_socket() noexcept {
