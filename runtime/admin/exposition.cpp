@@ -70,14 +70,11 @@ std::string exposition::take() && {
   return std::move(out_);
 }
 
-std::string exposition::escaped(std::string_view value) {
+std::string exposition::escaped_help(std::string_view text) {
   std::string out;
-  for (const char c : value) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n')
-      out += "\\n";
-    else
-      out += c;
+  for (const char c : text) {
+    if (c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
   }
   return out;
 }

@@ -67,8 +67,8 @@ task<std::string> read_head(socket* client, bool* too_long) {
 // destroys the answer on its way.
 task<> write_and_close(socket* client, const std::string* text) {
   for (std::size_t sent = 0; sent < text->size();) {
-    const ssize_t n =
-        ::send(client->native_handle(), text->data() + sent, text->size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t n = ::send(client->native_handle(), text->data() + sent, text->size() - sent,
+                             MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
       sent += static_cast<std::size_t>(n);
     } else if (errno == EAGAIN) {
@@ -101,7 +101,8 @@ std::optional<refusal> check(const settings& s) {
   try {
     const endpoint at = endpoint::parse(address);
     if (at.what() == endpoint::kind::inherited || at.what() == endpoint::kind::named)
-      return refusal{"admin", fmt::format("\"{}\": an inherited socket cannot be the admin listener", address)};
+      return refusal{"admin",
+                     fmt::format("\"{}\": an inherited socket cannot be the admin listener", address)};
     const bool any_port = at.is_tcp() && at.port() == 0;
     for (const std::string& other : s.listen)
       if (!any_port && endpoint::parse(other) == at)
@@ -198,10 +199,10 @@ answer listener::answer_to(const question& q) {
   if (from_.bring_up_to_date) from_.bring_up_to_date();
   if (q.path == "/metrics" && q.wants_openmetrics)
     return {200, "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            metrics_of(from_.board, exposition::dialect::openmetrics)};
+            metrics_of(from_.board, observe::series(), exposition::dialect::openmetrics)};
   if (q.path == "/metrics")
     return {200, "text/plain; version=0.0.4; charset=utf-8",
-            metrics_of(from_.board, exposition::dialect::text)};
+            metrics_of(from_.board, observe::series(), exposition::dialect::text)};
   if (q.path == "/status") return {200, "application/json", status_json(from_.board)};
   if (q.path == "/status.txt") return {.text = status_table(from_.board)};
   return {.status = 404, .text = "there are /metrics, /status, /status.txt, /ready and /live\n"};

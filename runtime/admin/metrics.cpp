@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <span>
 
 #include "weir/admin/detail/places.hpp"
 #include "weir/config/detail/names.hpp"
@@ -31,8 +32,8 @@ struct row {
   bool of_process = false;  // one for each worker, not for each loop
 };
 
-constexpr row single(std::string_view name, kind what, std::string_view unit, figure of, std::string_view help,
-                     bool of_process = false) {
+constexpr row single(std::string_view name, kind what, std::string_view unit, figure of,
+                     std::string_view help, bool of_process = false) {
   return {name, what, unit, help, {{{{}, of}}}, 1, of_process};
 }
 
@@ -79,8 +80,6 @@ constexpr std::array rows = {
     single("weir_offload_jobs", kind::counter, "", figure::jobs, "Offloaded jobs that have begun.", true),
     single("weir_log_lost_lines", kind::counter, "", figure::lost_log_lines,
            "Log lines that could not be written.", true),
-    single("weir_access_log_lost_lines", kind::counter, "", figure::lost_access_lines,
-           "Lines of access logs that could not be written.", true),
     single("weir_loop_queued_tasks", kind::gauge, "", figure::run_queue,
            "Chains of coroutines that waited for their turn when it was last looked."),
     single("weir_timers_armed", kind::gauge, "", figure::timers, "Timers that are armed."),
@@ -124,7 +123,8 @@ void write_measures(exposition& to, const observe::ledger& from, const std::vect
   };
   of_loops("weir_loop_turn_duration_seconds", measure::turn,
            "Time from the end of a wait of a loop to the next one, of some turns.");
-  of_loops("weir_loop_lag_seconds", measure::lag, "How much later than it should have a timer of a loop fired.");
+  of_loops("weir_loop_lag_seconds", measure::lag,
+           "How much later than it should have a timer of a loop fired.");
   to.family("weir_request_duration_seconds", kind::histogram, "seconds",
             "Time from when a request was read to its answer, as protocols report it.");
   to.sample("", measured_in(from, measure::request), nanosecond);
@@ -156,14 +156,15 @@ void write_pool(exposition& to, process::scoreboard& board, const std::vector<pl
             std::uint64_t{1});
   to.family("weir_ready", kind::gauge, "", "1 while a worker serves and is not told to stop.");
   to.sample("", std::uint64_t{board.is_ready() ? 1U : 0U});
-  const auto age = std::chrono::steady_clock::now().time_since_epoch() -
-                   std::chrono::milliseconds(pool.started.load());
+  const auto age =
+      std::chrono::steady_clock::now().time_since_epoch() - std::chrono::milliseconds(pool.started.load());
   const auto began = std::chrono::system_clock::now().time_since_epoch() - age;
   to.family("weir_start_time_seconds", kind::gauge, "seconds", "When the server started, since 1970.");
   to.sample("", std::chrono::duration<double>(std::chrono::floor<std::chrono::milliseconds>(began)).count());
   to.family("weir_workers", kind::gauge, "", "Worker processes, by their state.");
-  for (const auto& [name, wanted] : {std::pair{"starting", state::starting}, std::pair{"serving", state::serving},
-                                     std::pair{"draining", state::draining}}) {
+  for (const auto& [name, wanted] :
+       {std::pair{"starting", state::starting}, std::pair{"serving", state::serving},
+        std::pair{"draining", state::draining}}) {
     std::uint64_t n = 0;
     for (const auto& w : board.workers().first(pool.rows)) n += w.now.load() == wanted ? 1 : 0;
     to.sample(fmt::format("state=\"{}\"", name), n);
@@ -180,15 +181,52 @@ void write_pool(exposition& to, process::scoreboard& board, const std::vector<pl
   to.sample("", std::uint64_t{pool.parked.load()});
 }
 
+constexpr std::array<std::string_view, 3> names_of_units{"", "seconds", "bytes"};
+
+// Calls `each` with the places of the series, those of a name one after another, and `family` before the
+// first of a name.
+template <class Family, class Each>
+void for_each_series(std::span<const observe::series_name> all, Family family, Each each) {
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto is_of_name = [&](const observe::series_name& s) {
+      return s.is_ready() && s.get_name() == all[i].get_name();
+    };
+    if (!all[i].is_ready() ||
+        std::any_of(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(i), is_of_name))
+      continue;
+    family(all[i]);
+    for (std::size_t k = i; k < all.size(); ++k)
+      if (is_of_name(all[k])) each(k);
+  }
+}
+
+void write_series(exposition& to, const observe::series_store& own) {
+  const auto family_of = [&](kind what) {
+    return [&to, what](const observe::series_name& s) {
+      to.family(s.get_name(), what, names_of_units[static_cast<std::size_t>(s.what)],
+                exposition::escaped_help(s.get_help()));
+    };
+  };
+  for_each_series(own.counters, family_of(kind::counter),
+                  [&](std::size_t i) { to.sample(own.counters[i].get_labels(), own.counted(i)); });
+  for_each_series(own.histograms, family_of(kind::histogram), [&](std::size_t i) {
+    observe::histogram_view view;
+    view.add(own.measured[i]);
+    to.sample(own.histograms[i].get_labels(), view,
+              own.histograms[i].what == observe::unit::seconds ? nanosecond : 1.0);
+  });
+}
+
 }  // namespace
 
-std::string metrics_of(process::scoreboard& board, exposition::dialect d) {
+std::string metrics_of(process::scoreboard& board, const observe::series_store& own, exposition::dialect d) {
   exposition to(d);
   const std::vector<place> all = places_of(board.ledger());
   write_pool(to, board, all);
   write_rows(to, all);
   write_accept_queue(to, board, all);
   write_measures(to, board.ledger(), all);
+  write_series(to, own);
   return std::move(to).take();
 }
 

@@ -46,14 +46,15 @@ std::string core_of(const place& p) {
 }
 
 void write_loops(std::string& out, const observe::ledger& from) {
-  fmt::format_to(std::back_inserter(out), "\n{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9} {:>12} {:>11}\n",
-                 "worker", "core", "open", "accepted", "bytes in", "bytes out", "requests", "busy s",
-                 "turn p99 ms", "lag p99 ms");
+  fmt::format_to(std::back_inserter(out),
+                 "\n{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9} {:>12} {:>11}\n", "worker", "core",
+                 "open", "accepted", "bytes in", "bytes out", "requests", "busy s", "turn p99 ms",
+                 "lag p99 ms");
   for (const place& p : places_of(from))
     fmt::format_to(std::back_inserter(out),
                    "{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9.1f} {:>12.3f} {:>11.3f}\n", p.worker,
-                   core_of(p), p.open(), p[figure::accepted], p[figure::received_bytes], p[figure::sent_bytes],
-                   p[figure::requests], seconds(p[figure::busy_nanoseconds]),
+                   core_of(p), p.open(), p[figure::accepted], p[figure::received_bytes],
+                   p[figure::sent_bytes], p[figure::requests], seconds(p[figure::busy_nanoseconds]),
                    milliseconds(measured_in(from, measure::turn, &p).quantile(0.99)),
                    milliseconds(measured_in(from, measure::lag, &p).quantile(0.99)));
 }

@@ -7,11 +7,21 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 
 namespace weir::log {
 namespace {
 
 constexpr int standard_error = STDERR_FILENO;
+
+// `text`: the numbers of a device and of a file, "8:12345", or null.
+bool is_named_by(const char* text, const struct stat& file) noexcept {
+  if (text == nullptr) return false;
+  char* end = nullptr;
+  const unsigned long long device = std::strtoull(text, &end, 10);
+  if (end == text || *end != ':') return false;
+  return device == file.st_dev && std::strtoull(end + 1, nullptr, 10) == file.st_ino;
+}
 
 }  // namespace
 
@@ -38,6 +48,7 @@ void error_output::look() noexcept {
     device_ = now.st_dev;
     number_ = now.st_ino;
     is_open_ = broken_ = false;
+    is_journal_ = is_named_by(std::getenv("JOURNAL_STREAM"), now);
     if (S_ISSOCK(now.st_mode))
       kind_ = kind::socket;
     else if (S_ISFIFO(now.st_mode) || (S_ISCHR(now.st_mode) && ::isatty(standard_error) == 1))
@@ -46,6 +57,11 @@ void error_output::look() noexcept {
       kind_ = kind::file;
   }
   if (kind_ == kind::stream && !is_open_) is_open_ = open_again();
+}
+
+bool error_output::is_journal() noexcept {
+  look();
+  return is_journal_;
 }
 
 bool error_output::open_again() noexcept {

@@ -20,6 +20,10 @@ class error_output {
   // several processes do not mix. 0, or the errno; EAGAIN if there is no room.
   [[nodiscard]] int write(std::string_view line) noexcept;
 
+  // Whether standard error is now the stream that JOURNAL_STREAM names: systemd's journal, which takes the
+  // priority of a line from its beginning.
+  [[nodiscard]] bool is_journal() noexcept;
+
   // Opens what write() needs, as it does itself.
   void look() noexcept;
 
@@ -34,7 +38,8 @@ class error_output {
   ::ino_t number_ = 0;
   int own_ = -1;          // its own description of the stream; keeps its number
   bool is_open_ = false;  // own_ is that of the present stream
-  bool broken_ = false;   // the last line was not taken to its end
+  bool is_journal_ = false;
+  bool broken_ = false;  // the last line was not taken to its end
 };
 
 }  // namespace weir::log

@@ -8,9 +8,12 @@
 
 #include <cerrno>
 #include <climits>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "error_output.hpp"
 #include "weir/base/detail/standard_descriptors.hpp"
@@ -25,18 +28,34 @@ std::atomic<std::uint64_t> lost{0};
 
 constinit error_output output;
 
+using sink_function = std::function<void(level, std::string_view)>;
+std::atomic<const sink_function*> other_sink{nullptr};
+
+// As of sd-daemon(3).
+std::string_view priority_of(spdlog::level::level_enum l) noexcept {
+  switch (l) {
+    case spdlog::level::err: return "<3>";
+    case spdlog::level::warn: return "<4>";
+    case spdlog::level::info: return "<6>";
+    default: return "<7>";
+  }
+}
+
 // A line that cannot be written is dropped and counted, and the next one that can be is preceded by the
 // count: in one call, because there may be room for the count alone.
 class dropping_sink final : public spdlog::sinks::base_sink<std::mutex> {
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t lines;
+    const bool journal = output.is_journal();
     if (untold_ != 0) {
       const std::string text =
           fmt::format("{} lines were dropped because {}", untold_,
                       why_ == EAGAIN ? "nobody reads standard error" : std::generic_category().message(why_));
+      if (journal) lines.append(priority_of(spdlog::level::warn));
       formatter_->format({message.logger_name, spdlog::level::warn, text}, lines);
     }
+    if (journal) lines.append(priority_of(message.level));
     formatter_->format(message, lines);
     if (lines.size() > PIPE_BUF) {
       lines.resize(PIPE_BUF);
@@ -98,7 +117,18 @@ void set_level(level lowest) { lowest_level.store(lowest, std::memory_order_rela
 
 bool enabled(level l) noexcept { return l >= lowest_level.load(std::memory_order_relaxed); }
 
-void write(level l, std::string_view text) { sink().log(to_spdlog(l), "{}", escaped(text)); }
+void write(level l, std::string_view text) {
+  if (const auto* const other = other_sink.load(std::memory_order_acquire)) return (*other)(l, escaped(text));
+  sink().log(to_spdlog(l), "{}", escaped(text));
+}
+
+void to_sink(std::function<void(level, std::string_view)> f) {
+  // None is ever freed: a thread may be in it, and threads log until the process has ended.
+  static std::mutex mutex;
+  static auto* const all = new std::deque<sink_function>;
+  const std::lock_guard lock(mutex);
+  other_sink.store(f ? &all->emplace_back(std::move(f)) : nullptr, std::memory_order_release);
+}
 
 void write_in_signal_handler(std::string_view line) noexcept { static_cast<void>(output.write(line)); }
 

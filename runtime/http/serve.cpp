@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "message.hpp"
 #include "weir/base/error.hpp"
@@ -94,6 +96,44 @@ class account {
   std::chrono::steady_clock::time_point began_;
 };
 
+// Counts the requests of a batch, and how long each took from when its bytes had come: those that are
+// answered within one turn of the loop leave together, and have taken the same time.
+class stopwatch {
+ public:
+  explicit stopwatch(std::uint64_t& all) noexcept : all_(all) { restart(); }
+  stopwatch(const stopwatch&) = delete;
+  stopwatch& operator=(const stopwatch&) = delete;
+  ~stopwatch() { tell(); }
+
+  // The bytes of the next request have come now.
+  void restart() noexcept {
+    tell();
+    began_ = std::chrono::steady_clock::now();
+    if (core* const here = core::current()) turn_ = here->driver().batch();
+  }
+  // What has been upgraded goes on as something else, which is no request.
+  void has_ended(bool upgraded) noexcept {
+    core* const here = core::current();
+    ++all_;
+    if (upgraded && here != nullptr) return here->count_requests();
+    ++untold_;
+    if (here != nullptr && here->driver().batch() != turn_) tell();
+  }
+
+ private:
+  void tell() noexcept {
+    core* const here = core::current();
+    if (untold_ == 0 || here == nullptr) return;
+    here->count_requests(std::exchange(untold_, 0), std::chrono::steady_clock::now() - began_);
+    turn_ = here->driver().batch();
+  }
+
+  std::chrono::steady_clock::time_point began_;
+  std::uint64_t turn_ = 0;
+  std::uint64_t& all_;
+  std::uint64_t untold_ = 0;
+};
+
 // Whether the exception being handled is a cancellation.
 bool is_cancelled() noexcept {
   try {
@@ -147,6 +187,7 @@ task<request_parser::state> rest_of_head(message* m, account* told) {
 // Answers the requests that have come. Its frame, with all that a request needs, ends before the connection
 // idles.
 task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
+  stopwatch time(*served);
   message m(*s);
   const bool special = what->on_finished || !what->around.empty();
   std::optional<account> told;
@@ -158,6 +199,7 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
       if (s->in.buffered().empty()) co_return verdict::next;
       state = co_await rest_of_head(&m, told ? &*told : nullptr);
       if (state == request_parser::state::incomplete) co_return verdict::lingers;
+      time.restart();
     }
     if (state == request_parser::state::failed) {
       log_refusal(s->client, m.parser().status(), m.parser().reason());
@@ -169,7 +211,6 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
     m.begin();
     if (special) [[unlikely]]
       told->begin();
-    ++*served;
     verdict v = verdict::next;
     try {
       if (m.request().framing().length > s->of.limits.body) throw error(413);
@@ -188,11 +229,13 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
       }
     } catch (...) {
       if (is_cancelled()) {
+        time.has_ended(m.is_upgraded());
         if (told) told->end(m);
         throw;
       }
       v = answer_exception(m);
     }
+    time.has_ended(m.is_upgraded());
     if (special) [[unlikely]]
       told->end(m);
     if (v != verdict::next) co_return v;
@@ -256,7 +299,6 @@ task<> serve(connection client, std::shared_ptr<const site> what) {
     std::uint64_t served = 0;
     v = co_await serve_batch(&s, what.get(), &served);
     here.served(served);
-    core::here().count_requests(served);
   }
   if (v == verdict::upgraded) co_return;  // the session has no connection any more
   if (v == verdict::broken) {

@@ -13,7 +13,7 @@ namespace {
 observe::figures uncounted;
 observe::histograms unmeasured;
 
-constexpr std::uint32_t rarest_measured = 512;  // turns
+constexpr std::uint32_t rarest_measured = 512;         // turns
 constexpr std::uint64_t measuring_pause = 20'000'000;  // nanoseconds
 
 std::uint64_t nanoseconds() noexcept {
@@ -26,7 +26,7 @@ std::uint64_t nanoseconds() noexcept {
 
 driver::driver(asio::io_context& context, bounds limits, chunk_pool& chunks, bool tries_first)
     : bounds_(limits),
-      budget_(limits.inline_budget),
+      budget_(full_budget()),
       context_(context),
       chunks_(chunks),
       recorder_{&uncounted, &unmeasured},
@@ -52,7 +52,7 @@ void driver::begin_wait(descriptor& on, descriptor::watch what) noexcept {
 void driver::run_now(chain& root) {
   assert_thread("running a chain");
   refresh_now();
-  budget_ = bounds_.inline_budget;
+  budget_ = full_budget();
   set_running(&root);
   root.resume();
   set_running(nullptr);
@@ -148,7 +148,7 @@ void driver::turn_without_set() {
 void driver::give_turns() {
   ++progress_;
   queue_.run(bounds_.one_turn ? 1 : bounds_.inline_budget, round_ends_, [this](chain& root) {
-    budget_ = bounds_.inline_budget;
+    budget_ = full_budget();
     set_running(&root);
   });
   set_running(nullptr);

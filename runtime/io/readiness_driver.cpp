@@ -116,7 +116,7 @@ std::size_t readiness_driver::poll(long microseconds) {
   begin_batch();
   if (n <= 0) return 0;
   has_progressed();
-  const std::int64_t budget = bounds_.inline_budget;
+  const std::int64_t budget = full_budget();
   const epoll_event* const end = events_ + n;
   for (const epoll_event* e = events_; e != end; ++e) {
     auto& d = *static_cast<descriptor*>(e->data.ptr);

@@ -22,8 +22,8 @@ std::uint64_t histogram_view::below(std::uint64_t bound) const noexcept {
 
 std::uint64_t histogram_view::quantile(double q) const noexcept {
   if (count_ == 0) return 0;
-  const auto wanted = std::max<std::uint64_t>(
-      1, static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(count_))));
+  const auto wanted =
+      std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(count_))));
   std::uint64_t n = 0;
   for (std::size_t i = 0; i < counts_.size(); ++i) {
     n += counts_[i];

@@ -192,8 +192,7 @@ void pool::open_sockets(const settings& s, unsigned slots) {
 }
 
 void pool::open_admin_socket() {
-  const std::string name = admin_name(plan_.settings);
-  std::vector<bound_socket> before = name.empty() ? std::vector<bound_socket>{} : inherited(name, plan_.settings);
+  std::vector<bound_socket> before = inherited(admin_name(plan_.settings), plan_.settings);
   admin_ = before.empty() ? admin::listener::bind(plan_.settings) : std::optional(std::move(before.front()));
 }
 

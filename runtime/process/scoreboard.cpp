@@ -29,6 +29,7 @@ scoreboard::scoreboard() : fd_(::memfd_create(name, MFD_CLOEXEC)) {
   map(PROT_READ | PROT_WRITE);  // zeroed pages are atomics of value 0
   memory_->form = this_form;
   memory_->pool.least_awaited = UINT32_MAX;  // no worker waits
+  observe::use_series(memory_->series);
 }
 
 scoreboard::scoreboard(::pid_t master) {
@@ -44,7 +45,9 @@ scoreboard::scoreboard(::pid_t master) {
     if (!fd_) throw_system_error(errno, fmt::format("scoreboard of process {}", master));
     break;
   }
-  if (!fd_) throw_system_error(ESRCH, fmt::format("process {} is not the master of a pool, nor another server of weir", master));
+  if (!fd_)
+    throw_system_error(
+        ESRCH, fmt::format("process {} is not the master of a pool, nor another server of weir", master));
   struct stat file{};
   if (::fstat(fd_.get(), &file) != 0 || file.st_size != sizeof(layout))
     throw_system_error(EPROTO, fmt::format("process {} runs another version", master));
@@ -60,7 +63,10 @@ void scoreboard::map(int access) {
   memory_ = static_cast<layout*>(at);
 }
 
-scoreboard::~scoreboard() { ::munmap(memory_, sizeof(layout)); }
+scoreboard::~scoreboard() {
+  observe::give_back_series(memory_->series);
+  ::munmap(memory_, sizeof(layout));
+}
 
 worker_score* scoreboard::take() noexcept {
   for (auto& row : workers()) {

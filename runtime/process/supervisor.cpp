@@ -390,7 +390,7 @@ void supervisor::has_ended(worker& m, const exit_reason& how) {
     return end(end_order::cut);
   }
   not_before_[m.index] = now + decision.delay;
-  board_.count_restart(m.was_stuck()     ? restart_reason::stuck
+  board_.count_restart(m.was_stuck()   ? restart_reason::stuck
                        : how.by_signal ? restart_reason::signal
                                        : restart_reason::exit_code);
   log::warning("{}; it is replaced {}", told,

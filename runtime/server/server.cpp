@@ -102,8 +102,9 @@ server::server(const settings& s, service_form form)
 server::server(const settings& s, service_form form, inheritance from_master)
     : settings_(s),
       form_(std::move(form)),
-      board_(*from_master.board),
-      score_(*from_master.score),
+      own_board_(from_master.board == nullptr ? std::make_unique<process::scoreboard>() : nullptr),
+      board_(own_board_ ? *own_board_ : *from_master.board),
+      score_(own_board_ ? *own_board_->take() : *from_master.score),
       ledger_(board_.ledger_of(score_)),
       counts_live_(from_master.accept != accept_kind::shared && from_master.accept != accept_kind::mutex),
       listeners_(std::move(from_master.listeners)),
@@ -160,6 +161,7 @@ void server::take_certificates(const settings& fresh, const tls_files& files) {
 
 void server::take_limits(const limit_settings& fresh) noexcept {
   (*cores_)[0].driver().assert_thread("server::take_limits");
+  (*ledger_.first().counted)[observe::figure::reloads].add(1);
   limit_settings& present = settings_.limits;
   present.connections = fresh.connections;
   permits_.set_limit(most_connections(settings_));
@@ -378,57 +380,6 @@ std::vector<endpoint> server::addresses() const {
   for (const auto& l : listeners_)
     if (out.empty() || out.back() != l.local()) out.push_back(l.local());
   return out;
-}
-
-std::vector<std::uint32_t> server::connections_per_core() const {
-  std::vector<std::uint32_t> out;
-  for (const auto& r : starters_) out.push_back(r.load());
-  return out;
-}
-
-std::uint64_t server::accepted() const noexcept {
-  std::uint64_t sum = handed_over_;
-  for (const auto& a : acceptors_) sum += a.accepted();
-  for (const auto& a : accept_threads_) sum += a.accepted();
-  return sum;
-}
-
-std::uint64_t server::refused() const noexcept {
-  std::uint64_t sum = refused_here_;
-  for (const auto& a : acceptors_) sum += a.refused();
-  for (const auto& a : accept_threads_) sum += a.refused();
-  for (const auto& r : starters_) sum += r.refused();
-  if (threads_) sum += threads_->refused();
-  return sum + proxied_.refused();
-}
-
-std::uint64_t server::dropped() const noexcept {
-  std::uint64_t sum = deliver_ ? deliver_->dropped() : 0;
-  for (const auto& a : acceptors_) sum += a.dropped();
-  for (const auto& a : accept_threads_) sum += a.dropped();
-  for (const auto& r : starters_) sum += r.dropped();
-  if (threads_) sum += threads_->dropped();
-  return sum;
-}
-
-std::uint64_t server::accept_pauses() const noexcept {
-  std::uint64_t sum = pauses_here_;
-  for (const auto& a : acceptors_) sum += a.pauses();
-  for (const auto& a : accept_threads_) sum += a.pauses();
-  return sum;
-}
-
-std::uint64_t server::fruitless_accepts() const noexcept {
-  std::uint64_t sum = found_nobody_;
-  for (const auto& a : accept_threads_) sum += a.fruitless();
-  return sum;
-}
-
-std::uint32_t server::connections() const noexcept {
-  std::uint32_t waiting = 0;  // permits without a connection
-  for (const auto& a : accept_threads_) waiting += a.holds_permit() ? 1 : 0;
-  const auto used = permits_.in_use();
-  return used - std::min(used, waiting);
 }
 
 }  // namespace weir

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "weir/base/log.hpp"
@@ -22,6 +23,7 @@ constexpr auto interval = 500ms;
 }  // namespace
 
 void server::begin_recording() {
+  told_.back() = log::lost_lines();  // a worker's master has counted these
   for (core& c : *cores_) {
     const std::size_t i = recording_.size();
     recording_.emplace_back(c, [this, &c, i] {
@@ -88,6 +90,57 @@ void server::write_listener_figures(observe::figures& to) noexcept {
 
 std::optional<endpoint> server::admin_address() const {
   return admin_socket_ ? std::optional(admin_socket_->local()) : std::nullopt;
+}
+
+std::vector<std::uint32_t> server::connections_per_core() const {
+  std::vector<std::uint32_t> out;
+  for (const auto& r : starters_) out.push_back(r.load());
+  return out;
+}
+
+std::uint64_t server::accepted() const noexcept {
+  std::uint64_t sum = handed_over_;
+  for (const auto& a : acceptors_) sum += a.accepted();
+  for (const auto& a : accept_threads_) sum += a.accepted();
+  return sum;
+}
+
+std::uint64_t server::refused() const noexcept {
+  std::uint64_t sum = refused_here_;
+  for (const auto& a : acceptors_) sum += a.refused();
+  for (const auto& a : accept_threads_) sum += a.refused();
+  for (const auto& r : starters_) sum += r.refused();
+  if (threads_) sum += threads_->refused();
+  return sum + proxied_.refused();
+}
+
+std::uint64_t server::dropped() const noexcept {
+  std::uint64_t sum = deliver_ ? deliver_->dropped() : 0;
+  for (const auto& a : acceptors_) sum += a.dropped();
+  for (const auto& a : accept_threads_) sum += a.dropped();
+  for (const auto& r : starters_) sum += r.dropped();
+  if (threads_) sum += threads_->dropped();
+  return sum;
+}
+
+std::uint64_t server::accept_pauses() const noexcept {
+  std::uint64_t sum = pauses_here_;
+  for (const auto& a : acceptors_) sum += a.pauses();
+  for (const auto& a : accept_threads_) sum += a.pauses();
+  return sum;
+}
+
+std::uint64_t server::fruitless_accepts() const noexcept {
+  std::uint64_t sum = found_nobody_;
+  for (const auto& a : accept_threads_) sum += a.fruitless();
+  return sum;
+}
+
+std::uint32_t server::connections() const noexcept {
+  std::uint32_t waiting = 0;  // permits without a connection
+  for (const auto& a : accept_threads_) waiting += a.holds_permit() ? 1 : 0;
+  const auto used = permits_.in_use();
+  return used - std::min(used, waiting);
 }
 
 }  // namespace weir

@@ -1,12 +1,14 @@
 #include "weir/base/log.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <string>
 
 #include "weir/base/unique_fd.hpp"
@@ -40,6 +42,41 @@ TEST_CASE("a line carries its level and text, and control characters are escaped
   CHECK(text.find("warning") != std::string::npos);
   CHECK(text.find("peer sent a\\x0d\\x0aforged \\x1b[31m") != std::string::npos);
   CHECK(std::count(text.begin(), text.end(), '\n') == 1);
+}
+
+TEST_CASE("lines to systemd's journal begin with their priority, and others do not") {
+  const auto with = captured([] {
+    struct stat file{};
+    REQUIRE(::fstat(2, &file) == 0);
+    ::setenv("JOURNAL_STREAM", fmt::format("{}:{}", file.st_dev, file.st_ino).c_str(), 1);
+    log::error("bad");
+    log::warning("odd");
+    log::info("plain");
+  });
+  const auto elsewhere = captured([] { log::info("plain"); });
+  ::unsetenv("JOURNAL_STREAM");
+  CHECK(with.find("<3>") == 0);
+  CHECK(with.find("\n<4>") != std::string::npos);
+  CHECK(with.find("\n<6>") != std::string::npos);
+  CHECK(elsewhere.find('<') == std::string::npos);
+}
+
+TEST_CASE("a program's own sink gets each line instead of standard error") {
+  std::string lines;
+  const auto text = captured([&] {
+    log::to_sink([&lines](log::level l, std::string_view line) {
+      lines += fmt::format("{} {}|", static_cast<int>(l), line);
+    });
+    log::warning("one\n");
+    log::debug("not shown");
+    log::to_sink([](log::level, std::string_view) { throw 1; });
+    const auto before = log::lost_lines();
+    log::error("two");
+    CHECK(log::lost_lines() == before + 1);
+    log::to_sink({});
+  });
+  CHECK(lines == "2 one\\x0a|");
+  CHECK(text.empty());
 }
 
 TEST_CASE("lines below the level are dropped") {

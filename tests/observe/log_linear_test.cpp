@@ -40,8 +40,7 @@ TEST_CASE("a quantile is at most 3.2 percent off, and histograms add up") {
   for (const auto v : values) sum += v;
   CHECK(view->sum() == sum);
   for (const double q : {0.01, 0.25, 0.5, 0.9, 0.99, 0.999, 1.0}) {
-    const auto exact =
-        static_cast<double>(values[static_cast<std::size_t>(std::ceil(q * 20'000)) - 1]);
+    const auto exact = static_cast<double>(values[static_cast<std::size_t>(std::ceil(q * 20'000)) - 1]);
     CHECK(std::abs(static_cast<double>(view->quantile(q)) - exact) <= exact * 0.032 + 1);
   }
   for (const unsigned bits : {4U, 10U, 20U, 30U})

@@ -432,7 +432,7 @@ class Asking(Operated):
                     self.assertEqual(told.returncode, 0, told.stderr)
                     self.assertIn(f"master {pool.pid}: ", told.stdout)
                     self.assertIn("generation 1, reloads 0, restarts 0", told.stdout)
-                    rows.update((int(row.split()[1]), row.split()) for row in told.stdout.splitlines()[2:])
+                    rows.update((int(row.split()[1]), row.split()) for row in told.stdout.partition("\n\n")[0].splitlines()[2:])
                     return set(rows) == pool.workers() and int(rows[worker][7]) >= 7
 
                 until(look, lambda: rows)

@@ -38,6 +38,15 @@ int orphans() {
   return WEXITSTATUS(std::system("for i in 0 1 2 3 4 5 6 7 8 9; do sleep 0.05 & done; exit 7"));
 }
 
+// Made by each worker when it first answers.
+void count(std::string_view command) {
+  static const weir::labelled<weir::counter> lines("pool_worker_lines", "Lines that were read.", "command",
+                                                   {"who", "other"});
+  static const weir::histogram sizes("pool_worker_line_bytes", "How long they were.");
+  lines[command == "who" ? 0 : 1].add();
+  sizes.record(command.size());
+}
+
 class commands {
  public:
   void start() {
@@ -56,6 +65,7 @@ class commands {
   weir::task<> operator()(weir::connection client) {
     weir::reader in(client);
     while (auto line = co_await in.until("\n")) {
+      count(*line);
       if (*line == "crash") crash();
       while (*line == "hang") ::pause();
       if (*line == "hold") hold();

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,12 +22,19 @@ void set_level(level lowest);
 [[nodiscard]] bool enabled(level l) noexcept;
 
 // Writes one line: time, level, process id, text. Control characters in `text` are escaped, so that bytes of
-// a peer cannot forge a line. Works until the process has ended: also in destructors of global objects.
-// A line never waits for what reads standard error: one that finds no room, or a full disk, is dropped and
-// counted, and the next one that is written is preceded by a line that says how many. At most 4,096 bytes.
-// Thread: any. Errors: a line that cannot be written is counted.
+// a peer cannot forge a line. To systemd's journal a line begins with its priority (sd-daemon(3)). Works
+// until the process has ended: also in destructors of global objects. A line never waits for what reads
+// standard error: one that finds no room, or a full disk, is dropped and counted, and the next one that is
+// written is preceded by a line that says how many. At most 4,096 bytes. Thread: any. Errors: a line that
+// cannot be written is counted.
 void write(level l, std::string_view text);
 [[nodiscard]] std::uint64_t lost_lines() noexcept;
+
+// For a program that embeds weir and has a log of its own: from now on lines go to `f` instead of standard
+// error, escaped, with neither time nor process id. An empty `f` undoes that. Thread: any; `f` is called on
+// the thread that logs, by several at a time, and must not block it: it may be a loop's. What `f` throws
+// counts as a lost line; lines of signal handlers still go to standard error.
+void to_sink(std::function<void(level, std::string_view text)> f);
 
 // For a signal handler of a process that ends: writes `line` as it is. It must end with '\n'.
 void write_in_signal_handler(std::string_view line) noexcept;

@@ -48,7 +48,7 @@ struct inheritance {
   // With accept_kind::reuseport: another process shall serve this connection. False: it cannot be sent. Any
   // thread.
   std::function<bool(int fd, socket_layers on_it)> hand_on = {};
-  // Where it is counted what this worker does; both outlive the server.
+  // Where it is counted what this worker does; both outlive the server. Null: in memory of its own.
   process::scoreboard* board = nullptr;
   process::worker_score* score = nullptr;
   std::optional<bound_socket> admin = {};

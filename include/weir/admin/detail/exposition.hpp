@@ -32,8 +32,8 @@ class exposition {
   // The whole text. Once.
   [[nodiscard]] std::string take() &&;
 
-  // The value of a label between quotation marks.
-  [[nodiscard]] static std::string escaped(std::string_view value);
+  // A text of one line: without control characters, backslashes doubled.
+  [[nodiscard]] static std::string escaped_help(std::string_view text);
 
  private:
   template <class... Args>

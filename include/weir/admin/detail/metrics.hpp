@@ -9,7 +9,8 @@
 namespace weir::admin {
 
 // The text of /metrics: of all workers and loops, those that have ended among them. No process is stopped or
-// asked for it. Errors: std::bad_alloc.
-[[nodiscard]] std::string metrics_of(process::scoreboard& board, exposition::dialect d);
+// asked for it. `own`: what the program counts. Errors: std::bad_alloc.
+[[nodiscard]] std::string metrics_of(process::scoreboard& board, const observe::series_store& own,
+                                     exposition::dialect d);
 
 }  // namespace weir::admin

@@ -15,8 +15,8 @@ namespace weir::admin {
 struct question {
   static constexpr std::size_t longest = 8192;  // of a head
 
-  bool has_body = true;  // HEAD: the answer has none
-  std::string_view path;   // without the query
+  bool has_body = true;   // HEAD: the answer has none
+  std::string_view path;  // without the query
   bool wants_openmetrics = false;
   std::string_view token;  // of "Authorization: Bearer"
 };

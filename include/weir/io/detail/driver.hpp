@@ -58,9 +58,7 @@ class driver : public run_queue, protected asio_task {
   // True if one more operation may complete inline; after false the caller goes to the end of the run queue.
   bool spend() noexcept {
     assert_thread("an operation of this core's");
-    if (budget_ <= 1) return false;
-    --budget_;
-    return true;
+    return --budget_ >= 0;  // compared with 0 so, it is one instruction and a branch
   }
 
   // An operation has moved so many bytes that every other chain and descriptor has its turn before it goes
@@ -112,7 +110,7 @@ class driver : public run_queue, protected asio_task {
   [[nodiscard]] chunk_pool& chunks() const noexcept { return chunks_; }
 
   // The number of batches: tells an operation whether it was parked in the last one. Any thread.
-  [[nodiscard]] std::uint64_t batch() const noexcept { return batch_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t batch() const noexcept { return batch_.read(); }
 
   // The run queue runs after each batch of events, so that no event of a batch refers to something that the
   // queue has destroyed.
@@ -194,7 +192,7 @@ class driver : public run_queue, protected asio_task {
   void is_awake() noexcept { sleeping_.store(false, std::memory_order_relaxed); }
   void begin_batch() noexcept {
     refresh_now();
-    batch_.store(batch() + 1, std::memory_order_relaxed);
+    batch_.add(1);
     if (--until_measured_ == 0) [[unlikely]]
       begin_measuring();
   }
@@ -204,8 +202,10 @@ class driver : public run_queue, protected asio_task {
       take_all_delivered();
   }
   void give_turns();
+  // The resumption itself is the first operation.
+  [[nodiscard]] std::int64_t full_budget() const noexcept { return std::int64_t{bounds_.inline_budget} - 1; }
   void give_turn(operation& op) {
-    budget_ = bounds_.inline_budget;
+    budget_ = full_budget();
     set_running(op.root);
     chain::proceed(op);
   }
@@ -250,7 +250,7 @@ class driver : public run_queue, protected asio_task {
   asio_turn turn_;  // until there is something to wait in
   std::uint64_t now_ = 0;
   std::uint64_t progress_ = 0;
-  std::atomic<std::uint64_t> batch_{0};
+  owned_counter batch_{0};
   // Of the turns between two waits some are measured: about fifty a second, or all if there are fewer.
   std::uint32_t until_measured_ = 1;
   std::uint32_t measured_each_ = 1;

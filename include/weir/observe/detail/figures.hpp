@@ -37,8 +37,7 @@ enum class figure : std::uint8_t {
   fruitless,       // wake-ups for a connection that another process has taken
   reloads,
   lost_log_lines,
-  lost_access_lines,
-  last_counter = lost_access_lines,
+  last_counter = lost_log_lines,
   run_queue,  // chains that wait for their turn, when it was last looked
   timers,     // armed
   chunks,     // receive and reply buffers, in use and kept

@@ -13,6 +13,7 @@
 #include "weir/base/unique_fd.hpp"
 #include "weir/config/settings.hpp"
 #include "weir/observe/detail/ledger.hpp"
+#include "weir/observe/detail/series.hpp"
 
 namespace weir::process {
 
@@ -137,6 +138,7 @@ class scoreboard {
     pool_score pool;
     worker_score workers[capacity];
     observe::ledger ledger;
+    observe::series_store series;
   };
   // A program that was built otherwise would read nonsense.
   static constexpr std::uint64_t this_form = 0x7765'6972'0005'0000U + sizeof(layout);
