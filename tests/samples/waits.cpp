@@ -1,0 +1,91 @@
+// A server for the tests of --dump. A line says what the handler then waits for, for as long as its client is there.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string>
+#include <weir/weir.hpp>
+
+namespace waits {
+namespace {
+
+constexpr std::chrono::hours long_time(1);
+
+weir::task<> innermost() { co_await weir::sleep_for(long_time); }
+weir::task<int> middle() {
+  const int answer = 1;
+  co_await innermost();
+  co_return answer;
+}
+
+weir::task<> first_child() { co_await weir::sleep_for(long_time); }
+weir::task<> second_child(weir::event* never) { co_await never->wait(); }
+
+weir::task<> join_children() {
+  weir::event never;
+  weir::scope both;
+  both.spawn(first_child());
+  both.spawn(second_child(&never));
+  co_await both.join();
+}
+
+weir::task<> use_asio() {
+  asio::steady_timer timer(weir::core::here().context(), long_time);
+  co_await timer.async_wait(weir::use_task);
+}
+
+[[gnu::noinline]] void spin_in_the_handler(const std::string& until) {
+  const weir::unique_fd begun(::open((until + ".held").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  volatile std::uint64_t turns = 0;
+  do
+    for (int i = 0; i < 10'000'000; ++i) turns = turns + 1;
+  while (::access(until.c_str(), F_OK) != 0);
+}
+
+[[gnu::noinline]] void block_in_offload(const std::string& until) {
+  while (::access(until.c_str(), F_OK) != 0) ::usleep(10'000);
+}
+
+weir::task<> wait_for(std::string what, std::string with, weir::connection* client) {
+  if (what == "sleep") co_await middle();
+  if (what == "join") co_await join_children();
+  if (what == "asio") co_await use_asio();
+  if (what == "receive") co_await client->receive();
+  if (what == "spin") spin_in_the_handler(with);
+  if (what == "event") {
+    weir::event never;
+    co_await never.wait();
+  }
+  if (what == "semaphore") {
+    weir::semaphore none(0);
+    co_await none.acquire();
+  }
+  if (what == "channel") {
+    weir::channel<int> empty(1);
+    co_await empty.receive();
+  }
+  if (what == "send") {
+    const std::string much(64U << 20U, 'x');
+    static_cast<void>(co_await client->send(much));
+  }
+  if (what == "offload") {
+    auto job = [with] { block_in_offload(with); };
+    auto work = weir::offload(std::move(job));
+    co_await work;
+  }
+}
+
+weir::task<> serve(weir::connection client) {
+  weir::reader in(client);
+  const auto line = co_await in.until("\n");
+  if (!line) co_return;
+  const std::string text(*line);
+  const auto space = text.find(' ');
+  co_await wait_for(text.substr(0, space), space == std::string::npos ? "" : text.substr(space + 1), &client);
+  static_cast<void>(co_await client.send("done\n"));
+}
+
+}  // namespace
+}  // namespace waits
+
+int main(int argc, char** argv) { return weir::run(argc, argv, waits::serve); }
