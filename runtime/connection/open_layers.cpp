@@ -55,8 +55,14 @@ const operation_kind kind_of_open{
 }  // namespace
 }  // namespace detail
 
+task<int> open_layer(connection_state& c) {
+  detail::open_operation opening(c);
+  const int error = co_await opening;
+  co_return error;
+}
+
 task<> open_layers_and_serve(connection client, socket_layers layers, present_source& tls,
-                             const connection_handler& handler) {
+                             opening_place place, const connection_handler& handler) {
   connection_state& c = client.state();
   if (layers.tls) {
     const std::shared_ptr<layer_source> source = tls.get();
@@ -72,6 +78,7 @@ task<> open_layers_and_serve(connection client, socket_layers layers, present_so
     }
   }
   c.edge()->opening.end();
+  place.give_back();
   task<> serving = handler(std::move(client));
   co_await std::move(serving);
 }

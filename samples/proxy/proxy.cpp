@@ -88,7 +88,7 @@ weir::task<> stop(joined* both, weir::scope* sending) {
 }
 
 weir::task<> proxy(weir::connection client) {
-  weir::connection server = co_await weir::within(5s, weir::connect(weir::endpoint::parse(upstream)));
+  weir::connection server = co_await weir::within(5s, weir::connect(upstream));
   joined both{client, server};
   weir::scope sending;
   weir::scope others;
@@ -110,7 +110,7 @@ int main(int argc, char** argv) {
       .options = "  --upstream ADDRESS    where connections go (127.0.0.1:7000)",
       .take = [](std::span<const std::string> rest) -> std::size_t {
         if (rest.size() < 2 || rest[0] != "--upstream") return 0;
-        upstream = weir::endpoint::parse(rest[1]).to_string();
+        upstream = rest[1];
         return 2;
       },
   };
