@@ -310,7 +310,8 @@ std::vector<tunable> make_tunables() {
           "the oldest version of TLS that is spoken"),
       text(
           "tls.ciphers", "\"\" or a list of ciphers as OpenSSL writes it",
-          [](auto& s) -> auto& { return s.tls.ciphers; }, "of version 1.2; empty: OpenSSL's choice"),
+          [](auto& s) -> auto& { return s.tls.ciphers; },
+          "of version 1.2; empty: those with forward secrecy and AEAD"),
       text(
           "tls.ciphersuites", "\"\" or a list of cipher suites as OpenSSL writes it",
           [](auto& s) -> auto& { return s.tls.ciphersuites; }, "of version 1.3; empty: OpenSSL's choice"),

@@ -138,10 +138,6 @@ server::server(const settings& s, service_form form, inheritance from_master)
     });
 }
 
-void server::take_certificates(const settings& fresh, const tls_files& files) {
-  tls_.set(tls_provided()->load(fresh, files));
-}
-
 void server::take_limits(const limit_settings& fresh) noexcept {
   (*cores_)[0].driver().assert_thread("server::take_limits");
   limit_settings& present = settings_.limits;
@@ -388,12 +384,6 @@ std::uint64_t server::accept_pauses() const noexcept {
   std::uint64_t sum = pauses_here_;
   for (const auto& a : acceptors_) sum += a.pauses();
   for (const auto& a : accept_threads_) sum += a.pauses();
-  return sum;
-}
-
-std::uint64_t server::fruitless_accepts() const noexcept {
-  std::uint64_t sum = found_nobody_;
-  for (const auto& a : accept_threads_) sum += a.fruitless();
   return sum;
 }
 
