@@ -5,7 +5,7 @@ set(weir_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
 set(weir_pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 get_target_property(weir_type weir TYPE)
 
-install(TARGETS weir weir_http weir_llhttp EXPORT weirTargets)
+install(TARGETS weir weir_http weir_llhttp weir_tls EXPORT weirTargets)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/weir DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp)
 install(EXPORT weirTargets NAMESPACE weir:: DESTINATION ${weir_package_dir})
 # Debian ships no CMake package for these.
@@ -40,4 +40,6 @@ if(NOT weir_type STREQUAL "STATIC_LIBRARY")
 endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/weir.pc.in ${PROJECT_BINARY_DIR}/weir.pc @ONLY)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/weir-http.pc.in ${PROJECT_BINARY_DIR}/weir-http.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/weir.pc ${PROJECT_BINARY_DIR}/weir-http.pc DESTINATION ${weir_pkgconfig_dir})
+configure_file(${PROJECT_SOURCE_DIR}/cmake/weir-tls.pc.in ${PROJECT_BINARY_DIR}/weir-tls.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/weir.pc ${PROJECT_BINARY_DIR}/weir-http.pc ${PROJECT_BINARY_DIR}/weir-tls.pc
+  DESTINATION ${weir_pkgconfig_dir})

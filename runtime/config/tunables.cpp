@@ -352,7 +352,7 @@ std::vector<tunable> make_tunables() {
           "the oldest version of TLS that is spoken"),
       text(
           "tls.ciphers", [](auto& s) -> auto& { return s.tls.ciphers; },
-          "\"\" or a list of ciphers as OpenSSL writes it", "of version 1.2; empty: OpenSSL's choice"),
+          "\"\" or a list of ciphers as OpenSSL writes it", "of version 1.2; empty: those with forward secrecy and AEAD"),
       text(
           "tls.ciphersuites", [](auto& s) -> auto& { return s.tls.ciphersuites; },
           "\"\" or a list of cipher suites as OpenSSL writes it", "of version 1.3; empty: OpenSSL's choice"),

@@ -72,7 +72,8 @@ unique_fd new_socket(int family) noexcept {
 
 task<connection> connect(endpoint to) {
   if (to.layers().any())
-    throw std::invalid_argument(fmt::format("connect {}: no layers can be opened from this side", to));
+    throw std::invalid_argument(
+        fmt::format("connect {}: TLS has a form of its own: connect(\"tls:...\")", to));
   connection_table& table = core::here().local<connection_table>();
   const socket_address address = to.to_sockaddr();
   unique_fd fd = new_socket(address.get()->sa_family);

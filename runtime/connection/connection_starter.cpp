@@ -124,6 +124,43 @@ void connection_starter::empty_mailbox() noexcept {
 }
 
 void connection_starter::start(accepted_socket s) noexcept {
+  if (!s.layers.tls || (openings_.load() < most_openings_ && to_open_.empty())) return serve(std::move(s));
+  try {
+    to_open_.push_back({std::move(s), now_in_ms()});
+  } catch (...) {
+    has_dropped(s.peer);
+  }
+  if (openings_.load() == 0) place_freed_.post();
+}
+
+void connection_starter::start_waiting() noexcept {
+  while (!to_open_.empty() && openings_.load() < most_openings_) {
+    waiting_socket next = std::move(to_open_.front());
+    to_open_.pop_front();
+    // Its time has been running since it came.
+    if (now_in_ms() - next.since < opening_timeout_.count()) {
+      serve(std::move(next.socket));
+    } else {
+      is_lost(next.socket);
+      dropped_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+}
+
+void opening_place::give_back() noexcept {
+  if (of_ == nullptr) return;
+  connection_starter& of = *std::exchange(of_, nullptr);
+  of.openings_.fetch_sub(1);
+  of.place_freed_.post();
+}
+
+// It has no state that would tell of its end.
+void connection_starter::is_lost(const accepted_socket& s) noexcept {
+  if (per_address_ != nullptr && s.permit && !s.layers.proxy) per_address_->release(s.peer);
+  if (left_ && s.permit) left_();
+}
+
+void connection_starter::serve(accepted_socket s) noexcept {
   try {
     connection_state& state = table_.open(s.fd.release(), s.peer);
     connection client(state);
@@ -136,17 +173,20 @@ void connection_starter::start(accepted_socket s) noexcept {
     if (const auto idle = idle_timeout_.load(std::memory_order_relaxed); idle.count() > 0)
       client.set_idle_timeout(idle);
     if (s.layers.tls) state.edge()->opening.begin(state, opening_timeout_);
-    task<> handler = s.layers.any() ? open_layers_and_serve(std::move(client), s.layers, this)
-                                    : handler_(std::move(client));
+    task<> handler = s.layers.any() ? open(std::move(client), s.layers) : handler_(std::move(client));
     home_.driver().counted()[observe::figure::accepted].add(1);
     state.serve(std::move(handler), std::move(s.permit));
     if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
   } catch (...) {
-    if (per_address_ != nullptr && s.permit && !s.layers.proxy)
-      per_address_->release(s.peer);  // nobody else will
-    if (left_ && s.permit) left_();
+    is_lost(s);
     has_dropped(s.peer);
   }
+}
+
+task<> connection_starter::open(connection client, socket_layers layers) {
+  if (!layers.tls) return open_layers_and_serve(std::move(client), layers, this, opening_place());
+  openings_.fetch_add(1);
+  return open_layers_and_serve(std::move(client), layers, this, opening_place(*this));
 }
 
 // In a catch block.

@@ -166,7 +166,10 @@ void connection_state::reset_at_once() noexcept {
 void connection_state::close_gracefully() noexcept {
   if (owes_ || writing != nullptr) return reset_at_once();
   driver->disarm(*this);  // what comes while a ring lets go of the socket is unread as well
-  if (layered_) layer()->end_output();
+  if (layered_) {
+    layer()->expect(true);
+    layer()->end_output();
+  }
   const bool has_unsent = layered_ && layer()->has_unsent();
   int unread = 0;
   // Bytes that a ring has read ahead are unread, and the peer may be sending more. What is known of readiness

@@ -17,6 +17,8 @@ void connection_state::set_edge(kept_edge e) {
 
 kept_edge connection_state::take_edge() noexcept {
   layered_ = false;
+  if (connection_edge* const e = edge())
+    e->opening.leave(*this);  // another core would destroy an armed timer
   return peer_.take_edge();
 }
 
@@ -48,7 +50,8 @@ void connection_state::leave_driver() noexcept {
 }
 
 void connection_state::shut_output() noexcept {
-  if (layered_ && is_open()) {
+  if (layered_ && fd >= 0) {
+    layer()->expect(true);  // where the socket is shut, and on whatever thread, it may be written to
     layer()->end_output();
     if (layer()->flush() == -EAGAIN) return layer()->shut_when_flushed();
   }

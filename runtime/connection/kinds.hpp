@@ -72,6 +72,8 @@ struct by_layer {
   static long flush(connection_state& c) noexcept { return c.fd < 0 ? -EBADF : c.layer()->flush(); }
 };
 
+bool cancel_receive(operation& op, int error) noexcept;
+void drop_received(operation& op) noexcept;
 bool cancel_read(operation& op, int error) noexcept;
 
 extern const operation_kind kind_of_layered_receive;

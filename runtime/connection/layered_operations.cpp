@@ -90,6 +90,41 @@ attempt_result write_operation::flush_layer() noexcept {
   return n < 0 ? give_up(static_cast<int>(-n)) : attempt_result::done;
 }
 
+namespace {
+
+bool receive_by_layer(operation& op) noexcept {
+  auto& self = static_cast<receive_operation&>(op);
+  connection_state& c = *self.on;
+  const auto nothing = [&self](int error) {
+    self.leave_reading();
+    self.answer = static_cast<std::uintptr_t>(error);
+    return true;
+  };
+  if (c.end != ending::none) return nothing(0);
+  io::chunk_block* const block = c.chunks().take();
+  if (block == nullptr) return nothing(ENOMEM);
+  const long n = by_layer::recv(c, block->data(), block->capacity);
+  if (n > 0) {
+    block->size = static_cast<std::size_t>(n);
+    c.has_received(static_cast<std::size_t>(n));
+    self.leave_reading();
+    self.answer = reinterpret_cast<std::uintptr_t>(block->data());
+    c.heard = io::descriptor::hearing::since_wait;
+    c.moved_slowly();
+    return true;
+  }
+  io::chunk_block::release(block);
+  if (ended(c, n, true)) return nothing(0);
+  self.park_reading();
+  return false;
+}
+
+}  // namespace
+
+const operation_kind kind_of_layered_receive{.proceed = receive_by_layer,
+                                             .cancel = cancel_receive,
+                                             .drop = drop_received,
+                                             .layered = &kind_of_layered_receive};
 const operation_kind kind_of_layered_read{.proceed = proceed_reading<read_operation, by_layer>,
                                           .cancel = cancel_read,
                                           .layered = &kind_of_layered_read};

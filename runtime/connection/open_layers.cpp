@@ -57,7 +57,14 @@ const operation_kind kind_of_open{
 }  // namespace
 }  // namespace detail
 
-task<> open_layers_and_serve(connection client, socket_layers layers, connection_starter* at) {
+task<int> open_layer(connection_state& c) {
+  detail::open_operation opening(c);
+  const int error = co_await opening;
+  co_return error;
+}
+
+task<> open_layers_and_serve(connection client, socket_layers layers, connection_starter* at,
+                             opening_place place) {
   if (layers.proxy) {
     const bool is_known = co_await read_proxy_header(&client, &at->proxied());
     // With RST: input that nobody reads would make it linger.
@@ -80,6 +87,7 @@ task<> open_layers_and_serve(connection client, socket_layers layers, connection
     }
   }
   c.edge()->opening.end();
+  place.give_back();
   task<> serving = at->handler()(std::move(client));
   co_await std::move(serving);
 }

@@ -29,6 +29,25 @@ namespace weir::detail {
   return true;
 }
 
+bool cancel_receive(operation& op, int error) noexcept {
+  auto& self = static_cast<receive_operation&>(op);
+  self.leave_reading();
+  self.answer = static_cast<std::uintptr_t>(error);
+  return true;
+}
+
+void drop_received(operation& op) noexcept {
+  if (op.answer >= receive_operation::lowest_address)
+    io::chunk_block::release(io::chunk_block::of(reinterpret_cast<std::byte*>(op.answer)));
+}
+
+bool cancel_read(operation& op, int error) noexcept {
+  auto& self = static_cast<read_operation&>(op);
+  self.leave_reading();
+  self.error = error;
+  return true;
+}
+
 namespace {
 
 bool receive_nothing(receive_operation& op, int error) noexcept {
@@ -126,42 +145,10 @@ void finish_receive(operation& op, std::uintptr_t answer) {
     return operation_kind::advance_by_kind(op);
   }
   c.reading = nullptr;
+  c.has_received(block->size);
   c.heard = io::descriptor::hearing::since_wait;
   self.answer = reinterpret_cast<std::uintptr_t>(block->data());
   operation_kind::resume(op);
-}
-
-bool cancel_receive(operation& op, int error) noexcept {
-  auto& self = static_cast<receive_operation&>(op);
-  self.leave_reading();
-  self.answer = static_cast<std::uintptr_t>(error);
-  return true;
-}
-
-void drop_received(operation& op) noexcept {
-  if (op.answer >= receive_operation::lowest_address)
-    io::chunk_block::release(io::chunk_block::of(reinterpret_cast<std::byte*>(op.answer)));
-}
-
-bool receive_by_layer(operation& op) noexcept {
-  auto& self = static_cast<receive_operation&>(op);
-  connection_state& c = *self.on;
-  if (c.end != ending::none) [[unlikely]]
-    return receive_end(self);
-  c.reading = nullptr;
-  io::chunk_block* const block = c.chunks().take();
-  if (block == nullptr) return receive_nothing(self, ENOMEM);
-  const long n = by_layer::recv(c, block->data(), block->capacity);
-  if (n > 0) {
-    block->size = static_cast<std::size_t>(n);
-    self.answer = reinterpret_cast<std::uintptr_t>(block->data());
-    c.heard = io::descriptor::hearing::since_wait;
-    return true;
-  }
-  io::chunk_block::release(block);
-  if (ended(c, n, true)) return receive_nothing(self, 0);
-  self.park_reading();
-  return false;
 }
 
 // What a cancelled one would have got is kept for the next.
@@ -171,17 +158,6 @@ constexpr operation_kind kind_of_ring_receive{.proceed = take_received,
                                               .begin = begin_reading<receive_operation>,
                                               .finish = finish_receive,
                                               .drop = drop_received};
-}  // namespace
-
-bool cancel_read(operation& op, int error) noexcept {
-  auto& self = static_cast<read_operation&>(op);
-  self.leave_reading();
-  self.error = error;
-  return true;
-}
-
-namespace {
-
 constexpr operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation, by_ring>,
                                            .cancel = cancel_read,
                                            .begin = begin_reading<read_operation>};
@@ -194,10 +170,6 @@ const operation_kind kind_of_receive{.proceed = proceed_receive,
                                      .completed = &kind_of_ring_receive,
                                      .drop = drop_received,
                                      .layered = &kind_of_layered_receive};
-const operation_kind kind_of_layered_receive{.proceed = receive_by_layer,
-                                             .cancel = cancel_receive,
-                                             .drop = drop_received,
-                                             .layered = &kind_of_layered_receive};
 const operation_kind kind_of_read{.proceed = proceed_read,
                                   .cancel = cancel_read,
                                   .completed = &kind_of_ring_read,

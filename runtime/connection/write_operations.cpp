@@ -43,6 +43,7 @@ void finish_send(operation& op, std::uintptr_t answer) {
     return operation_kind::advance_by_kind(op);
   }
   c.sent = true;
+  c.has_sent(answer);
   self.leave_writing();
   operation_kind::resume(op);
 }

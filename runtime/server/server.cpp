@@ -155,10 +155,6 @@ server::server(const settings& s, service_form form, inheritance from_master)
     });
 }
 
-void server::take_certificates(const settings& fresh, const tls_files& files) {
-  tls_.set(tls_provided()->load(fresh, files));
-}
-
 void server::take_limits(const limit_settings& fresh) noexcept {
   (*cores_)[0].driver().assert_thread("server::take_limits");
   (*ledger_.first().counted)[observe::figure::reloads].add(1);

@@ -138,8 +138,8 @@ context server_source::make_context(const settings& s, const key_files& files,
   const auto refuse = [&](std::string_view key, const std::string& value) {
     problems.push_back({key, fmt::format("\"{}\": {}", value, last_reason())});
   };
-  if (!t.ciphers.empty() && ::SSL_CTX_set_cipher_list(c, t.ciphers.c_str()) != 1)
-    refuse("tls.ciphers", t.ciphers);
+  const char* const ciphers = t.ciphers.empty() ? "ECDHE+AESGCM:ECDHE+CHACHA20" : t.ciphers.c_str();
+  if (::SSL_CTX_set_cipher_list(c, ciphers) != 1) refuse("tls.ciphers", t.ciphers);
   if (!t.ciphersuites.empty() && ::SSL_CTX_set_ciphersuites(c, t.ciphersuites.c_str()) != 1)
     refuse("tls.ciphersuites", t.ciphersuites);
   if (t.verify != client_certificate::none) {

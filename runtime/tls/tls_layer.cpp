@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "key_files.hpp"
@@ -132,14 +133,12 @@ long tls_layer::push(int flags) noexcept {
 
 long tls_layer::flush() noexcept { return push(0); }
 
-long tls_layer::failed(int result) noexcept {
+long tls_layer::failed() noexcept {
   failed_ = true;
-  const int what = ::SSL_get_error(ssl_.get(), result);
   const int kept = error_;
   try {
     reason_ = last_reason();
-    if (kept == 0 && reason_.empty())
-      reason_ = at_end_ || what == SSL_ERROR_SYSCALL ? "the peer has left" : "";
+    if (reason_.empty()) reason_ = kept != 0 ? std::generic_category().message(kept) : "the peer has left";
   } catch (const std::bad_alloc&) {
   }
   return -(kept != 0 ? kept : at_end_ ? ECONNRESET : EPROTO);
@@ -155,7 +154,7 @@ long tls_layer::open() noexcept {
     return n == -EAGAIN ? 0 : n;
   }
   const bool waits = ::SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ;
-  const long answer = waits ? -EAGAIN : failed(result);
+  const long answer = waits ? -EAGAIN : failed();
   holds_input_ = false;
   const long sent = push(0);  // also an alert
   return answer == -EAGAIN && sent < 0 ? sent : answer;
@@ -178,7 +177,7 @@ long tls_layer::recv(void* into, std::size_t size) noexcept {
   if (what == SSL_ERROR_WANT_READ)
     answer = -EAGAIN;
   else if (what != SSL_ERROR_ZERO_RETURN)
-    answer = failed(result);  // also an end without a word: the stream may have been cut
+    answer = failed();  // also an end without a word: the stream may have been cut
   static_cast<void>(push(0));
   return answer;
 }
@@ -198,7 +197,7 @@ long tls_layer::send(const void* from, std::size_t size, int flags) noexcept {
   while (done < most) {
     std::size_t n = 0;
     const int result = ::SSL_write_ex(ssl_.get(), bytes + done, most - done, &n);
-    if (result != 1) return failed(result);
+    if (result != 1) return failed();
     done += n;
   }
   const long n = push(flags);

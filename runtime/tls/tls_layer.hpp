@@ -38,7 +38,7 @@ class tls_layer final : public stream_layer {
  private:
   tls_layer(ssl_ctx_st& of, std::shared_ptr<const void> keeps);
   [[nodiscard]] long push(int flags) noexcept;
-  [[nodiscard]] long failed(int result) noexcept;
+  [[nodiscard]] long failed() noexcept;
 
   session ssl_;
   std::shared_ptr<const void> keeps_;  // what the context refers to

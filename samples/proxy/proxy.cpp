@@ -101,7 +101,7 @@ weir::task<> stop(joined* both, weir::scope* sending) {
 }
 
 weir::task<> proxy(weir::connection client) {
-  weir::connection server = co_await weir::within(5s, weir::connect(weir::endpoint::parse(upstream)));
+  weir::connection server = co_await weir::within(5s, weir::connect(upstream));
   const bool introduced = co_await introduce(&client, &server);
   if (!introduced) co_return client.abort();
   joined both{client, server};
@@ -117,15 +117,6 @@ weir::task<> proxy(weir::connection client) {
   co_await stopping.join();
 }
 
-std::string mistake_in_address(const std::string& text) {
-  try {
-    static_cast<void>(weir::endpoint::parse(text));
-    return {};
-  } catch (const std::invalid_argument& e) {
-    return e.what();
-  }
-}
-
 std::string mistake_in_version(const std::string& text) {
   return text.empty() || text == "v1" || text == "v2" ? "" : "is none of: v1, v2, and nothing";
 }
@@ -135,14 +126,12 @@ std::string mistake_in_version(const std::string& text) {
 int main(int argc, char** argv) {
   const weir::program about{
       .summary = "a TCP proxy with half-close in both directions",
-      .keys = {weir::key("upstream.address", upstream, "where connections go")
-                   .with_flag("--upstream", "ADDRESS")
-                   .checked_by(mistake_in_address),
-               weir::key(
-                   "upstream.send_proxy", send_proxy,
-                   "tell it who the client is, by a header of the PROXY protocol: v1 or v2; empty: do not")
-                   .with_flag("--send-proxy", "VERSION")
-                   .checked_by(mistake_in_version)},
+      .keys =
+          {weir::key("upstream.address", upstream, "where connections go").with_flag("--upstream", "ADDRESS"),
+           weir::key("upstream.send_proxy", send_proxy,
+                     "tell it who the client is, by a header of the PROXY protocol: v1 or v2; empty: do not")
+               .with_flag("--send-proxy", "VERSION")
+               .checked_by(mistake_in_version)},
   };
   return weir::run(argc, argv, proxy, about);
 }

@@ -236,8 +236,8 @@ def other_asio(work):
 
 def components(work):
     prefix = installed(work)
-    code, said = configure(work, prefix, "find_package(weir REQUIRED COMPONENTS http)\n"
-                           "if(NOT TARGET weir::http)\n  message(FATAL_ERROR \"no target\")\nendif()")
+    code, said = configure(work, prefix, "find_package(weir REQUIRED COMPONENTS http tls)\n"
+                           "if(NOT TARGET weir::http OR NOT TARGET weir::tls)\n  message(FATAL_ERROR \"no target\")\nendif()")
     assert code == 0, said
     code, said = configure(work, prefix, "find_package(weir REQUIRED COMPONENTS http zebra)")
     assert code != 0 and 'no component "zebra"' in said, said

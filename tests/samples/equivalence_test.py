@@ -6,6 +6,7 @@ Usage: equivalence_test.py --build BUILD
 import os
 import random
 import socket
+import ssl
 import tempfile
 import threading
 import time
@@ -14,6 +15,7 @@ import unittest
 import sample
 from rows import rows
 from sample import Sample, connect, reset
+from tls import TlsSocket, make_certificate
 
 NUMBERS = b"".join(b"%d " % i for i in range(200_000))
 
@@ -91,7 +93,7 @@ class Client:
 
     def play(self, address):
         try:
-            with connect(address, receive_buffer=self.script.options.get("receive_buffer")) as self.socket:
+            with self.connected(connect(address, receive_buffer=self.script.options.get("receive_buffer"))) as self.socket:
                 # A piece is a segment, so that a split reaches the server as one.
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self.script.protocol:
@@ -102,6 +104,10 @@ class Client:
             self.last = "was reset"
         except (OSError, AssertionError) as e:
             self.last = repr(e)
+
+    @staticmethod
+    def connected(plain):
+        return plain
 
     def send(self, data):
         if len(data) < 100_000:
@@ -146,6 +152,14 @@ class Client:
     def reset(self):
         reset(self.socket)
         self.last = "has reset"
+
+
+class ClientOverTls(Client):
+    context = ssl._create_unverified_context()
+
+    @classmethod
+    def connected(cls, plain):
+        return TlsSocket(plain, cls.context)
 
 
 class Answering:
@@ -273,6 +287,11 @@ def scripts(upstream):
 
 
 class Equivalence(unittest.TestCase):
+    client = Client
+    listen = "127.0.0.1:0"
+    keys = ()
+    repeats = 3
+
     @classmethod
     def setUpClass(cls):
         cls.rows = rows(sample.program("equivalence"))
@@ -288,24 +307,25 @@ class Equivalence(unittest.TestCase):
     def server(self, row, *arguments):
         with open(self.notes, "w", encoding="utf-8"):
             pass
-        return Sample(*row.arguments, "--notes", self.notes, *arguments, name="equivalence")
+        return Sample(*row.arguments, *self.keys, "--notes", self.notes, *arguments, name="equivalence",
+                      listen=[self.listen])
 
     def noted(self, name):
         return [line[5:].rstrip("\n") for line in open(self.notes, encoding="utf-8") if line.startswith(name)]
 
     def transcripts(self, row, at_once):
         """Of each script what the client received, how it ended, and what the handler noted."""
-        clients = {what: Client(i, script) for i, (what, script) in enumerate(self.scripts.items())}
+        clients = {what: self.client(i, script) for i, (what, script) in enumerate(self.scripts.items())}
         with self.server(row) as server:
             if at_once:
-                threads = [threading.Thread(target=c.play, args=[server.address]) for c in clients.values()]
+                threads = [threading.Thread(target=c.play, args=[server.address.removeprefix("tls:")]) for c in clients.values()]
                 for t in threads:
                     t.start()
                 for t in threads:
                     t.join()
             else:
                 for c in clients.values():
-                    c.play(server.address)
+                    c.play(server.address.removeprefix("tls:"))
                     if [c.last for c in clients.values()].count(repr(TimeoutError("timed out"))) > 2:
                         break  # the others would wait as long for nothing
         return {what: (bytes(c.received), c.last, self.noted(c.name.decode())) for what, c in clients.items()}
@@ -332,8 +352,25 @@ class Equivalence(unittest.TestCase):
         wanted = self.expected()
         for row in self.rows:
             if not row.one_at_a_time:
-                for _ in range(3):
+                for _ in range(self.repeats):
                     self.compare(row, self.transcripts(row, at_once=True), wanted)
+
+class EquivalenceOverTls(Equivalence):
+    """The same scripts, and what each client gets must not depend on TLS either."""
+    client = ClientOverTls
+    listen = "tls:127.0.0.1:0"
+    repeats = 1
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        crt, key = make_certificate(cls.enterClassContext(tempfile.TemporaryDirectory()), "localhost")
+        cls.keys = ["--set", f"tls.certificate={crt}", "--set", f"tls.key={key}"]
+
+
+class Stops(Equivalence):
+    test_one_client_after_the_other_gets_the_same_from_every_model = None
+    test_clients_at_once_get_the_same_from_every_model = None
 
     def test_a_stop_ends_the_idle_and_answers_who_has_asked_in_every_model(self):
         for row in self.rows:

@@ -3,6 +3,8 @@
 // connection: where an accepted socket arrives on its core and becomes a connection with a handler.
 
 #include <atomic>
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "weir/connection/detail/accepted_socket.hpp"
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/connection/detail/migration.hpp"
+#include "weir/connection/detail/open_layers.hpp"
 #include "weir/connection/detail/tls_support.hpp"
 #include "weir/core/core.hpp"
 #include "weir/core/detail/standing_post.hpp"
@@ -36,7 +39,8 @@ class connection_starter {
         per_address_(per_address),
         proxied_(proxied),
         tls_(tls),
-        opening_timeout_(s.tls.handshake_timeout) {
+        opening_timeout_(s.tls.handshake_timeout),
+        most_openings_(s.tls.handshakes) {
     if (per_address_ != nullptr)
       table_.when_freed([this](const peer_address& a) { per_address_->release(a); });
     if (leaves != nullptr) table_.leaves_as(*leaves);
@@ -114,7 +118,12 @@ class connection_starter {
   [[nodiscard]] core& home() const noexcept { return home_; }
 
  private:
+  friend opening_place;
   void start(accepted_socket s) noexcept;
+  void serve(accepted_socket s) noexcept;
+  void start_waiting() noexcept;
+  [[nodiscard]] task<> open(connection client, socket_layers layers);
+  void is_lost(const accepted_socket& s) noexcept;
   void note_post() noexcept;
   void wake(connection_state& parked) noexcept;
   void has_dropped(const peer_address& peer) noexcept;
@@ -131,6 +140,13 @@ class connection_starter {
   bool places_named_ = false;
   present_source* tls_;  // null: no listener has TLS
   std::chrono::milliseconds opening_timeout_;
+  std::uint32_t most_openings_;
+  std::atomic<std::uint32_t> openings_{0};  // handshakes that are under way
+  struct waiting_socket {
+    accepted_socket socket;
+    std::int64_t since;  // milliseconds of the steady clock
+  };
+  std::deque<waiting_socket> to_open_;  // the core's thread: for which there is no place yet
   worker_queue* worker_queue_ = nullptr;
   std::chrono::milliseconds slice_{0};
   std::function<void()> left_;
@@ -147,6 +163,7 @@ class connection_starter {
       arrived_;  // empty, with room: the core's thread takes what is in the mailbox for it
   std::atomic<std::int64_t> posted_at_{0};  // milliseconds of the steady clock; 0: the core is not told
   standing_post arrivals_{home_, [this] { empty_mailbox(); }};
+  standing_post place_freed_{home_, [this] { start_waiting(); }};
 };
 
 }  // namespace weir
