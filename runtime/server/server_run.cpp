@@ -337,10 +337,4 @@ void server::take_certificates(const settings& fresh, const tls_files& files) {
   tls_.set(tls_provided()->load(fresh, files));
 }
 
-std::uint64_t server::fruitless_accepts() const noexcept {
-  std::uint64_t sum = found_nobody_;
-  for (const auto& a : accept_threads_) sum += a.fruitless();
-  return sum;
-}
-
 }  // namespace weir
