@@ -357,6 +357,7 @@ class Equivalence(unittest.TestCase):
 
 class EquivalenceOverTls(Equivalence):
     """The same scripts, and what each client gets must not depend on TLS either."""
+    slow = True
     client = ClientOverTls
     listen = "tls:127.0.0.1:0"
     repeats = 1

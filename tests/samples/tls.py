@@ -51,8 +51,11 @@ class TlsSocket:
             self.incoming.write(got) if got else self.incoming.write_eof()
 
     def sendall(self, data):
-        for at in range(0, len(data), 16384):
-            self._try(lambda: self.tls.write(data[at:at + 16384]))
+        """All records at once, as a plain socket has them."""
+        def write():
+            for at in range(0, len(data), 16384):
+                self.tls.write(data[at:at + 16384])
+        self._try(write)
 
     def _read(self, count):
         with self.using:

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "loop.hpp"
-#include "serving.hpp"
+#include "server/serving.hpp"
 #include "weir/connection/connect.hpp"
 
 using namespace weir;
