@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "weir/connection/detail/operations.hpp"
+#include "weir/connection/detail/write_operations.hpp"
 #include "weir/io/detail/completion_driver.hpp"
 
 namespace weir::detail {
@@ -72,9 +73,16 @@ struct by_layer {
   static long flush(connection_state& c) noexcept { return c.fd < 0 ? -EBADF : c.layer()->flush(); }
 };
 
+// What receive() answers without bytes: an errno, or 0 for an end.
+inline bool receive_nothing(receive_operation& op, int error) noexcept {
+  op.answer = static_cast<std::uintptr_t>(error);
+  return true;
+}
+bool receive_end(receive_operation& op) noexcept;
 bool cancel_receive(operation& op, int error) noexcept;
 void drop_received(operation& op) noexcept;
 bool cancel_read(operation& op, int error) noexcept;
+extern const operation_kind kind_of_ring_receive;
 
 extern const operation_kind kind_of_layered_receive;
 extern const operation_kind kind_of_layered_read;

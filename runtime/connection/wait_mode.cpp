@@ -21,6 +21,10 @@ void connection_state::block(std::chrono::milliseconds slice) {
   set_blocking(true);
 }
 
+io::wait_mode connection_state::mode_in_loop() const noexcept {
+  return layered_ ? io::wait_mode::layered : io::wait_mode::loop;
+}
+
 void connection_state::set_blocking(bool on) noexcept {
   if (fd < 0) return;
   const int flags = ::fcntl(fd, F_GETFL);

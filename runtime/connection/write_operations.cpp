@@ -1,3 +1,5 @@
+#include "weir/connection/detail/write_operations.hpp"
+
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>

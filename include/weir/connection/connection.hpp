@@ -12,6 +12,7 @@
 
 #include "weir/connection/detail/operations.hpp"
 #include "weir/connection/detail/stop_signal.hpp"
+#include "weir/connection/detail/write_operations.hpp"
 #include "weir/connection/tls_info.hpp"
 #include "weir/core/core.hpp"
 

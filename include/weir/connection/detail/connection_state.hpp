@@ -11,9 +11,9 @@
 #include "weir/admission/detail/permit_pool.hpp"
 #include "weir/connection/detail/departure.hpp"
 #include "weir/connection/detail/kept_peer.hpp"
+#include "weir/connection/detail/moving_socket.hpp"
 #include "weir/connection/detail/phase.hpp"
 #include "weir/connection/ending.hpp"
-#include "weir/io/detail/descriptor.hpp"
 #include "weir/io/detail/driver.hpp"
 #include "weir/io/detail/timer_wheel.hpp"
 #include "weir/listen/peer_address.hpp"
@@ -23,9 +23,6 @@ namespace weir {
 
 class connection_table;
 class core;
-namespace dump {
-class inspection;
-}
 class migration;
 class parked_wait;
 class unattended_wait;
@@ -38,7 +35,7 @@ class worker_queue;
 // What happens to it is a connection_event; the table in runtime/connection/phases.cpp says what each event
 // does in each phase. A combination that the table does not name ends the program in builds with checks.
 // Thread: the one that holds it: its core's, or the worker on which its handler runs.
-class connection_state final : public io::descriptor, private io::timer, public chain {
+class connection_state final : public moving_socket, private io::timer, public chain {
  public:
   // In memory of the table's.
   connection_state(connection_table& table, int fd, kept_peer peer) noexcept;
@@ -104,31 +101,6 @@ class connection_state final : public io::descriptor, private io::timer, public 
 
   // Output that was promised will not be sent: a close ends with RST.
   void owe() noexcept { owes_ = true; }
-
-  // Idle time counts from now. `moved_slowly`: the same where the thread may have been in a system call that
-  // blocks since the driver last looked at the clock.
-  void wait_begins() noexcept { active_at = static_cast<std::uint32_t>(driver->now()); }
-  void wait_to_read_begins() noexcept {
-    sent = false;
-    wait_begins();
-  }
-  void wait_to_write_begins() noexcept {
-    if (heard == hearing::since_wait) heard = hearing::before_wait;
-    wait_begins();
-  }
-  void moved_slowly() noexcept {
-    active_at =
-        static_cast<std::uint32_t>(mode == io::wait_mode::blocking ? driver->refresh_now() : driver->now());
-  }
-  // A read has drained the socket: do not pay to learn EAGAIN.
-  void drained() noexcept {
-    readable = false;
-    heard = hearing::since_wait;
-  }
-
-  // Bytes have moved: they are counted.
-  void has_received(std::size_t n) noexcept { driver->counted()[observe::figure::received_bytes].add(n); }
-  void has_sent(std::size_t n) noexcept { driver->counted()[observe::figure::sent_bytes].add(n); }
 
   // Sending has failed. The kernel reports an error once: reading finds a plain end then.
   void lost(int error) noexcept { broken |= error != EPIPE && error != ENOMEM && error != ENOBUFS; }
@@ -244,9 +216,7 @@ class connection_state final : public io::descriptor, private io::timer, public 
   [[nodiscard]] bool is_idle(std::uint64_t now) const noexcept;
   void set_blocking(bool) noexcept;
   void begin_layer() noexcept;
-  [[nodiscard]] io::wait_mode mode_in_loop() const noexcept {
-    return layered_ ? io::wait_mode::layered : io::wait_mode::loop;
-  }
+  [[nodiscard]] io::wait_mode mode_in_loop() const noexcept;
   static void park_elsewhere(io::descriptor& on, bool for_reading) noexcept;
 
   void children_changed(bool) noexcept override;

@@ -1,0 +1,51 @@
+// How receive() goes on where a ring completes it.
+#include "kinds.hpp"
+
+namespace weir::detail {
+namespace {
+
+bool take_received(operation& op) noexcept {
+  auto& self = static_cast<receive_operation&>(op);
+  connection_state& c = *self.on;
+  if (c.end != ending::none) [[unlikely]]
+    return receive_end(self);
+  c.reading = nullptr;
+  io::chunk_block* block = nullptr;
+  const long n = ring_of(c).receive(c, block);
+  if (n > 0) [[likely]] {
+    self.answer = reinterpret_cast<std::uintptr_t>(block->data());
+    c.has_received(static_cast<std::size_t>(n));
+    c.heard = io::descriptor::hearing::since_wait;
+    return true;
+  }
+  if (ended(c, n, true)) return receive_nothing(self, 0);
+  self.park_reading();
+  return false;
+}
+
+void finish_receive(operation& op, std::uintptr_t answer) {
+  auto& self = static_cast<receive_operation&>(op);
+  connection_state& c = *self.on;
+  auto* const block = reinterpret_cast<io::chunk_block*>(answer);
+  if (c.end != ending::none) [[unlikely]] {
+    ring_of(c).keep_received(c, block);
+    return operation_kind::advance_by_kind(op);
+  }
+  c.reading = nullptr;
+  c.has_received(block->size);
+  c.heard = io::descriptor::hearing::since_wait;
+  self.answer = reinterpret_cast<std::uintptr_t>(block->data());
+  operation_kind::resume(op);
+}
+
+}  // namespace
+
+// What a cancelled one would have got is kept for the next.
+const operation_kind kind_of_ring_receive{.proceed = take_received,
+                                          .cancel = cancel_receive,
+                                          .advance = operation_kind::advance_by<take_received>,
+                                          .begin = begin_reading<receive_operation>,
+                                          .finish = finish_receive,
+                                          .drop = drop_received};
+
+}  // namespace weir::detail
