@@ -139,8 +139,7 @@ chain_report inspection::read_chain(std::uintptr_t at, const chain& copy, std::u
   } op{};
   static_assert(sizeof(operation) == sizeof(head));
   if (waits == 0 || !memory_.read(waits, &op, sizeof op) || op.root != at) return report;
-  report.operation = operation_name(name_of_address(op.kind));
-  if (report.operation.empty()) report.operation = "an operation";
+  report.operation = operation_name(name_of_address(op.kind));  // none: it has just ended
   const auto join = reinterpret_cast<std::uintptr_t>(&detail::children::wait_operation::kind) + shift_;
   if (op.kind == join && depth < deepest) read_children(waits, depth, report);
   return report;

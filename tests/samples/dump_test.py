@@ -74,7 +74,7 @@ class Waits(unittest.TestCase):
                 with self.subTest(what):
                     self.assertEqual(found[what]["state"], "waits")
                     self.assertEqual(found[what]["phase"], "serving")
-                    self.assertEqual(len(found[what]["frames"]), len(frames))
+                    self.assertGreaterEqual(len(found[what]["frames"]), len(frames))  # the operation may be a coroutine too
                     for is_, wanted in zip(found[what]["frames"], frames):
                         self.assertTrue(is_.startswith(wanted), is_)
             children = sorted((c["operation"], *c["frames"]) for c in found["join"]["children"])
@@ -123,6 +123,7 @@ class Waits(unittest.TestCase):
 class Pool(unittest.TestCase):
     def test_the_workers_of_a_pool_are_told_and_one_whose_master_is_gone(self):
         with Sample("--model", "process-pool", "--processes", 2, name="echo") as server:
+            server.expected = sample.CUT
             clients = [self.enterContext(connect(server.address)) for _ in range(8)]
             for client in clients:
                 client.sendall(b"x")

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <weir/weir.hpp>
@@ -80,8 +81,10 @@ weir::task<> serve(weir::connection client) {
   const auto line = co_await in.until("\n");
   if (!line) co_return;
   const std::string text(*line);
-  const auto space = text.find(' ');
-  co_await wait_for(text.substr(0, space), space == std::string::npos ? "" : text.substr(space + 1), &client);
+  const auto space = std::min(text.find(' '), text.size());
+  const std::string what = text.substr(0, space);
+  const std::string with = text.substr(std::min(space + 1, text.size()));
+  co_await wait_for(what, with, &client);
   static_cast<void>(co_await client.send("done\n"));
 }
 
