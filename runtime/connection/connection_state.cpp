@@ -68,8 +68,7 @@ permit_pool::permit connection_state::take_permit() noexcept {
 // The table counts it no more.
 void connection_state::leave_table() noexcept {
   connection_table& t = table();
-  if (t.freed_ && has_permit_)
-    t.freed_(edge() != nullptr && edge()->counts_later ? peer_address() : peer());
+  if (t.freed_ && has_permit_) t.freed_(edge() != nullptr && edge()->counts_later ? peer_address() : peer());
   t.home().timers().disarm(*this);
   if (migrates_) delete aside_.away;
   migrates_ = false;

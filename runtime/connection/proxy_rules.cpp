@@ -70,7 +70,8 @@ task<bool> read_proxy_header(connection* client, proxy_rules* rules) {
   } catch (const std::system_error& e) {
     if (e.code() == std::errc::operation_canceled) throw;
     found = {};
-    found.why = e.code() == std::errc::timed_out ? "no whole header within proxy.timeout" : "a header that is cut off";
+    found.why = e.code() == std::errc::timed_out ? "no whole header within proxy.timeout"
+                                                 : "a header that is cut off";
   }
   if (found.is != parsed_proxy_header::state::complete) {
     if (!found.why.empty()) rules->refuse(balancer, found.why);

@@ -75,7 +75,8 @@ std::string_view policy_behind_balancer(const settings& s, io_kind io, std::size
   if (row_of(s.model).processes && s.processes.accept == accept_kind::dispatch)
     return loops == 1 || ring
                ? "ip-hash chooses the worker by the address of the balancer: the header comes later"
-               : "ip-hash chooses the worker by the address of the balancer, and its loop by that of the client";
+               : "ip-hash chooses the worker by the address of the balancer, and its loop by that of the "
+                 "client";
   if (loops == 1) return {};
   return ring ? "ip-hash chooses by the address of the balancer where a loop has read on behind the header"
               : "ip-hash chooses the loop by the address of the client, once the header has told it";
@@ -90,8 +91,7 @@ void add_balancers(std::string& out, const settings& s, io_kind io, std::size_t 
   add(out, "balancers",
       fmt::format("{}; their header within {}", trusted.empty() ? "none is trusted" : trusted,
                   timeout(s.proxy.timeout)));
-  if (s.limits.connections_per_ip != 0)
-    add(out, "", "the connections of a client count from its header on");
+  if (s.limits.connections_per_ip != 0) add(out, "", "the connections of a client count from its header on");
   if (const auto text = policy_behind_balancer(s, io, loops); !text.empty()) add(out, "", text);
 }
 

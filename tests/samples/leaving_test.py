@@ -67,9 +67,10 @@ def rows_of_http(every=False, *names):
     return [row for row in rows(sample.program("http")) if every or row.name in names]
 
 
-def kill(pid):
+def kill(pid, number=signal.SIGKILL):
+    """A process that may have ended."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
 def ask_or_none(address):
@@ -202,7 +203,7 @@ class Pool(unittest.TestCase):
             for _ in range(2):
                 before = len(node.lines)
                 for pid in [node.pid, *workers]:
-                    os.kill(pid, signal.SIGTERM)
+                    kill(pid, signal.SIGTERM)
                 until(lambda: any("SIGTERM: " in line for line in node.lines[before:]), "the master has obeyed")
             busy.socket.sendall(b"123456789")
             self.assertTrue(sample.receive_all(busy.socket).endswith(b"123456789"))

@@ -21,8 +21,8 @@ class stream_layer {
 
 // It goes with the connection from core to core, and never to another process.
 struct connection_edge {
-  peer_address via;  // the balancer that has passed the connection on; none if there is none
-  std::string tlvs;  // what the balancer has told beside the addresses, as it came
+  peer_address via;           // the balancer that has passed the connection on; none if there is none
+  std::string tlvs;           // what the balancer has told beside the addresses, as it came
   bool counts_later = false;  // for its address: when the balancer has told it
   std::unique_ptr<stream_layer> layer;
 };

@@ -51,7 +51,8 @@ class connection_starter {
   // Before the first connection. The starter that serves a parked connection when bytes have come;
   // called on this core's thread. Default: this one.
   void place_parked_by(std::function<connection_starter&(const peer_address&)> f) { place_ = std::move(f); }
-  // Before the first connection. The starter of a connection whose client a balancer has named is that one too.
+  // Before the first connection. The starter of a connection whose client a balancer has named is that one
+  // too.
   void place_named_clients() noexcept { places_named_ = true; }
   // Before the first connection. Another process that takes parked connections: when this one stops, and with
   // `at_once` always.
@@ -84,8 +85,8 @@ class connection_starter {
   // `grace` ago and whose first bytes have not come yet get that long.
   void stop(std::chrono::milliseconds grace = {});
 
-  // For open_layers_and_serve(); the thread of the handler. The client is known: it counts from now on. False:
-  // its address has as many connections as it may.
+  // For open_layers_and_serve(); the thread of the handler. The client is known: it counts from now on.
+  // False: its address has as many connections as it may.
   [[nodiscard]] bool admit(connection_state& c);
   // The same. True: another starter serves the connection, and `client` is closed.
   [[nodiscard]] bool has_moved(connection& client, socket_layers closed);

@@ -36,9 +36,9 @@ class proxy_rules {
   std::atomic<std::uint64_t> refused_{0};
 };
 
-// Reads the header of a new connection, which has an edge, and not a byte more. What it says is the connection's
-// from then on. False: there was no right one; that has been counted unless the connection ended before its first
-// byte. Cancel: throws operation_canceled.
+// Reads the header of a new connection, which has an edge, and not a byte more. What it says is the
+// connection's from then on. False: there was no right one; that has been counted unless the connection ended
+// before its first byte. Cancel: throws operation_canceled.
 [[nodiscard]] task<bool> read_proxy_header(connection* client, proxy_rules* rules);
 
 }  // namespace weir
