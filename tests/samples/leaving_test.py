@@ -131,6 +131,13 @@ class Leaving(unittest.TestCase):
                     until(lambda: any("SIG" in line or "stopping" in line for line in node.lines[before:]), "the order is obeyed")
                 self.assertEqual(node.wait(), sample.CUT)
 
+    def test_the_plan_and_the_check_know_the_delay(self):
+        told = sample.run("--plan", "--set", "limits.drain_delay=5s", name="http")
+        self.assertIn("a stop serves on for 5s before it drains", told.stdout)
+        refused = sample.run("--check", "--set", "limits.drain_delay=5", name="http")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("limits.drain_delay", refused.stderr)
+
 
 class EveryModelLeaving(Leaving):
     slow = True
