@@ -20,8 +20,8 @@ bool may_have_siblings(std::string_view address) {
   return !address.starts_with("unix:") && !address.starts_with("fd:") && !address.starts_with("systemd:");
 }
 
-// A client address always meets the same worker process. Behind a balancer the worker is chosen by the address of
-// the balancer.
+// A client address always meets the same worker process. Behind a balancer the worker is chosen by the
+// address of the balancer.
 bool finds_its_process(const settings& s) {
   return s.processes.accept == accept_kind::dispatch && s.distribute.policy == policy_kind::ip_hash &&
          std::none_of(s.listen.begin(), s.listen.end(),

@@ -9,8 +9,8 @@
 namespace {
 
 std::string who(const weir::connection& client) {
-  return fmt::format("{} via {} name {} loop {}\n", client.peer(), client.via(), client.via_tlv(0x02).value_or("-"),
-                     weir::core::here().index());
+  return fmt::format("{} via {} name {} loop {}\n", client.peer(), client.via(),
+                     client.via_tlv(0x02).value_or("-"), weir::core::here().index());
 }
 
 weir::task<> answer(weir::connection client) {

@@ -67,9 +67,10 @@ def rows_of_http(every=False, *names):
     return [row for row in rows(sample.program("http")) if every or row.name in names]
 
 
-def kill(pid):
+def kill(pid, number=signal.SIGKILL):
+    """A process that may have ended."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
 def ask_or_none(address):
@@ -129,6 +130,13 @@ class Leaving(unittest.TestCase):
                     node.send(number)
                     until(lambda: any("SIG" in line or "stopping" in line for line in node.lines[before:]), "the order is obeyed")
                 self.assertEqual(node.wait(), sample.CUT)
+
+    def test_the_plan_and_the_check_know_the_delay(self):
+        told = sample.run("--plan", "--set", "limits.drain_delay=5s", name="http")
+        self.assertIn("a stop serves on for 5s before it drains", told.stdout)
+        refused = sample.run("--check", "--set", "limits.drain_delay=5", name="http")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("limits.drain_delay", refused.stderr)
 
 
 class EveryModelLeaving(Leaving):
@@ -202,7 +210,7 @@ class Pool(unittest.TestCase):
             for _ in range(2):
                 before = len(node.lines)
                 for pid in [node.pid, *workers]:
-                    os.kill(pid, signal.SIGTERM)
+                    kill(pid, signal.SIGTERM)
                 until(lambda: any("SIGTERM: " in line for line in node.lines[before:]), "the master has obeyed")
             busy.socket.sendall(b"123456789")
             self.assertTrue(sample.receive_all(busy.socket).endswith(b"123456789"))

@@ -149,8 +149,8 @@ class server {
   [[nodiscard]] std::vector<std::uint32_t> connections_per_core() const;
   [[nodiscard]] std::uint64_t accepted() const noexcept;
   [[nodiscard]] std::uint64_t accept_pauses() const noexcept;
-  // Closed at once: beyond limits.connections with limits.excess = "refuse", beyond limits.connections_per_ip,
-  // or without a right header of the PROXY protocol where there has to be one.
+  // Closed at once: beyond limits.connections with limits.excess = "refuse", beyond
+  // limits.connections_per_ip, or without a right header of the PROXY protocol where there has to be one.
   [[nodiscard]] std::uint64_t refused() const noexcept;
   // Closed because an error kept them from their core.
   [[nodiscard]] std::uint64_t dropped() const noexcept;
