@@ -139,6 +139,14 @@ std::vector<tunable> make_tunables() {
           "operations; auto: "
           "io_uring where the model and the kernel allow it"),
 
+      text(
+          "admin", [](auto& s) -> auto& { return s.admin.address; },
+          "\"\" or one address as of listen: a unix socket or one of this host; with admin_token any",
+          "where operators read /metrics, /status, /ready and /live; empty: nowhere"),
+      text(
+          "admin_token", [](auto& s) -> auto& { return s.admin.token; }, "\"\" or 16..256 characters",
+          "what clients of admin must send as \"Authorization: Bearer TOKEN\"; empty: nothing"),
+
       cores(),
       fact(
           "cores.pin", [](auto& s) -> auto& { return s.cores.pin; }, "bind each loop to its CPU"),
@@ -257,14 +265,6 @@ std::vector<tunable> make_tunables() {
       fact(
           "privileges.no_new_privs", [](auto& s) -> auto& { return s.privileges.no_new_privs; },
           "a program that they execute gains no privileges"),
-
-      text(
-          "admin", [](auto& s) -> auto& { return s.admin.address; },
-          "\"\" or one address as of listen: a unix socket or one of this host; with admin_token any",
-          "where operators read /metrics, /status, /ready and /live; empty: nowhere"),
-      text(
-          "admin_token", [](auto& s) -> auto& { return s.admin.token; }, "\"\" or 16..256 characters",
-          "what clients of admin must send as \"Authorization: Bearer TOKEN\"; empty: nothing"),
 
       choice(
           "log.level", [](auto& s) -> auto& { return s.log.level; }, "lines below it are dropped"),
