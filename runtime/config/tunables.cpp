@@ -202,6 +202,14 @@ std::vector<tunable> make_tunables() {
           "operations; auto: "
           "io_uring where the model and the kernel allow it"),
 
+      text(
+          "admin", [](auto& s) -> auto& { return s.admin.address; },
+          "\"\" or one address as of listen: a unix socket or one of this host; with admin_token any",
+          "where operators read /metrics, /status, /ready and /live; empty: nowhere"),
+      text(
+          "admin_token", [](auto& s) -> auto& { return s.admin.token; }, "\"\" or 16..256 characters",
+          "what clients of admin must send as \"Authorization: Bearer TOKEN\"; empty: nothing"),
+
       cores(),
       fact(
           "cores.pin", [](auto& s) -> auto& { return s.cores.pin; }, "bind each loop to its CPU"),
@@ -329,13 +337,6 @@ std::vector<tunable> make_tunables() {
           "privileges.no_new_privs", [](auto& s) -> auto& { return s.privileges.no_new_privs; },
           "a program that they execute gains no privileges"),
 
-      text(
-          "admin", [](auto& s) -> auto& { return s.admin.address; },
-          "\"\" or one address as of listen: a unix socket or one of this host; with admin_token any",
-          "where operators read /metrics, /status, /ready and /live; empty: nowhere"),
-      text(
-          "admin_token", [](auto& s) -> auto& { return s.admin.token; }, "\"\" or 16..256 characters",
-          "what clients of admin must send as \"Authorization: Bearer TOKEN\"; empty: nothing"),
       list(
           "tls.certificate", "paths", "absolute paths, one string or a list",
           [](auto& s) -> auto& { return s.tls.certificate; },
@@ -352,7 +353,8 @@ std::vector<tunable> make_tunables() {
           "the oldest version of TLS that is spoken"),
       text(
           "tls.ciphers", [](auto& s) -> auto& { return s.tls.ciphers; },
-          "\"\" or a list of ciphers as OpenSSL writes it", "of version 1.2; empty: those with forward secrecy and AEAD"),
+          "\"\" or a list of ciphers as OpenSSL writes it",
+          "of version 1.2; empty: those with forward secrecy and AEAD"),
       text(
           "tls.ciphersuites", [](auto& s) -> auto& { return s.tls.ciphersuites; },
           "\"\" or a list of cipher suites as OpenSSL writes it", "of version 1.3; empty: OpenSSL's choice"),

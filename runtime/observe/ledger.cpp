@@ -47,9 +47,12 @@ void ledger::retire(std::uint16_t row) noexcept {
   retire_in(std::span<thread_block>(threads), used_threads().size(), row);
 }
 
-process_ledger::process_ledger(ledger& all, std::uint16_t row, std::uint16_t worker) noexcept
+process_ledger::process_ledger(ledger& all, std::uint16_t row, std::uint16_t worker)
     : all_(all), row_(row), worker_(worker) {
   first_ = loop(0);
+  if (first_.counted != nullptr) return;
+  unseen_ = std::make_unique<block>();
+  first_ = {&unseen_->counted, &unseen_->measured};
 }
 
 recorder process_ledger::loop(unsigned core) noexcept {

@@ -79,4 +79,8 @@ TEST_CASE("a full ledger gives no block") {
   for (std::size_t i = 0; i < ledger::capacity; ++i)
     REQUIRE(all->take({block::owner::state::live, 0, 0, static_cast<std::uint16_t>(i)}) != nullptr);
   CHECK(all->take({block::owner::state::live, 0, 0, 0}) == nullptr);
+  process_ledger mine(*all, 1, 1);
+  (*mine.first().counted)[figure::requests].add(1);
+  CHECK(mine.loop(1).counted == nullptr);
+  CHECK((*mine.loop(0).counted)[figure::requests].read() == 1);
 }

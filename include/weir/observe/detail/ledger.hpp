@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "weir/observe/detail/figures.hpp"
@@ -17,7 +18,7 @@ namespace weir::observe {
 // stays as it is, and the next loop of that worker and core goes on in it. So each counter only ever grows.
 // Lies in memory of zeroes. Thread: any process, unless said otherwise.
 struct ledger {
-  static constexpr std::size_t capacity = 2048;  // memory is taken only for what is used
+  static constexpr std::size_t capacity = 4096;  // memory is taken only for what is used
   static constexpr std::size_t most_threads = 32768;
 
   // Null if all are in use.
@@ -44,20 +45,21 @@ struct ledger {
 // The loops and threads of one process in a ledger. Thread: any. Lifetime: within that of the ledger.
 class process_ledger {
  public:
-  // `row` and `worker` tell processes apart: 0 in a program of one process.
-  process_ledger(ledger& all, std::uint16_t row, std::uint16_t worker) noexcept;
+  // `row` and `worker` tell processes apart: 0 in a program of one process. Errors: std::bad_alloc.
+  process_ledger(ledger& all, std::uint16_t row, std::uint16_t worker);
 
   // Where a loop writes. In a full ledger: nowhere.
   [[nodiscard]] recorder loop(unsigned core) noexcept;
   // The same for one of many threads; they share the histograms of the first loop.
   [[nodiscard]] recorder thread() noexcept;
-  // For what belongs to the process.
+  // For what belongs to the process. In a full ledger it is seen by this process alone.
   [[nodiscard]] recorder first() noexcept { return first_; }
 
  private:
   ledger& all_;
   std::uint16_t row_;
   std::uint16_t worker_;
+  std::unique_ptr<block> unseen_;
   recorder first_;
 };
 

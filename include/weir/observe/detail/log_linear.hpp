@@ -17,7 +17,7 @@ namespace weir::observe {
 // Values above `largest` count as `largest`.
 struct log_linear {
   static constexpr unsigned precision_bits = 4;
-  static constexpr unsigned per_octave = 1U << precision_bits;
+  static constexpr std::size_t per_octave = std::size_t{1} << precision_bits;
   static constexpr unsigned largest_bits = 42;  // 73 minutes in nanoseconds
   static constexpr std::uint64_t largest = (std::uint64_t{1} << largest_bits) - 1;
   static constexpr std::size_t buckets = (largest_bits - precision_bits + 1) * per_octave;

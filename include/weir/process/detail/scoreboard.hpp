@@ -101,7 +101,7 @@ class scoreboard {
   [[nodiscard]] std::uint16_t number_of(const worker_score& row) noexcept {
     return static_cast<std::uint16_t>(&row - memory_->workers);
   }
-  [[nodiscard]] observe::process_ledger ledger_of(const worker_score& row) noexcept {
+  [[nodiscard]] observe::process_ledger ledger_of(const worker_score& row) {
     return {memory_->ledger, number_of(row), static_cast<std::uint16_t>(row.index.load())};
   }
 
