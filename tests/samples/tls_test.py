@@ -373,6 +373,27 @@ class Certificates(Tls):
                 self.connect(server, context)
 
 
+class Client(Tls):
+    def through_a_proxy(self, upstream, environment=None):
+        with Sample("--upstream", upstream, name="proxy", environment=environment) as proxy:
+            with socket.create_connection(host_and_port(proxy.address), SECONDS) as client:
+                client.settimeout(SECONDS)
+                client.sendall(b"hello")
+                try:
+                    return client.recv(5), proxy.lines
+                except ConnectionResetError:
+                    return b"", proxy.lines
+
+    def test_connect_verifies_the_server_it_has_asked_for(self):
+        with self.serve() as server:
+            upstream = "tls:localhost:%d" % host_and_port(server.address)[1]
+            self.assertEqual(self.through_a_proxy(upstream, {"SSL_CERT_FILE": self.crt})[0], b"hello")
+            for where, environment in ((upstream, {}), (upstream.replace("localhost", "127.0.0.2"), {"SSL_CERT_FILE": self.crt})):
+                got, lines = self.through_a_proxy(where, environment)
+                self.assertEqual(got, b"")
+                self.assertTrue(any("connect tls:" in line for line in lines), lines)
+
+
 class Sessions(Tls):
     def test_sessions_are_resumed_by_any_worker_and_after_reloads(self):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
