@@ -385,13 +385,14 @@ class Client(Tls):
                     return b"", proxy.lines
 
     def test_connect_verifies_the_server_it_has_asked_for(self):
-        with self.serve() as server:
-            upstream = "tls:localhost:%d" % host_and_port(server.address)[1]
-            self.assertEqual(self.through_a_proxy(upstream, {"SSL_CERT_FILE": self.crt})[0], b"hello")
-            for where, environment in ((upstream, {}), (upstream.replace("localhost", "127.0.0.2"), {"SSL_CERT_FILE": self.crt})):
-                got, lines = self.through_a_proxy(where, environment)
-                self.assertEqual(got, b"")
-                self.assertTrue(any("connect tls:" in line for line in lines), lines)
+        stranger = make_certificate(self.folder, "stranger", "/CN=stranger.test", "DNS:stranger.test")
+        for pair, believed, answer in (((self.crt, self.key), self.crt, b"hello"), ((self.crt, self.key), stranger[0], b""),
+                                       (stranger, stranger[0], b"")):
+            with self.serve(certificates=[pair]) as server:
+                upstream = "tls:localhost:%d" % host_and_port(server.address)[1]
+                got, lines = self.through_a_proxy(upstream, {"SSL_CERT_FILE": believed})
+                self.assertEqual(got, answer)
+                self.assertEqual(any("certificate verify failed" in line for line in lines), answer == b"", lines)
 
 
 class Sessions(Tls):
