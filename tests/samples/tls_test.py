@@ -373,6 +373,28 @@ class Certificates(Tls):
                 self.connect(server, context)
 
 
+class Client(Tls):
+    def through_a_proxy(self, upstream, environment=None):
+        with Sample("--upstream", upstream, name="proxy", environment=environment) as proxy:
+            with socket.create_connection(host_and_port(proxy.address), SECONDS) as client:
+                client.settimeout(SECONDS)
+                client.sendall(b"hello")
+                try:
+                    return client.recv(5), proxy.lines
+                except ConnectionResetError:
+                    return b"", proxy.lines
+
+    def test_connect_verifies_the_server_it_has_asked_for(self):
+        stranger = make_certificate(self.folder, "stranger", "/CN=stranger.test", "DNS:stranger.test")
+        for pair, believed, answer in (((self.crt, self.key), self.crt, b"hello"), ((self.crt, self.key), stranger[0], b""),
+                                       (stranger, stranger[0], b"")):
+            with self.serve(certificates=[pair]) as server:
+                upstream = "tls:localhost:%d" % host_and_port(server.address)[1]
+                got, lines = self.through_a_proxy(upstream, {"SSL_CERT_FILE": believed})
+                self.assertEqual(got, answer)
+                self.assertEqual(any("certificate verify failed" in line for line in lines), answer == b"", lines)
+
+
 class Sessions(Tls):
     def test_sessions_are_resumed_by_any_worker_and_after_reloads(self):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
