@@ -172,8 +172,8 @@ class Access(Operated):
             self.assertEqual((status, headers["www-authenticate"]), (401, "Bearer"))
             self.assertEqual(get(at, "/status", "Authorization: Bearer 0123456789abcdeX")[0], 401)
             self.assertEqual(get(at, "/status", "Authorization: Bearer 0123456789abcdef")[0], 200)
-            for probe in ("/live", "/ready"):
-                self.assertEqual(get(at, probe)[0], 200)
+            self.assertEqual(get(at, "/live")[0], 200)
+            until(lambda: get(at, "/ready")[0] == 200, "ready")
 
     def test_a_unix_socket_is_its_owners_alone_and_goes_with_the_server(self):
         path = self.socket[5:]
@@ -317,7 +317,7 @@ class Prometheus(Operated):
 
                 until(lambda: query("up") == 1, lambda: f"a scrape; up is {query('up')}", 60)
                 until(lambda: query("sum(weir_received_bytes_total)") == 1000, "1000 bytes", 20)
-                self.assertEqual(query("weir_ready"), 1)
+                until(lambda: query("weir_ready") == 1, "ready", 20)
                 self.assertEqual(query("count(weir_loop_turn_duration_seconds_count)"), 2)
             finally:
                 scraper.kill()
