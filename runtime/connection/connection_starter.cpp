@@ -125,18 +125,23 @@ void connection_starter::empty_mailbox() noexcept {
 
 void connection_starter::start(accepted_socket s) noexcept {
   if (!s.layers.tls || (openings_.load() < most_openings_ && to_open_.empty())) return serve(std::move(s));
+  waiting_socket waiting{std::move(s), now_in_ms()};
   try {
-    to_open_.push_back({std::move(s), now_in_ms()});
+    to_open_.push_back(std::move(waiting));
+    waiting_to_open_.fetch_add(1);
   } catch (...) {
-    has_dropped(s.peer);
+    is_lost(waiting.socket);
+    has_dropped(waiting.socket.peer);
   }
-  if (openings_.load() == 0) place_freed_.post();
+  // Where the last place was freed before this one was known to wait, nobody else tells.
+  if (openings_.load() < most_openings_) place_freed_.post();
 }
 
 void connection_starter::start_waiting() noexcept {
   while (!to_open_.empty() && openings_.load() < most_openings_) {
     waiting_socket next = std::move(to_open_.front());
     to_open_.pop_front();
+    waiting_to_open_.fetch_sub(1);
     // Its time has been running since it came.
     if (now_in_ms() - next.since < opening_timeout_.count()) {
       serve(std::move(next.socket));
@@ -151,7 +156,7 @@ void opening_place::give_back() noexcept {
   if (of_ == nullptr) return;
   connection_starter& of = *std::exchange(of_, nullptr);
   of.openings_.fetch_sub(1);
-  of.place_freed_.post();
+  if (of.waiting_to_open_.load() != 0) of.place_freed_.post();
 }
 
 // It has no state that would tell of its end.

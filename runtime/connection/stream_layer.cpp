@@ -2,13 +2,22 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "weir/base/detail/system_call.hpp"
 #include "weir/connection/detail/connection_state.hpp"
 
 namespace weir {
+
+std::size_t stream_layer::take_early(void* into, std::size_t size) noexcept {
+  const std::size_t n = std::min(size, early_.size());
+  std::memcpy(into, early_.data(), n);
+  early_.erase(0, n);
+  return n;
+}
 
 void stream_layer::attach(connection_state& c) noexcept {
   on_ = &c;

@@ -99,6 +99,7 @@ std::unique_ptr<tls_layer> tls_layer::connect(ssl_ctx_st& of, std::shared_ptr<co
 }
 
 long tls_layer::read_socket(void* into, std::size_t size) noexcept {
+  if (const std::size_t early = take_early(into, size); early != 0) return static_cast<long>(early);
   const long n = socket_recv(into, size);
   if (n == 0) at_end_ = true;
   if (n < 0 && n != -EAGAIN) error_ = static_cast<int>(-n);

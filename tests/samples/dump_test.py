@@ -96,7 +96,7 @@ class Waits(unittest.TestCase):
                 holds = connections(all)[peer_of(spins)]
                 self.assertEqual((holds["state"], holds["frames"][0]), ("runs", "waits::serve(weir::connection)"))
                 self.assertTrue(holds["frames"][1].startswith("waits::wait_for("), holds)
-                core = next(c for c in all[0]["cores"] if c["connections"])
+                core = next(c for c in all[0]["cores"] if peer_of(spins) in [each["peer"] for each in c["connections"]])
                 thread = next(t for t in all[0]["threads"] if t["id"] == core["thread"])
                 self.assertEqual(thread["state"], "T" if stopped else "R")
                 if thread["function"] and not sample.options.sanitized:  # the kernel allows it to be seen

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import tempfile
 import unittest
 
@@ -13,6 +14,7 @@ from balancer import PATIENCE, HAProxy, Nginx, are_installed
 from pool import MODES, receive_line
 from rows import Row, rows
 from sample import Sample, connect, until
+from tls import TlsSocket, make_certificate
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 CLIENT, SERVER = "192.0.2.1", "192.0.2.2"
@@ -175,6 +177,42 @@ class In(unittest.TestCase):
                 with connect(server.tcp):
                     until(lambda: len(server.fds()) > before, "it is accepted")
                     self.assertEqual(server.stop(signal.SIGQUIT), 0)
+
+
+class Prefixed:
+    """A socket whose first bytes follow a header in one segment."""
+
+    def __init__(self, raw, header):
+        self.raw = raw
+        self.header = header
+
+    def sendall(self, data):
+        self.raw.sendall(self.header + data)
+        self.header = b""
+
+    def __getattr__(self, name):
+        return getattr(self.raw, name)
+
+
+class OverTls(unittest.TestCase):
+    def test_what_comes_together_with_the_header_belongs_to_tls_in_every_model(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        crt, key = make_certificate(folder, "localhost")
+        trusts = ssl.create_default_context(cafile=crt)
+        for row in every_row():
+            with self.subTest(row.name), Server(*row.arguments, "--set", f"tls.certificate={crt}", "--set", f"tls.key={key}",
+                                                listen=("proxy:tls:127.0.0.1:0",)) as server:
+                address = server.address.removeprefix("proxy:tls:")
+                for header in (v1(), v2(client="2001:db8::1")):
+                    with connect(address) as raw:
+                        client = TlsSocket(Prefixed(raw, header), trusts)
+                        client.sendall(b"who\n")
+                        told = b""
+                        while not told.endswith(b"\n"):
+                            told += client.recv(1000)
+                        self.assertIn(b":4711 via 127.0.0.1:", told)
+                with connect(address) as raw, self.assertRaises((ConnectionError, ssl.SSLError)):
+                    TlsSocket(raw, trusts)  # without a header nothing is said
 
 
 class Balancers(unittest.TestCase):

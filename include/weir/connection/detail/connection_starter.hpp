@@ -146,6 +146,7 @@ class connection_starter {
     accepted_socket socket;
     std::int64_t since;  // milliseconds of the steady clock
   };
+  std::atomic<std::uint32_t> waiting_to_open_{0};
   std::deque<waiting_socket> to_open_;  // the core's thread: for which there is no place yet
   worker_queue* worker_queue_ = nullptr;
   std::chrono::milliseconds slice_{0};

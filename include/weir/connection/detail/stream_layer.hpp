@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <utility>
 
 #include "weir/connection/tls_info.hpp"
 #include "weir/io/detail/descriptor.hpp"
@@ -45,6 +46,8 @@ class stream_layer {
 
   // For the connection. It is the layer of `c`, whose socket has not been looked at.
   void attach(connection_state& c) noexcept;
+  // Bytes that were read from the socket before the layer was there: they come first.
+  void begin_with(std::string bytes) noexcept { early_ = std::move(bytes); }
   // False: the operation waits here, or has its turn. True: it waits for the socket in the wait mode of the
   // connection, in the direction that `for_reading` then says.
   [[nodiscard]] bool park(operation& op, bool& for_reading) noexcept;
@@ -58,6 +61,8 @@ class stream_layer {
 
  protected:
   stream_layer() noexcept : event_(*this) {}
+  // Some of the bytes that came before the layer; 0 when there are none.
+  [[nodiscard]] std::size_t take_early(void* into, std::size_t size) noexcept;
 
   // The system calls. -EAGAIN without one where the socket is known not to be ready.
   [[nodiscard]] long socket_recv(void* into, std::size_t size) noexcept;
@@ -75,6 +80,7 @@ class stream_layer {
   connection_state* on_ = nullptr;
   io::descriptor socket_;  // what the driver knows of it
   event_operation event_;  // waits in both directions
+  std::string early_;
   bool shuts_ = false;
 };
 
