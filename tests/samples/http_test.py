@@ -511,8 +511,8 @@ class Models(unittest.TestCase):
                 self.assertEqual(sum(core["connections"] for core in cores), len(clients))
 
             def status():
-                table = sample.run("--status", "--set", f"processes.pid_file={folder}/pid", name="http").stdout
-                return sum(int(line.split()[7]) for line in table.splitlines()[2:])
+                told = sample.run("--status", "--json", "--set", f"processes.pid_file={folder}/pid", name="http").stdout
+                return sum(worker["requests"] for worker in json.loads(told)["workers"])
 
             until(lambda: status() >= 80, status)
 

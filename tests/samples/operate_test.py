@@ -151,8 +151,10 @@ class Upgrading(Operated):
             # It is killed when it serves.
             os.unlink(init)
             new = Upgraded(pool, self.pid_file)
+            its_workers = living(new.pid)
             os.kill(new.pid, signal.SIGKILL)
             pool.wait_for_line("has ended with SIGKILL")
+            until(lambda: all(map(is_gone, its_workers)), "its workers have gone, with what they had accepted")
             serves_alone()
             # And the old one obeys as ever.
             pool.send(signal.SIGHUP)
