@@ -2,9 +2,7 @@
 
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "weir/base/detail/system_call.hpp"
@@ -13,8 +11,7 @@
 namespace weir {
 
 std::size_t stream_layer::take_early(void* into, std::size_t size) noexcept {
-  const std::size_t n = std::min(size, early_.size());
-  std::memcpy(into, early_.data(), n);
+  const std::size_t n = early_.copy(static_cast<char*>(into), size);
   early_.erase(0, n);
   return n;
 }

@@ -23,9 +23,7 @@ std::atomic<series_store*> present{&own_store};
 
 template <std::size_t N>
 void put(std::array<char, N>& into, std::string_view text) noexcept {
-  const std::size_t n = std::min(text.size(), N - 1);
-  std::memcpy(into.data(), text.data(), n);
-  into[n] = '\0';
+  into[text.copy(into.data(), N - 1)] = '\0';
 }
 
 // Another process is naming it, for which it needs no time; or it has died amid that.

@@ -269,16 +269,16 @@ TEST_CASE("a release that is switched by a rename is served after a second") {
   fs::create_directory_symlink("one", current);
   weir::http::directory below(current.string());
   talk t(site_of(below));
-  const auto get = [&](const std::string& path) {
+  const auto asked_for = [&](const std::string& path) {
     return t.say("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n");
   };
-  CHECK(get("/page.txt").ends_with("\r\n\r\none"));
+  CHECK(asked_for("/page.txt").ends_with("\r\n\r\none"));
   fs::create_directory_symlink("two", all.root() / "../next");
   fs::rename(all.root() / "../next", current);
   t.wait(1s);
-  CHECK(get("/page.txt").ends_with("\r\n\r\ntwo"));
-  CHECK(get("/new.txt").ends_with("\r\n\r\nnew"));
-  CHECK(statuses(get("/../secret")) == std::vector<int>{404});
+  CHECK(asked_for("/page.txt").ends_with("\r\n\r\ntwo"));
+  CHECK(asked_for("/new.txt").ends_with("\r\n\r\nnew"));
+  CHECK(statuses(asked_for("/../secret")) == std::vector<int>{404});
 }
 
 TEST_CASE("a directory that is made anew in the place of the root is served after a second") {

@@ -212,8 +212,8 @@ TEST_CASE("a slow upload and one that pauses get through") {
   const sample_site s;
   talk slow(s);
   std::string heard = slow.say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
-  for (int i = 0; i < 167; ++i) {
-    heard += slow.say(std::string(std::min(6000, 1000000 - i * 6000), 'x'));
+  for (std::size_t sent = 0; sent < 1000000; sent += 6000) {
+    heard += slow.say(std::string(std::min<std::size_t>(6000, 1000000 - sent), 'x'));
     heard += slow.wait(1s);
   }
   CHECK(statuses(heard) == std::vector<int>{200});

@@ -264,7 +264,8 @@ class Handshake(Tls):
                 self.abort(server, self.aborts)
                 until(lambda: descriptors(server.pid) <= before, lambda: f"{descriptors(server.pid)} descriptors", SECONDS)
                 sample.figure(f"{self.aborts} aborts: {anonymous(server.pid) - resident} KB more")
-                self.assertLess(anonymous(server.pid), resident + 4096)
+                if not sample.options.sanitized:  # which keeps what is freed
+                    self.assertLess(anonymous(server.pid), resident + 4096)
 
 
 trusting_all = ssl._create_unverified_context()
