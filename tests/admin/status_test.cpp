@@ -39,6 +39,7 @@ TEST_CASE("a pool is seen from outside by its master's number, and only a pool i
   CHECK(seen.pool().restarts == 5);
   board.pool().restarts = 6;
   CHECK(seen.pool().restarts == 6);
-  CHECK_THROWS_WITH(scoreboard(::getppid()), Contains("is not the master of a pool, nor another server of weir"));
+  CHECK_THROWS_WITH(scoreboard(::getppid()),
+                    Contains("is not the master of a pool, nor another server of weir"));
   CHECK_THROWS_AS(scoreboard(0x7fffffff), std::system_error);
 }

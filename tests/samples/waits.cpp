@@ -1,4 +1,5 @@
-// A server for the tests of --dump. A line says what the handler then waits for, for as long as its client is there.
+// A server for the tests of --dump. A line says what the handler then waits for, for as long as its client is
+// there.
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -12,8 +12,9 @@ namespace weir {
 void tell_of_restart(const tunable& key, const settings& present, const settings& fresh);
 
 // For a server of one process: takes log.level and log.file, what server::take_limits() can take, by
-// `take_limits`, and the certificates, whose files may have changed, by `take_certificates`. Logs what was taken, and each other key that has changed. A configuration that cannot be
-// read is logged, with its places, and nothing is taken.
+// `take_limits`, and the certificates, whose files may have changed, by `take_certificates`. Logs what was
+// taken, and each other key that has changed. A configuration that cannot be read is logged, with its places,
+// and nothing is taken.
 void reload_live(settings& present, const std::function<settings()>& read_again,
                  const std::function<void(const limit_settings&)>& take_limits,
                  const std::function<void(const settings&)>& take_certificates);
