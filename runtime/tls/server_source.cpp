@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "tls_layer.hpp"
+#include "weir/base/log.hpp"
 
 namespace weir::tls {
 namespace {
@@ -98,6 +99,11 @@ server_source::server_source(const settings& s, const key_files& files, std::vec
     if (!key_log_)
       problems.push_back({"tls.key_log", fmt::format("\"{}\" cannot be written: {}", s.tls.key_log,
                                                      std::generic_category().message(errno))});
+    else
+      log::warning(
+          "tls.key_log: the secrets of every connection are appended to {}, with which all of its bytes can "
+          "be read",
+          s.tls.key_log);
   }
   for (usable_certificate& each : parse(s, files, problems)) {
     context made = make_context(s, files, problems);

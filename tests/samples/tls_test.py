@@ -62,6 +62,13 @@ class Tls(unittest.TestCase):
         raw = socket.create_connection(host_and_port(server.address), SECONDS)
         return (context or trusting(self.crt)).wrap_socket(raw, server_hostname=name, **options)
 
+    def client_hello(self):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = trusting(self.crt).wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with self.assertRaises(ssl.SSLWantReadError):
+            client.do_handshake()
+        return outgoing.read()
+
     def exchange(self, client, data):
         """In one thread: an object of Python's ssl is not for two."""
         got, left = bytearray(), memoryview(data)
@@ -191,13 +198,6 @@ class Handshake(Tls):
             return True
         except OSError:
             return False
-
-    def client_hello(self):
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = trusting(self.crt).wrap_bio(incoming, outgoing, server_hostname="localhost")
-        with self.assertRaises(ssl.SSLWantReadError):
-            client.do_handshake()
-        return outgoing.read()
 
     def test_a_client_that_speaks_plain_http_is_closed_and_logged_at_most_once_a_second(self):
         with self.serve("--model", "single-loop") as server:
@@ -372,6 +372,54 @@ class Certificates(Tls):
             context.set_alpn_protocols(["spdy"])
             with self.assertRaises(ssl.SSLError):
                 self.connect(server, context)
+
+
+class Told(Tls):
+    def line(self, client):
+        client.sendall(b"tls\n")
+        told = b""
+        while not told.endswith(b"\n"):
+            told += client.recv(1000)
+        return told.decode()
+
+    def test_a_handler_is_told_what_was_agreed_on(self):
+        with self.serve("--set", "tls.alpn=one,two", "--set", "tls.verify=ask", "--set", f"tls.ca={self.crt}",
+                        name="edge_peer") as server:
+            context = trusting(self.crt)
+            context.set_alpn_protocols(["two"])
+            with self.connect(server, context) as client:
+                told = self.line(client)
+                self.assertRegex(told, r"^TLSv1\.3 name localhost alpn two peer  names  verified false resumed false$")
+            context.load_cert_chain(self.crt, self.key)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            with self.connect(server, context) as client:
+                told = self.line(client)
+                self.assertRegex(told, r"^TLSv1\.2 name localhost alpn two peer .*localhost names .*localhost.* verified true")
+        with Sample(name="edge_peer") as plain, sample.connect(plain.address) as client:
+            self.assertEqual(self.line(client), "no TLS\n")
+
+    def test_no_more_handshakes_at_a_time_than_are_allowed(self):
+        with self.serve("--model", "single-loop", "--set", "tls.handshakes=1", "--set", "tls.handshake_timeout=1h") as server:
+            stalls, waits = (socket.create_connection(host_and_port(server.address), SECONDS) for _ in range(2))
+            with stalls, waits:
+                waits.sendall(self.client_hello())
+                waits.settimeout(0.3)
+                with self.assertRaises(TimeoutError):
+                    waits.recv(1)
+                stalls.close()  # its place goes to the next
+                waits.settimeout(SECONDS)
+                self.assertEqual(waits.recv(1), b"\x16")  # a ServerHello
+            with self.connect(server) as client:
+                self.exchange(client, b"served")
+
+    def test_secrets_are_written_down_for_those_that_ask_for_it(self):
+        path = os.path.join(self.folder, "secrets")
+        with self.serve("--set", f"tls.key_log={path}") as server, self.connect(server) as client:
+            self.exchange(client, b"x")
+            server.wait_for_line("tls.key_log")  # which says what it does
+            with open(path, encoding="ascii") as file:
+                self.assertIn("CLIENT_TRAFFIC_SECRET_0 ", file.read())
+            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
 
 
 class Client(Tls):
