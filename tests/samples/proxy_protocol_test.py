@@ -51,10 +51,11 @@ class Server(Sample):
         super().__init__(*arguments, name=name, listen=listen, **how)
         self.tcp = re.sub(r"^proxy:", "", self.address)
 
-    def ask(self, header, line=b"who\n"):
-        """What is told of a connection that begins so; CLOSED if it ends instead."""
-        with connect(self.tcp) as client:
+    def ask(self, header, line=b"who\n", from_address=None):
+        """What is told of a connection that begins so; CLOSED if it ends instead, be it while it is made."""
+        with contextlib.suppress(ConnectionError), connect(self.tcp, from_address=from_address) as client:
             return self.talk(client, header + line)
+        return CLOSED
 
     @staticmethod
     def talk(client, *pieces):
@@ -98,8 +99,8 @@ class In(unittest.TestCase):
     def test_only_those_are_believed_that_are_trusted_and_nothing_of_others_is_read(self):
         with Server("--set", "proxy.trusted=127.0.0.7,127.0.1.0/24") as server:
             for address, trusted in ("127.0.0.7", True), ("127.0.1.99", True), ("127.0.0.1", False), ("127.0.2.1", False):
-                with connect(server.tcp, from_address=address) as client:
-                    self.assertEqual(server.talk(client, v2() + b"who\n").startswith(b"192.0.2.1:4711 "), trusted, address)
+                told = server.ask(v2(), from_address=address)
+                self.assertEqual(told.startswith(b"192.0.2.1:4711 "), trusted, address)
             self.assertIn("proxy.trusted does not name the address", server.wait_for_line("connection from 127.0.0.1:"))
 
     def test_a_listener_without_the_prefix_knows_no_header_beside_one_with_it(self):
@@ -115,9 +116,9 @@ class In(unittest.TestCase):
         for row in rows(sample.program("edge_peer")):
             with self.subTest(row=row), Server(*row.arguments, "--set", "proxy.timeout=50ms") as server:
                 for beginning in b"", b"PROXY ", v2()[:-1]:
-                    with connect(server.tcp) as client:
-                        self.assertEqual(server.talk(client, beginning), CLOSED)
-                self.assertRegex(server.ask(v2()), rb"^192\.0\.2\.1:4711 ")
+                    self.assertEqual(server.ask(beginning, line=b""), CLOSED)
+                # On a busy machine the deadline may pass for a client that means well.
+                until(lambda: server.ask(v2()).startswith(b"192.0.2.1:4711 "), "a client is served")
                 server.wait_for_line("no whole header within proxy.timeout")
 
     def test_the_connections_of_a_client_count_not_those_of_the_balancer(self):
