@@ -147,7 +147,7 @@ class Models(Tls):
 
 
 class Handshake(Tls):
-    aborts = 1000
+    aborts = 400
 
     def test_old_versions_and_weak_ciphers_are_refused(self):
         with self.serve() as server:
