@@ -1,6 +1,7 @@
 """Load balancers in front of weir's nodes, as operators run them: HAProxy with health checks, nginx with passive ones."""
 import contextlib
 import os
+import random
 import re
 import shutil
 import socket
@@ -16,9 +17,12 @@ PATIENCE = 30  # seconds for any one effect
 
 
 def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """One that the kernel gives to no client, of other tests for instance, before it is used."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 class Balancer:
@@ -112,6 +116,7 @@ class HAProxy(Balancer):
 
     def wait_until_ready(self):
         super().wait_until_ready()
+        until(lambda: os.path.exists(self.control), "HAProxy's socket", PATIENCE)  # which it makes last
         for i in range(len(self.nodes)):
             self.wait_for(i, True)
 
