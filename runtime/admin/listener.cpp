@@ -26,7 +26,7 @@ using socket = asio::posix::stream_descriptor;
 
 constexpr unsigned most_clients = 16;
 constexpr auto most_time = 5s;
-constexpr auto shortage_pause = 500ms;
+constexpr auto shortage_pause = 500ms;  // nothing tells when a descriptor or memory is back
 constexpr std::size_t shortest_token = 16;
 
 bool is_of_this_host(const endpoint& at) {

@@ -46,31 +46,6 @@ tunable addresses() {
           }};
 }
 
-tunable trusted() {
-  const std::string range = "addresses and prefixes, \"192.0.2.7\", \"10.0.0.0/8\", \"::1\", and \"unix\"";
-  return {"proxy.trusted",
-          "the balancers from which a listener takes a header of the PROXY protocol; unix: local ones", range,
-          [](const settings& s) {
-            std::vector<std::string> each;
-            for (const auto& address : s.proxy.trusted) each.push_back(quoted(address));
-            return fmt::format("[{}]", fmt::join(each, ", "));
-          },
-          [=](settings& s, const written& value) -> std::string {
-            std::vector<std::string> list;
-            if (const auto* typed = std::get_if<std::vector<std::string>>(&value))
-              list = *typed;
-            else if (const auto* text = text_of(value))
-              list = text->empty() ? list : split(*text);
-            else
-              return expected("addresses", value, range);
-            for (const std::string& each : list)
-              if (each != "unix" && !address_prefix::parse(each))
-                return fmt::format("{} is none of: {}", quoted(each), range);
-            s.proxy.trusted = std::move(list);
-            return {};
-          }};
-}
-
 tunable cores() {
   const std::string range = "\"auto\", CPU numbers \"0-3,8\", in a file also [0, 2]";
   return {"cores.use", "the CPUs that run loops; auto: every allowed one, within the cgroup quota", range,
@@ -146,6 +121,12 @@ tunable list(std::string_view key, std::string_view what, std::string range, Mem
 
 std::string why_no_path(const std::string& text) {
   return text.starts_with('/') ? "" : fmt::format("{} is no absolute path", quoted(text));
+}
+
+std::string why_no_balancer(const std::string& text) {
+  return text == "unix" || address_prefix::parse(text)
+             ? ""
+             : fmt::format("{} is no address, no prefix and not \"unix\"", quoted(text));
 }
 
 std::string why_no_protocol(const std::string& text) {
@@ -249,7 +230,12 @@ std::vector<tunable> make_tunables() {
           "limits.stall", 0ms, 1h, [](auto& s) -> auto& { return s.limits.stall; },
           "report a handler that holds its core for so long; 0s: never"),
 
-      trusted(),
+      list(
+          "proxy.trusted", "addresses",
+          "addresses and prefixes, \"192.0.2.7\", \"10.0.0.0/8\", \"::1\", and \"unix\"",
+          [](auto& s) -> auto& { return s.proxy.trusted; },
+          "the balancers from which a listener takes a header of the PROXY protocol; unix: local ones",
+          why_no_balancer),
       duration(
           "proxy.timeout", 1ms, 1h, [](auto& s) -> auto& { return s.proxy.timeout; },
           "how long a header of the PROXY protocol may take; then its connection is closed"),
@@ -341,8 +327,7 @@ std::vector<tunable> make_tunables() {
           "tls.certificate", "paths", "absolute paths, one string or a list",
           [](auto& s) -> auto& { return s.tls.certificate; },
           "PEM files, a certificate and its chain in each; chosen by the name that a client asks for, else "
-          "the "
-          "first",
+          "the first",
           why_no_path),
       list(
           "tls.key", "paths", "absolute paths, one string or a list",
@@ -383,8 +368,8 @@ std::vector<tunable> make_tunables() {
           "of one loop at a time; further clients wait"),
       path(
           "tls.key_log", [](auto& s) -> auto& { return s.tls.key_log; },
-          "file to which the secrets of every connection are appended, so that whoever has it can read all "
-          "traffic; for debugging; empty: none"),
+          "file to which the secrets of every connection are appended, with which all of its "
+          "bytes can be read; for debugging; empty: none"),
 
       choice(
           "log.level", [](auto& s) -> auto& { return s.log.level; }, "lines below it are dropped"),

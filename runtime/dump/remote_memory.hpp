@@ -43,8 +43,6 @@ class remote_memory {
   // 0 if it cannot be read.
   [[nodiscard]] std::uintptr_t word(std::uintptr_t at) const noexcept;
 
-  [[nodiscard]] ::pid_t process() const noexcept { return process_; }
-
  private:
   ::pid_t process_;
 };

@@ -140,6 +140,7 @@ int completion_driver::arm_once(descriptor& on, bool for_reading) noexcept {
 void completion_driver::disarm(descriptor& on) noexcept {
   entry* const e = find(on);
   if (e == nullptr) return;
+  assert_thread("forgetting a descriptor");
   drain(*e, everything);
   leave_room_set(*e);
 }
@@ -165,6 +166,7 @@ void completion_driver::forget(descriptor& on) noexcept {
 bool completion_driver::stop_reading_ahead(descriptor& on) noexcept {
   entry* const e = find(on);
   if (e == nullptr) return false;
+  assert_thread("reading no further ahead");
   drain(*e, bit(receiving));
   return e->first != nullptr;
 }

@@ -74,7 +74,7 @@ std::string timeout(std::chrono::milliseconds d) {
   return fmt::format("{}", d);
 }
 
-// What is decided before a balancer has told who the client is, goes by the address of the balancer.
+// What is decided before a balancer has named the client goes by the address of the balancer.
 std::string_view policy_behind_balancer(const settings& s, io_kind io, std::size_t loops) {
   if (s.distribute.policy != policy_kind::ip_hash) return {};
   const bool ring = io == io_kind::io_uring;

@@ -4,7 +4,7 @@
 // sent and nothing has answered may be a part of something: it goes on, until the stop's time is over and it
 // is cut with RST, so that it does not look complete.
 //
-// With --send-proxy the upstream is told who the client is, by a header of the PROXY protocol.
+// With --send-proxy the client is named to the upstream, by a header of the PROXY protocol.
 //
 //   proxy --upstream 127.0.0.1:7000 --listen 127.0.0.1:7001 [--send-proxy v1|v2]
 #include <weir/connection/proxy_header.hpp>
@@ -129,7 +129,7 @@ int main(int argc, char** argv) {
       .keys =
           {weir::key("upstream.address", upstream, "where connections go").with_flag("--upstream", "ADDRESS"),
            weir::key("upstream.send_proxy", send_proxy,
-                     "tell it who the client is, by a header of the PROXY protocol: v1 or v2; empty: do not")
+                     "name the client to it, by a header of the PROXY protocol: v1 or v2; empty: do not")
                .with_flag("--send-proxy", "VERSION")
                .checked_by(mistake_in_version)},
   };

@@ -69,7 +69,7 @@ struct limit_settings {
 
 // Of listeners whose addresses begin with "proxy:".
 struct proxy_settings {
-  std::vector<std::string> trusted{"127.0.0.0/8", "::1", "unix"};  // who may say for which client it connects
+  std::vector<std::string> trusted{"127.0.0.0/8", "::1", "unix"};  // balancers that may name a client
   std::chrono::milliseconds timeout{5000};                         // for the header
   bool operator==(const proxy_settings&) const = default;
 };
@@ -156,7 +156,7 @@ struct tls_settings {
   std::string ciphersuites = {};       // of version 1.3; empty: OpenSSL's choice
   std::vector<std::string> alpn = {};  // protocols, the preferred first; empty: none is negotiated
   client_certificate verify = client_certificate::none;
-  std::string ca = {};  // PEM: who may sign certificates of clients
+  std::string ca = {};  // PEM: the authorities whose certificates of clients are believed
   bool tickets = true;
   std::chrono::milliseconds ticket_lifetime{std::chrono::hours(1)};
   std::chrono::milliseconds handshake_timeout{10000};

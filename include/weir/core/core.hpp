@@ -175,7 +175,7 @@ class core {
     return *static_cast<T*>(slot);
   }
 
-  // Where its connections are, for who looks at this process from outside. For the table itself.
+  // Called by the table: where its connections are, for a process that reads the memory of this one.
   void shows(const connection_table* c) noexcept { connections_ = c; }
 
  private:
