@@ -130,12 +130,7 @@ void connection_state::give_up_socket() noexcept {
 int connection_state::release(std::string& unread) {
   if (!is_open()) return -1;
   assert_thread("connection::release");
-  if (driver->stop_reading_ahead(*this)) try {
-      detail::ring_of(*this).take_held(*this, unread);
-    } catch (...) {
-      if (reading != nullptr) reading->root->schedule();  // which reads on
-      throw;
-    }
+  detail::take_read_ahead(*this, unread);
   return release();
 }
 

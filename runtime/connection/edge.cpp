@@ -28,7 +28,7 @@ void connection_state::set_layer(std::unique_ptr<stream_layer> l) {
   if (edge() == nullptr) set_edge(std::make_unique<connection_edge>());
   // A ring may have read beyond the header of the PROXY protocol.
   std::string early;
-  if (driver->stop_reading_ahead(*this)) detail::ring_of(*this).take_held(*this, early);
+  detail::take_read_ahead(*this, early);
   l->begin_with(std::move(early));
   edge()->layer = std::move(l);
   begin_layer();

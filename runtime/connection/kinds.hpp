@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <string>
+
 #include <cerrno>
 #include <cstddef>
 
@@ -41,6 +43,18 @@ struct by_call {
 [[nodiscard]] inline io::completion_driver& ring_of(const connection_state& c) noexcept {
   return static_cast<io::completion_driver&>(*c.driver);
 }
+// Appends what a ring has read of `c` and no operation has taken. Errors: std::bad_alloc, and nothing is
+// lost.
+inline void take_read_ahead(connection_state& c, std::string& into) {
+  if (!c.driver->stop_reading_ahead(c)) return;
+  try {
+    ring_of(c).take_held(c, into);
+  } catch (...) {
+    if (c.reading != nullptr) c.reading->root->schedule();  // which reads on
+    throw;
+  }
+}
+
 struct by_ring {
   static constexpr bool asks_ring = true;
   static constexpr bool knows_readiness = false;

@@ -138,7 +138,8 @@ class connection {
   [[nodiscard]] peer_address local() const noexcept;
   // Gives the socket away, open; the handle is closed. -1 if it was. Bytes that io_uring has read ahead of
   // the handler are not in the socket any more: they are appended to `unread`; without it they are lost. What
-  // a reader holds is its own. Errors: std::bad_alloc, and the connection stays.
+  // a reader holds is its own. Over TLS the keys stay here: nobody can go on with what the peer speaks.
+  // Errors: std::bad_alloc, and the connection stays.
   [[nodiscard]] int release(std::string& unread) { return state_->release(unread); }
   [[nodiscard]] int release() noexcept { return state_->release(); }
   [[nodiscard]] int native_handle() const noexcept { return state_->is_open() ? state_->fd : -1; }
