@@ -26,7 +26,8 @@ class Scripted:
         self.answers = answers
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self.accept, daemon=True)
+        self.accepting.start()
 
     def accept(self):
         while True:
@@ -53,6 +54,9 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
+        # A thread that is about to accept would do so for the next server, whose socket may get the same number.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.accepting.join()
         self.listener.close()
 
 

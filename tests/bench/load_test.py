@@ -57,7 +57,8 @@ class Server:
         self.listener = socket.socket(family)
         self.listener.bind(address)
         self.listener.listen(512)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self._accept, daemon=True)
+        self.accepting.start()
 
     def _accept(self):
         while True:
@@ -79,6 +80,9 @@ class Server:
         return f"unix:{name}" if isinstance(name, str) else f"127.0.0.1:{name[1]}"
 
     def __exit__(self, *_):
+        # A thread that is about to accept would do so for the next server, whose socket may get the same number.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.accepting.join()
         self.listener.close()
 
 

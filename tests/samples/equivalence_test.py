@@ -168,7 +168,8 @@ class Answering:
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.serving = threading.Thread(target=self.serve, daemon=True)
+        self.serving.start()
 
     def serve(self):
         while True:
@@ -182,6 +183,7 @@ class Answering:
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
+        self.serving.join(sample.BOUND)  # before another socket may get the same number
         self.listener.close()
 
 

@@ -341,6 +341,10 @@ class Certificates(Tls):
                 new = open(crt).read().strip()
                 server.send(signal.SIGHUP)
                 until(lambda: self.presented(server, "localhost") == new, "the new certificate", SECONDS)
+                if row.model == "process-pool":  # in which the old ones accept until they are told that new ones serve
+                    workers = int(re.search(r"(\d+) workers? of", server.wait_for_line("listening on"))[1])
+                    until(lambda: sum("of generation 1 has left" in line for line in server.lines) == workers,
+                          "the old workers leave", SECONDS)
                 with open(crt, "w") as out:
                     out.write("nonsense")
                 server.send(signal.SIGHUP)
