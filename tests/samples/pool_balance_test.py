@@ -15,6 +15,7 @@ from pool import MODES, Pool, is_stopped, receive_line, say
 from sample import Sample, at_once, busy_machine, connect, until
 
 ROUNDS = 3
+SHORT = 800  # connections
 
 
 class Sharing(unittest.TestCase):
@@ -29,7 +30,7 @@ class Sharing(unittest.TestCase):
                 for _ in range(ROUNDS):
                     short, staying = self.share_out(pool)
                     shares = [min(n.values()) / n.total() for n in (short, staying)]
-                    sample.figure(f"{mode}, {workers} workers: smallest share {shares[0]:.1%} of 2,000 short, {shares[1]:.1%} of 200 held")
+                    sample.figure(f"{mode}, {workers} workers: smallest share {shares[0]:.1%} of {SHORT} short, {shares[1]:.1%} of 200 held")
                     if min(shares) >= least:
                         break
                 self.assertEqual(set(short), pool.workers())
@@ -37,7 +38,7 @@ class Sharing(unittest.TestCase):
                 self.assertGreaterEqual(min(shares), least)
 
     def share_out(self, pool):
-        short = collections.Counter(pool.who() for _ in range(2000))
+        short = collections.Counter(pool.who() for _ in range(SHORT))
         with contextlib.ExitStack() as held:
             return short, collections.Counter(
                 int(say(held.enter_context(connect(pool.address)))) for _ in range(200))
