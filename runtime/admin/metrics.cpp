@@ -107,10 +107,10 @@ constexpr std::array rows = {
            "Memory taken for the frames of coroutines.", true),
 };
 
-std::string label_of(const place& p, bool of_process) {
-  if (of_process) return fmt::format("worker=\"{}\"", p.worker);
-  if (p.core == place::threads) return fmt::format("worker=\"{}\",core=\"threads\"", p.worker);
-  return fmt::format("worker=\"{}\",core=\"{}\"", p.worker, p.core);
+label_text label_of(const place& p, bool of_process) {
+  if (of_process) return label_text("worker=\"{}\"", p.worker);
+  if (p.core == place::threads) return label_text("worker=\"{}\",core=\"threads\"", p.worker);
+  return label_text("worker=\"{}\",core=\"{}\"", p.worker, p.core);
 }
 
 void write_rows(exposition& to, const std::vector<place>& all) {
@@ -118,9 +118,12 @@ void write_rows(exposition& to, const std::vector<place>& all) {
     to.family(r.name, r.what, r.unit, r.help);
     for (const place& p : all) {
       if (r.of_process && p.core != 0) continue;
-      const std::string where = label_of(p, r.of_process);
-      for (std::size_t i = 0; i < r.count; ++i)
-        to.sample(r.count == 1 ? where : fmt::format("{},{}", where, r.parts[i].label), p[r.parts[i].of]);
+      const label_text where = label_of(p, r.of_process);
+      if (r.count == 1)
+        to.sample(where, p[r.parts[0].of]);
+      else
+        for (std::size_t i = 0; i < r.count; ++i)
+          to.sample(label_text("{},{}", std::string_view(where), r.parts[i].label), p[r.parts[i].of]);
     }
   }
   to.family("weir_connections_open", kind::gauge, "", "Accepted connections that are open.");

@@ -44,9 +44,14 @@ class Placed(unittest.TestCase):
 
     def test_a_loop_that_is_moved_is_told_once_and_so_is_its_return(self):
         with Sample(*self.keys) as server:
-            threads = {open(f"/proc/{server.pid}/task/{t}/comm").read().strip(): int(t)
-                       for t in os.listdir(f"/proc/{server.pid}/task")}
-            self.moved_and_back(server, threads["weir core 1"], CPUS[1], "loop 1 of worker 0")
+            def second():
+                threads = {sample.read(f"/proc/{server.pid}/task/{t}/comm").strip(): int(t)
+                           for t in os.listdir(f"/proc/{server.pid}/task")}
+                thread = threads.get("weir core 1")
+                return thread if thread and os.sched_getaffinity(thread) == {CPUS[1]} else None
+
+            until(second, "the second loop runs")
+            self.moved_and_back(server, second(), CPUS[1], "loop 1 of worker 0")
 
     def test_the_master_of_a_pool_looks_after_its_workers(self):
         shape = "--model", "process-pool", "--processes", 2
