@@ -36,24 +36,34 @@ char* put_digits(char* to, std::uint32_t n) noexcept {
   return to + Digits;
 }
 
-// A number below 256.
-char* put_octet(char* to, std::uint8_t n) noexcept {
-  if (n >= 100) *to++ = static_cast<char>('0' + n / 100);
-  if (n >= 10) *to++ = static_cast<char>('0' + n / 10 % 10);
-  *to++ = static_cast<char>('0' + n % 10);
-  return to;
+// A part of a v4 address: its digits, and a '.' behind them.
+struct octet_text {
+  char text[4];
+  std::uint8_t size;
+};
+
+constexpr std::array<octet_text, 256> make_octets() noexcept {
+  std::array<octet_text, 256> out{};
+  for (unsigned n = 0; n < 256; ++n) {
+    octet_text& o = out[n];
+    if (n >= 100) o.text[o.size++] = static_cast<char>('0' + n / 100);
+    if (n >= 10) o.text[o.size++] = static_cast<char>('0' + n / 10 % 10);
+    o.text[o.size++] = static_cast<char>('0' + n % 10);
+    o.text[o.size++] = '.';
+  }
+  return out;
 }
+constexpr std::array<octet_text, 256> octets = make_octets();
 
 char* put_host(char* to, const peer_address& p) noexcept {
   const auto bytes = p.bytes();
   switch (p.what()) {
     case peer_address::kind::tcp4:
-      to = put_octet(to, bytes[0]);
-      for (int i = 1; i < 4; ++i) {
-        *to++ = '.';
-        to = put_octet(to, bytes[static_cast<std::size_t>(i)]);
+      for (const std::uint8_t each : bytes) {
+        std::memcpy(to, octets[each].text, 4);
+        to += octets[each].size;
       }
-      return to;
+      return to - 1;
     case peer_address::kind::tcp6:
       ::inet_ntop(AF_INET6, bytes.data(), to, INET6_ADDRSTRLEN);
       return to + std::strlen(to);
@@ -133,7 +143,23 @@ bool is_plain(std::uint64_t eight) noexcept {
 
 bool is_plain(char c) noexcept { return c >= ' ' && c < 0x7f && c != '"' && c != '\\'; }
 
-// Copies what needs no change; `text` is then what is left.
+// Fewer than eight bytes, if they are plain. False: some are not.
+bool put_few(char*& to, std::string_view text) noexcept {
+  std::uint64_t eight = 0x2020202020202020U;
+  char* const into = reinterpret_cast<char*>(&eight);
+  std::size_t at = 0;
+  for (const std::size_t size : {std::size_t{4}, std::size_t{2}, std::size_t{1}})
+    if ((text.size() & size) != 0) {
+      std::memcpy(into + at, text.data() + at, size);
+      at += size;
+    }
+  if (!is_plain(eight)) return false;
+  std::memcpy(to, &eight, 8);
+  to += text.size();
+  return true;
+}
+
+// Copies what needs no change; `text` is then what is left. Behind `end` there are 8 bytes of room.
 char* put_plain(char* to, std::string_view& text, const char* end) noexcept {
   const char* from = text.data();
   const char* const last = from + text.size();
@@ -144,6 +170,11 @@ char* put_plain(char* to, std::string_view& text, const char* end) noexcept {
     std::memcpy(to, &eight, 8);
     to += 8;
     from += 8;
+  }
+  text = {from, static_cast<std::size_t>(last - from)};
+  if (text.size() < 8 && end - to >= 8 && put_few(to, text)) {
+    text = {};
+    return to;
   }
   while (from != last && to != end && is_plain(*from)) *to++ = *from++;
   text = {from, static_cast<std::size_t>(last - from)};

@@ -18,7 +18,7 @@ inline constexpr std::size_t longest_access_line = 4000;
                                     const ::timespec& now) noexcept;
 
 // `text` as it stands between quotation marks: each `"`, `\`, control character and byte that is no ASCII as
-// \xXX, as nginx does. At most `most` bytes.
+// \xXX, as nginx does. At most `most` bytes, which there must be room for.
 [[nodiscard]] char* put_escaped(char* to, std::string_view text, std::size_t most) noexcept;
 
 // The same as of a JSON string: what is not UTF-8 is U+FFFD.

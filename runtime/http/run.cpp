@@ -48,10 +48,12 @@ struct log_keys {
   }
 };
 
+std::string why_no_path(const std::string& path) {
+  return path.empty() || path.front() == '/' ? std::string() : fmt::format("\"{}\" is no absolute path", path);
+}
+
 std::string why_no_log(const std::string& path) {
-  if (path.empty()) return {};
-  if (path.front() != '/') return fmt::format("\"{}\" is no absolute path", path);
-  const std::string why = why_not_writable(path);
+  const std::string why = path.empty() ? std::string() : why_not_writable(path);
   return why.empty() ? why : fmt::format("\"{}\" cannot be written: {}", path, why);
 }
 
@@ -64,7 +66,8 @@ std::string why_no_format(const std::string& name) {
 void add_keys(log_keys& l, request_id_rules& ids, std::vector<key>& to) {
   to.push_back(key("http.access_log", l.file,
                    "absolute path of a file to which a line is written for each request; empty: none")
-                   .checked_by(why_no_log));
+                   .checked_by(why_no_path)
+                   .checked_at_start_by(why_no_log));
   to.push_back(key("http.access_format", l.format, "how a line is written: combined, as by nginx, or json")
                    .checked_by(why_no_format));
   to.push_back(key("http.access_sample", l.sample, 1, 1'000'000, "requests",

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -14,6 +13,9 @@ namespace weir {
 namespace {
 
 using observe::figure;
+
+// Five seconds: a share of less says nothing.
+constexpr std::uint64_t fewest_ticks = 500;
 
 // Of a CPU's time, in percent.
 constexpr std::uint64_t busy_from = 80;
@@ -38,9 +40,9 @@ std::optional<int> only_cpu(const std::optional<cpu_set>& cpus) {
 
 class judgement {
  public:
-  judgement(const placement& now, const placement& before, const placement& first,
-            const std::vector<drift>& present)
-      : now_(now), before_(before), first_(first), present_(present) {}
+  judgement(const placement& now, const std::map<int, cpu_time>& since,
+            const std::optional<cgroup_quota>& granted, const std::vector<drift>& present)
+      : now_(now), since_(since), granted_(granted), present_(present) {}
 
   std::vector<drift> all() {
     for (std::size_t i = 0; i < now_.loops.size(); ++i) judge_loop(i);
@@ -95,10 +97,10 @@ class judgement {
 
   void judge_quota() {
     const auto hundredths = [](const auto& q) { return q ? std::lround(q->cpus * 100) : -1; };
-    if (hundredths(now_.quota) == hundredths(first_.quota)) return;
+    if (hundredths(now_.quota) == hundredths(granted_)) return;
     add(fmt::format("quota {}", hundredths(now_.quota)),
         fmt::format("the cgroup grants {} to {} loops; at the start it was {}", text_of(now_.quota),
-                    now_.loops.size(), text_of(first_.quota)));
+                    now_.loops.size(), text_of(granted_)));
   }
 
   void judge_softirq() {
@@ -106,15 +108,19 @@ class judgement {
       const auto cpu = only_cpu(now_.runs_on[i]);
       if (!cpu) continue;
       const auto now = now_.times.find(*cpu);
-      const auto before = before_.times.find(*cpu);
-      if (now == now_.times.end() || before == before_.times.end()) continue;
+      const auto before = since_.find(*cpu);
+      if (now == now_.times.end() || before == since_.end()) continue;
       const std::uint64_t all = now->second.all - before->second.all;
       const std::uint64_t idle = now->second.idle - before->second.idle;
       const std::uint64_t softirq = now->second.softirq - before->second.softirq;
-      if (all == 0) continue;
       std::string name = fmt::format("softirq {}", *cpu);
-      const bool is_present = std::any_of(present_.begin(), present_.end(),
-                                          [&](const drift& d) { return d.name == name; });
+      const auto known = std::find_if(present_.begin(), present_.end(),
+                                      [&](const drift& d) { return d.name == name; });
+      const bool is_present = known != present_.end();
+      if (all < fewest_ticks) {
+        if (is_present) add(std::move(name), known->text);
+        continue;
+      }
       const bool begins = softirq * 100 >= all * much_softirq && (all - idle) * 100 >= all * busy_from;
       const bool goes_on = is_present && softirq * 100 >= all * little_softirq;
       if (begins || goes_on)
@@ -124,8 +130,8 @@ class judgement {
   }
 
   const placement& now_;
-  const placement& before_;
-  const placement& first_;
+  const std::map<int, cpu_time>& since_;
+  const std::optional<cgroup_quota>& granted_;
   const std::vector<drift>& present_;
   std::vector<drift> out_;
 };
@@ -168,19 +174,26 @@ placement look_at(std::vector<placed_loop> loops, const std::string& root, ::pid
   return out;
 }
 
-std::vector<drift> drifts_of(const placement& now, const placement& before, const placement& first,
-                             const std::vector<drift>& present) {
-  return judgement(now, before, first, present).all();
+std::vector<drift> drifts_of(const placement& now, const std::map<int, cpu_time>& since,
+                             const std::optional<cgroup_quota>& granted, const std::vector<drift>& present) {
+  return judgement(now, since, granted, present).all();
 }
 
 placement_watch::placement_watch(process::scoreboard& board, planned_cpu plan, std::string root)
-    : board_(board), plan_(std::move(plan)), root_(std::move(root)), first_(look_at({}, root_)) {}
+    : board_(board),
+      plan_(std::move(plan)),
+      root_(std::move(root)),
+      granted_(read_cgroup_quota(root_)),
+      times_(cpu_times(root_)) {}
 
 void placement_watch::check() {
   placement now = look_at(loops_of(board_, plan_), root_);
-  const std::vector<drift> before = std::exchange(
-      present_, drifts_of(now, before_ ? *before_ : first_, first_, present_));
-  before_ = std::move(now);
+  const std::vector<drift> before =
+      std::exchange(present_, drifts_of(now, times_, granted_, present_));
+  for (const auto& [cpu, time] : now.times) {
+    cpu_time& since = times_[cpu];
+    if (time.all - since.all >= fewest_ticks) since = time;
+  }
   std::vector<std::pair<log::level, std::string>> lines;
   for (const drift& each : present_)
     if (!has(before, each.name)) lines.emplace_back(log::level::warning, "placement: " + each.text);
@@ -191,11 +204,8 @@ void placement_watch::check() {
   for (const auto& [level, text] : lines) log::write(level, text);
 }
 
-std::string describe_running(process::scoreboard& board, const planned_cpu& plan,
-                             std::chrono::milliseconds watched, const std::string& root) {
+std::string describe_running(process::scoreboard& board, const planned_cpu& plan, const std::string& root) {
   const ::pid_t master = board.pool().master.load();
-  const placement first = look_at(loops_of(board, plan), root, master);
-  std::this_thread::sleep_for(watched);
   const placement now = look_at(loops_of(board, plan), root, master);
   std::string out = fmt::format("running       process {}\n", master);
   const auto line = [&out](std::string_view label, std::string_view text) {
@@ -210,7 +220,7 @@ std::string describe_running(process::scoreboard& board, const planned_cpu& plan
     line("", fmt::format("{}: thread {} on {}{}", name_of(each), each.thread, text_of(*now.runs_on[i]), judged));
   }
   line("cgroup quota", now.quota ? fmt::format("{} ({})", text_of(now.quota), now.quota->file) : "none");
-  const std::vector<drift> found = drifts_of(now, first, first, {});
+  const std::vector<drift> found = drifts_of(now, {}, now.quota, {});
   if (found.empty()) line("drift", "none");
   for (const drift& each : found) line(&each == found.data() ? "drift" : "", each.text);
   return out;

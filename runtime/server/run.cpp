@@ -11,8 +11,10 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <span>
 #include <string>
 #include <thread>
+#include <variant>
 
 #include "last_resort.hpp"
 #include "server_signals.hpp"
@@ -51,7 +53,7 @@ void say(std::FILE* to, std::string_view text) {
 }
 
 // What only the folders behind config can judge, but for the choice of cores.
-std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
+std::vector<std::string> mistakes(const command_line& asked, state_kind keeps, std::span<const key> own) {
   std::vector<std::string> wrong;
   if (const auto refused = check(asked.settings, keeps))
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(refused->key), refused->text));
@@ -81,14 +83,17 @@ std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
   };
   check_file("log.file", asked.settings.log.file);
   check_file("processes.pid_file", asked.settings.processes.pid_file);
+  for (std::size_t i = 0; i < own.size(); ++i)
+    if (const auto* text = std::get_if<std::string>(&asked.own[i]); text != nullptr && own[i].start_check)
+      if (const std::string why = own[i].start_check(*text); !why.empty()) add(own[i].name, why);
   if (auto problem = process::check_privileges(asked.settings.privileges); !problem.empty())
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(problem.substr(0, problem.find(':'))), problem));
   return wrong;
 }
 
 // Errors: config_error.
-core_choice validate(const command_line& asked, state_kind keeps) {
-  std::vector<std::string> wrong = mistakes(asked, keeps);
+core_choice validate(const command_line& asked, state_kind keeps, std::span<const key> own) {
+  std::vector<std::string> wrong = mistakes(asked, keeps, own);
   core_choice cores;
   try {
     cores = choose_cores(asked.settings, asked.origin_of("cores.use"));
@@ -214,8 +219,7 @@ std::string plan_of(const command_line& asked, const core_choice& cores) {
   process::scoreboard board(running_process(asked, "--running"));
   const pool_plan plan = plan_pool(asked.settings, cores);
   return out + describe_running(
-                   board, [&](unsigned worker, unsigned loop) { return cpu_of_loop(plan, worker, loop); },
-                   std::chrono::milliseconds(200));
+                   board, [&](unsigned worker, unsigned loop) { return cpu_of_loop(plan, worker, loop); });
 }
 
 std::string dump_of(const command_line& asked) {
@@ -301,20 +305,20 @@ int run(int argc, char** argv, service_form form, const program& what) {
       case action::list_models: return say(stdout, list_models()), ok;
       case action::print_config: return say(stdout, print_config(asked.settings, asked.own, named)), ok;
       case action::check:
-        return static_cast<void>(validate(asked, form.keeps)), say(stdout, "the configuration is valid"), ok;
+        return static_cast<void>(validate(asked, form.keeps, named.keys)), say(stdout, "the configuration is valid"), ok;
       case action::plan:
-        return say(stdout, plan_of(asked, validate(asked, form.keeps))), ok;
+        return say(stdout, plan_of(asked, validate(asked, form.keeps, named.keys))), ok;
       case action::dump: return say(stdout, dump_of(asked)), ok;
       case action::status: return say(stdout, status_of(asked.settings, asked.json)), ok;
       case action::run: break;
     }
-    const core_choice cores = validate(asked, form.keeps);
+    const core_choice cores = validate(asked, form.keeps, named.keys);
     adopt(named, asked.own);
     prepare_process(asked.settings);
     if (row_of(asked.settings.model).processes) {
       const auto read_again = [&, keeps = form.keeps, present = asked.own]() mutable {
         const command_line again = parse_command_line(argc, argv, ::environ, named);
-        auto plan = plan_pool(again.settings, validate(again, keeps));
+        auto plan = plan_pool(again.settings, validate(again, keeps, named.keys));
         try {
           adopt(named, again.own);  // which workers that start from now on inherit
         } catch (...) {
@@ -331,7 +335,7 @@ int run(int argc, char** argv, service_form form, const program& what) {
     // The thread that reads again is pinned, so the choice of cores would be another one.
     const auto read_again = [&, keeps = form.keeps] {
       const command_line again = parse_command_line(argc, argv, ::environ, named);
-      if (std::vector<std::string> wrong = mistakes(again, keeps); !wrong.empty())
+      if (std::vector<std::string> wrong = mistakes(again, keeps, named.keys); !wrong.empty())
         throw config_error(std::move(wrong));
       // Handlers read the variables meanwhile.
       for (std::size_t i = 0; i < named.keys.size(); ++i)

@@ -10,6 +10,7 @@
 
 #include "talk.hpp"
 #include "weir/base/detail/line_file.hpp"
+#include "weir/core/sleep.hpp"
 
 using namespace weir;
 using http::access_format;
@@ -28,7 +29,10 @@ class logged {
     test::add_routes(site);
     site.routes.get("/fails", [](http::exchange) { throw std::runtime_error("as the test wants"); });
     site.routes.get("/id", [](http::exchange x) { x.send(200, "text/plain", x.request_id()); });
-    site.routes.get("/waits", [](http::exchange) -> task<> { co_await sleep_for(std::chrono::hours(1)); });
+    site.routes.get("/waits", [](http::exchange x) -> task<> {
+      co_await sleep_for(std::chrono::hours(1));
+      x.refuse(500);
+    });
     site.routes.get("/upgrade", [](http::exchange x) -> task<> {
       const auto made = co_await x.upgrade("other");
       static_cast<void>(made);
@@ -133,7 +137,7 @@ TEST_CASE("of many requests one in so many has a line, and each that has failed"
 TEST_CASE("threads that are no loops, and several logs, are told apart") {
   logged l;
   access_log other({.file = l.path.string() + ".2"});
-  const http::request none;
+  const http::request none{};
   const auto write = [&](access_log& to) { to.write({none, "x", {}, 200, 1, {}, {}}); };
   std::thread([&] { write(other), write(*l.site.log); }).join();
   for (int core = 0; core < 3; ++core) {  // of one thread, one after the other

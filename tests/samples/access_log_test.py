@@ -49,14 +49,18 @@ class Lines(Logged):
         for model in MODELS:
             with self.subTest(model):
                 with Sample("--model", model, *self.keys, name="http") as server:
-                    for k in range(3):
+                    for k in range(4):
+                        if k == 2:
+                            os.rename(self.log, f"{self.log}.1")
+                            server.send(signal.SIGUSR1)
+                            until(lambda: os.path.exists(self.log), "a new file")
                         ask(server.address, request(), request("/nowhere", f"User-Agent: {model} {k}"), b"broken\r\n\r\n")
                     self.assertEqual(server.stop(), 0)
-                found = [COMBINED.fullmatch(line) for line in self.lines()]
+                found = [COMBINED.fullmatch(line) for line in self.lines() + self.lines(f"{self.log}.1")]
                 self.assertNotIn(None, found)
                 self.assertEqual(sorted((f["request"], f["status"], f["agent"]) for f in found),
-                                 sorted([("GET /plain HTTP/1.1", "200", "-")] * 3 + [("broken", "400", "-")] * 3 +
-                                        [("GET /nowhere HTTP/1.1", "404", f"{model} {k}") for k in range(3)]))
+                                 sorted([("GET /plain HTTP/1.1", "200", "-")] * 4 + [("broken", "400", "-")] * 4 +
+                                        [("GET /nowhere HTTP/1.1", "404", f"{model} {k}") for k in range(4)]))
                 self.assertEqual({f["peer"] for f in found}, {"127.0.0.1"})
                 os.unlink(self.log)
 
@@ -84,6 +88,8 @@ class Lines(Logged):
             told = run("--listen", "127.0.0.1:0", "--set", "http.access_log=/nonexistent/log", *how, name="http")
             self.assertEqual(told.returncode, 2, told.stderr)
             self.assertRegex(told.stderr, 'http.access_log: .*"/nonexistent/log" cannot be written: /nonexistent/: No such file')
+        told = run("--print-config", "--set", "http.access_log=/nonexistent/log", name="http")
+        self.assertEqual(told.returncode, 0, "that is no matter of another user who only looks")
         told = run("--check", "--set", "http.access_format=xml", name="http")
         self.assertIn('"xml" is no format; allowed: "combined", "json"', told.stderr)
 

@@ -29,10 +29,10 @@ placement as_planned() {
   return out;
 }
 
-std::vector<std::string> texts(const placement& now, const placement& before = as_planned(),
+std::vector<std::string> texts(const placement& now, const std::map<int, cpu_time>& since = {},
                                const std::vector<drift>& present = {}) {
   std::vector<std::string> out;
-  for (const drift& each : drifts_of(now, before, as_planned(), present)) out.push_back(each.text);
+  for (const drift& each : drifts_of(now, since, {}, present)) out.push_back(each.text);
   return out;
 }
 
@@ -86,22 +86,24 @@ TEST_CASE("a quota that has changed since the start") {
 }
 
 TEST_CASE("soft interrupts of a busy CPU, until they are clearly fewer") {
-  placement before = as_planned();
   placement now = as_planned();
-  before.times[1] = {1000, 500, 100};
-  const auto later = [&](std::uint64_t idle, std::uint64_t softirq) {
-    now.times[1] = {1100, 500 + idle, 100 + softirq};
+  const std::map<int, cpu_time> since{{1, {1000, 500, 100}}};
+  const auto later = [&](std::uint64_t idle, std::uint64_t softirq, std::uint64_t all = 1000) {
+    now.times[1] = {1000 + all, 500 + idle, 100 + softirq};
   };
-  later(10, 30);
-  CHECK(texts(now, before) == list{"CPU 1 of loop 0 of worker 1 spends 30 % of its time in soft interrupts"});
-  later(60, 30);  // it has time for both
-  CHECK(texts(now, before).empty());
-  later(10, 20);
-  CHECK(texts(now, before).empty());
-  const std::vector<drift> present{{"softirq 1", ""}};
-  CHECK(texts(now, before, present).size() == 1);
-  later(10, 10);
-  CHECK(texts(now, before, present).empty());
+  later(100, 300);
+  CHECK(texts(now, since) == list{"CPU 1 of loop 0 of worker 1 spends 30 % of its time in soft interrupts"});
+  later(600, 300);  // it has time for both
+  CHECK(texts(now, since).empty());
+  later(100, 200);
+  CHECK(texts(now, since).empty());
+  const std::vector<drift> present{{"softirq 1", "as it was"}};
+  CHECK(texts(now, since, present).size() == 1);
+  later(100, 100);
+  CHECK(texts(now, since, present).empty());
+  later(0, 100, 100);  // so short a time says nothing new
+  CHECK(texts(now, since).empty());
+  CHECK(texts(now, since, present) == list{"as it was"});
 }
 
 TEST_CASE("each change is one line of the log, however often it is looked, and a figure") {
@@ -128,7 +130,7 @@ TEST_CASE("each change is one line of the log, however often it is looked, and a
     REQUIRE(said.size() == 1);
     CHECK(said[0] == "placement: loop 0 of worker 0 (thread 456) runs on CPUs 0-1 instead of CPU 1");
     CHECK(board.pool().placement_drifts == 1);
-    CHECK_THAT(describe_running(board, [](unsigned, unsigned) { return 1; }, {}, root.string()),
+    CHECK_THAT(describe_running(board, [](unsigned, unsigned) { return 1; }, root.string()),
                Contains("loop 0 of worker 0: thread 456 on CPUs 0-1, which is not planned") &&
                    Contains("drift         loop 0 of worker 0 (thread 456) runs on CPUs 0-1"));
     put("proc/123/task/456/status", "Cpus_allowed_list:\t1\n");
@@ -137,7 +139,7 @@ TEST_CASE("each change is one line of the log, however often it is looked, and a
     CHECK_THAT(said[1], Contains("no longer: loop 0 of worker 0"));
     CHECK(board.pool().placement_drifts == 0);
     CHECK(board.pool().placement_changes == 2);
-    CHECK_THAT(describe_running(board, [](unsigned, unsigned) { return 1; }, {}, root.string()),
+    CHECK_THAT(describe_running(board, [](unsigned, unsigned) { return 1; }, root.string()),
                Contains("thread 456 on CPU 1, as planned") && Contains("drift         none"));
   }
   log::to_sink({});

@@ -3,8 +3,6 @@
 
 #include <sys/types.h>
 
-#include <chrono>
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -52,10 +50,12 @@ struct drift {
   std::string text;
 };
 
-// A pure decision. `first`: when the server started. `before`: the last look, whose drifts are `present`; the
-// share of time between it and `now` is judged: interrupts of a busy CPU from 25 %, until they are below 15 %.
-[[nodiscard]] std::vector<drift> drifts_of(const placement& now, const placement& before,
-                                           const placement& first, const std::vector<drift>& present);
+// A pure decision. `granted`: the quota when the server started. `present`: what was found before. Of the CPU
+// times from `since` on, if they are long enough, soft interrupts of a busy CPU are a drift from 25 % on, until
+// they are below 15 %.
+[[nodiscard]] std::vector<drift> drifts_of(const placement& now, const std::map<int, cpu_time>& since,
+                                           const std::optional<cgroup_quota>& granted,
+                                           const std::vector<drift>& present);
 
 // Looks now and then, and logs each change once: a drift that is new, and one that is over. How many there are
 // is at /metrics, see pool_score::placement_drifts.
@@ -71,13 +71,14 @@ class placement_watch {
   process::scoreboard& board_;
   planned_cpu plan_;
   std::string root_;
-  placement first_;
-  std::optional<placement> before_;
+  std::optional<cgroup_quota> granted_;
+  std::map<int, cpu_time> times_;  // from which on shares are judged
   std::vector<drift> present_;
 };
 
-// For --plan --running: where each loop of a running server is, and what differs from the plan.
+// For --plan --running: where each loop of a running server is, and what differs from the plan. Quota and soft
+// interrupts are judged over time, which is the server's own matter.
 [[nodiscard]] std::string describe_running(process::scoreboard& board, const planned_cpu& plan,
-                                           std::chrono::milliseconds watched, const std::string& root = "/");
+                                           const std::string& root = "/");
 
 }  // namespace weir
