@@ -142,8 +142,7 @@ struct line_file::added {
   added* next;
 };
 
-line_file::line_file(std::string path)
-    : path_(std::move(path)), number_(++last_number), fd_(opened(0, 0)) {
+line_file::line_file(std::string path) : path_(std::move(path)), number_(++last_number), fd_(opened(0, 0)) {
   is_regular_ = is_regular(fd_);
   const std::lock_guard lock(listing);
   files().push_back(this);
@@ -232,8 +231,7 @@ void line_file::work() noexcept {
     if (last == progress::none && !stops_.load()) last = write_all();
     if (last == progress::none && !stops_.load()) sleep_on(sleep_, sleep::until_a_line, nullptr);
     sleep_.store(sleep::for_a_while);
-    if (!stops_.load())
-      sleep_on(sleep_, sleep::for_a_while, last == progress::blocked ? &pause : &a_while);
+    if (!stops_.load()) sleep_on(sleep_, sleep::for_a_while, last == progress::blocked ? &pause : &a_while);
     sleep_.store(sleep::none);
     last = write_all();
   }
@@ -280,7 +278,8 @@ line_file::progress line_file::write_all() noexcept {
 bool line_file::write_some(lines& of, bool& any) noexcept {
   for (;;) {
     lines::block& b = *of.reading_;
-    lines::block* const next = b.next.load(std::memory_order_acquire);  // first: then `filled` is the last one
+    lines::block* const next =
+        b.next.load(std::memory_order_acquire);  // first: then `filled` is the last one
     const std::uint32_t filled = b.filled.load(std::memory_order_seq_cst);
     while (b.written < filled) {
       any = true;
@@ -315,8 +314,8 @@ std::size_t line_file::append(std::string_view text) noexcept {
   // Of a pipe each call takes so much whole or not at all: lines of several processes do not mix.
   if (!is_regular_.load(std::memory_order_relaxed) && text.size() >= PIPE_BUF)
     text = text.substr(0, text.rfind('\n', PIPE_BUF - 2) + 1);
-  std::array<::iovec, 2> parts{{{const_cast<char*>("\n"), is_cut_ ? 1U : 0U},
-                                {const_cast<char*>(text.data()), text.size()}}};
+  std::array<::iovec, 2> parts{
+      {{const_cast<char*>("\n"), is_cut_ ? 1U : 0U}, {const_cast<char*>(text.data()), text.size()}}};
   ssize_t n = -1;
   do {
     n = ::writev(fd_.get(), parts.data(), static_cast<int>(parts.size()));

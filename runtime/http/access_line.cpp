@@ -137,7 +137,8 @@ bool is_plain(std::uint64_t eight) noexcept {
   const auto zero = [](std::uint64_t x) { return (x - ones) & ~x; };  // its high bits: bytes that are 0
   const std::uint64_t below_space = eight - ones * 0x20;
   const std::uint64_t is_delete = zero(eight ^ ones * 0x7f);
-  return ((eight | (below_space & ~eight) | zero(eight ^ ones * '"') | zero(eight ^ ones * '\\') | is_delete) &
+  return ((eight | (below_space & ~eight) | zero(eight ^ ones * '"') | zero(eight ^ ones * '\\') |
+           is_delete) &
           highs) == 0;
 }
 
@@ -203,7 +204,7 @@ std::size_t size_of_character(std::string_view text) noexcept {
   if (first >= 0xc2 && first < 0xe0) return follows(1) ? 2 : 0;
   if (first >= 0xe0 && first < 0xf0) {
     if (!follows(1) || !follows(2)) return 0;
-    if (first == 0xe0 && at(1) < 0xa0) return 0;  // overlong
+    if (first == 0xe0 && at(1) < 0xa0) return 0;   // overlong
     if (first == 0xed && at(1) >= 0xa0) return 0;  // a surrogate
     return 3;
   }

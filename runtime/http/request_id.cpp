@@ -56,8 +56,8 @@ void put_hex(char* to, std::uint64_t n) noexcept {
 
 bool is_request_id(std::string_view text) noexcept {
   const auto may_be = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-           c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   };
   return !text.empty() && text.size() <= 128 && std::all_of(text.begin(), text.end(), may_be);
 }

@@ -41,15 +41,16 @@ struct log_keys {
   std::uint32_t sample = 1;
 
   [[nodiscard]] std::shared_ptr<access_log> open() const {
-    return std::make_shared<access_log>(access_log::options{
-        .file = file,
-        .format = format == "json" ? access_format::json : access_format::combined,
-        .sample = sample});
+    return std::make_shared<access_log>(
+        access_log::options{.file = file,
+                            .format = format == "json" ? access_format::json : access_format::combined,
+                            .sample = sample});
   }
 };
 
 std::string why_no_path(const std::string& path) {
-  return path.empty() || path.front() == '/' ? std::string() : fmt::format("\"{}\" is no absolute path", path);
+  return path.empty() || path.front() == '/' ? std::string()
+                                             : fmt::format("\"{}\" is no absolute path", path);
 }
 
 std::string why_no_log(const std::string& path) {

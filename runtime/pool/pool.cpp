@@ -124,7 +124,8 @@ int pool::run() {
   std::optional<placement_watch> places;
   program.check_placement = [&places] { places->check(); };
   process::supervisor master(plan_.settings, std::move(program));
-  places.emplace(master.scores(), [this](unsigned worker, unsigned loop) { return cpu_of_loop(plan_, worker, loop); });
+  places.emplace(master.scores(),
+                 [this](unsigned worker, unsigned loop) { return cpu_of_loop(plan_, worker, loop); });
   // Not before: a signal that comes as soon as the file is there would end this process.
   pid_file_.emplace(plan_.settings.processes.pid_file);
   tell_where();

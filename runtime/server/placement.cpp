@@ -55,8 +55,7 @@ class judgement {
 
  private:
   void add(std::string name, std::string text) {
-    const bool known =
-        std::any_of(out_.begin(), out_.end(), [&](const drift& d) { return d.name == name; });
+    const bool known = std::any_of(out_.begin(), out_.end(), [&](const drift& d) { return d.name == name; });
     if (!known) out_.push_back({std::move(name), std::move(text)});
   }
 
@@ -87,7 +86,8 @@ class judgement {
                  fmt::format("{} and {} share CPU {}", name_of(a), name_of(b), *on_a));
     if (are_siblings(*on_a, *on_b) && !are_siblings(*a.planned, *b.planned))
       add(fmt::format("siblings {} {} {} {}", a.worker, a.core, b.worker, b.core),
-          fmt::format("{} and {} share a physical core: CPUs {} and {}", name_of(a), name_of(b), *on_a, *on_b));
+          fmt::format("{} and {} share a physical core: CPUs {} and {}", name_of(a), name_of(b), *on_a,
+                      *on_b));
   }
 
   [[nodiscard]] bool are_siblings(int a, int b) const {
@@ -114,8 +114,8 @@ class judgement {
       const std::uint64_t idle = now->second.idle - before->second.idle;
       const std::uint64_t softirq = now->second.softirq - before->second.softirq;
       std::string name = fmt::format("softirq {}", *cpu);
-      const auto known = std::find_if(present_.begin(), present_.end(),
-                                      [&](const drift& d) { return d.name == name; });
+      const auto known =
+          std::find_if(present_.begin(), present_.end(), [&](const drift& d) { return d.name == name; });
       const bool is_present = known != present_.end();
       if (all < fewest_ticks) {
         if (is_present) add(std::move(name), known->text);
@@ -149,7 +149,8 @@ std::vector<placed_loop> loops_of(process::scoreboard& board, const planned_cpu&
     const auto thread = static_cast<::pid_t>(b.counted[figure::thread].read());
     if (whose.now != observe::block::owner::state::live || thread == 0) continue;
     const ::pid_t process = board.workers()[whose.row].pid.load();
-    if (process != 0) out.push_back({whose.worker, whose.core, process, thread, plan(whose.worker, whose.core)});
+    if (process != 0)
+      out.push_back({whose.worker, whose.core, process, thread, plan(whose.worker, whose.core)});
   }
   std::sort(out.begin(), out.end(), [](const placed_loop& a, const placed_loop& b) {
     return std::tie(a.worker, a.core, a.process) < std::tie(b.worker, b.core, b.process);
@@ -188,8 +189,7 @@ placement_watch::placement_watch(process::scoreboard& board, planned_cpu plan, s
 
 void placement_watch::check() {
   placement now = look_at(loops_of(board_, plan_), root_);
-  const std::vector<drift> before =
-      std::exchange(present_, drifts_of(now, times_, granted_, present_));
+  const std::vector<drift> before = std::exchange(present_, drifts_of(now, times_, granted_, present_));
   for (const auto& [cpu, time] : now.times) {
     cpu_time& since = times_[cpu];
     if (time.all - since.all >= fewest_ticks) since = time;
@@ -217,7 +217,8 @@ std::string describe_running(process::scoreboard& board, const planned_cpu& plan
     const std::string_view judged = !each.planned                              ? ""
                                     : only_cpu(now.runs_on[i]) == each.planned ? ", as planned"
                                                                                : ", which is not planned";
-    line("", fmt::format("{}: thread {} on {}{}", name_of(each), each.thread, text_of(*now.runs_on[i]), judged));
+    line("",
+         fmt::format("{}: thread {} on {}{}", name_of(each), each.thread, text_of(*now.runs_on[i]), judged));
   }
   line("cgroup quota", now.quota ? fmt::format("{} ({})", text_of(now.quota), now.quota->file) : "none");
   const std::vector<drift> found = drifts_of(now, {}, now.quota, {});

@@ -157,8 +157,8 @@ class watchdog_timer {
   standing_timer timer_;
 };
 
-// Looks now and then where the loops run. A thread of its own reads the kernel's files and ends: no loop waits
-// for them, and a server of one loop stays a process of one thread.
+// Looks now and then where the loops run. A thread of its own reads the kernel's files and ends: no loop
+// waits for them, and a server of one loop stays a process of one thread.
 class placement_timer {
  public:
   placement_timer(server& of, planned_cpu plan, std::chrono::milliseconds interval)
@@ -305,9 +305,9 @@ int run(int argc, char** argv, service_form form, const program& what) {
       case action::list_models: return say(stdout, list_models()), ok;
       case action::print_config: return say(stdout, print_config(asked.settings, asked.own, named)), ok;
       case action::check:
-        return static_cast<void>(validate(asked, form.keeps, named.keys)), say(stdout, "the configuration is valid"), ok;
-      case action::plan:
-        return say(stdout, plan_of(asked, validate(asked, form.keeps, named.keys))), ok;
+        return static_cast<void>(validate(asked, form.keeps, named.keys)),
+               say(stdout, "the configuration is valid"), ok;
+      case action::plan: return say(stdout, plan_of(asked, validate(asked, form.keeps, named.keys))), ok;
       case action::dump: return say(stdout, dump_of(asked)), ok;
       case action::status: return say(stdout, status_of(asked.settings, asked.json)), ok;
       case action::run: break;

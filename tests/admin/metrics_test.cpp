@@ -8,7 +8,6 @@
 #include <new>
 #include <string>
 
-
 using namespace weir;
 using Catch::Matchers::Contains;
 using observe::figure;
@@ -30,7 +29,8 @@ void fill(process::scoreboard& board, unsigned workers) {
       (*to.counted)[figure::tls_resumed].add(w + loop);
       (*to.counted)[figure::received_bytes].add(1'000'000'000);
       for (std::uint64_t ns = 1; ns < 1'000'000'000; ns += 1 + ns / 7)
-        for (const measure m : {measure::turn, measure::lag, measure::request}) of(*to.measured, m).record(ns);
+        for (const measure m : {measure::turn, measure::lag, measure::request})
+          of(*to.measured, m).record(ns);
     }
   }
 }
@@ -85,6 +85,6 @@ TEST_CASE("how long the figures of 8 workers with two loops take", "[.][figure]"
   const auto before = std::chrono::steady_clock::now();
   for (int i = 0; i < rounds; ++i) bytes = metrics(board).size();
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - before;
-  std::printf("/metrics of 8 workers with 2 loops: %.2f ms, %zu bytes, %zu allocations\n", took.count() / rounds, bytes,
-              allocations_for(board));
+  std::printf("/metrics of 8 workers with 2 loops: %.2f ms, %zu bytes, %zu allocations\n",
+              took.count() / rounds, bytes, allocations_for(board));
 }

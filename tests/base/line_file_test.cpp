@@ -99,7 +99,8 @@ TEST_CASE("lines of several threads come to the file whole and once, while it is
       all.emplace_back([&, t] {
         const auto own = file.add();
         for (int i = 0; i < each; ++i) {
-          const std::string text = fmt::format("{} {} {}", t, i, std::string(static_cast<std::size_t>(i % 90), 'x'));
+          const std::string text =
+              fmt::format("{} {} {}", t, i, std::string(static_cast<std::size_t>(i % 90), 'x'));
           // More than memory holds: then this thread waits, as no loop would.
           while (!put(*own, text)) std::this_thread::yield();
         }

@@ -33,7 +33,8 @@ class fake_root {
 
 }  // namespace
 
-TEST_CASE("CPUs that are online, siblings, times and the CPUs of a thread are read as the kernel writes them") {
+TEST_CASE(
+    "CPUs that are online, siblings, times and the CPUs of a thread are read as the kernel writes them") {
   fake_root root;
   root.put("sys/devices/system/cpu/online", "0-2,5\n");
   root.put("sys/devices/system/cpu/cpu1/topology/thread_siblings_list", "1,5\n");

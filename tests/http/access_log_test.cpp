@@ -13,12 +13,12 @@
 #include "weir/core/sleep.hpp"
 
 using namespace weir;
+using Catch::Matchers::Contains;
+using Catch::Matchers::Equals;
 using http::access_format;
 using http::access_log;
 using test::get;
 using test::talk;
-using Catch::Matchers::Contains;
-using Catch::Matchers::Equals;
 
 namespace {
 
@@ -47,8 +47,10 @@ class logged {
     log::flush_line_files();
     std::ifstream in(path);
     std::string all{std::istreambuf_iterator<char>(in), {}};
-    all = std::regex_replace(all, std::regex(R"(\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\])"), "[T]");
-    all = std::regex_replace(all, std::regex(R"("time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")"), R"("time":"T")");
+    all = std::regex_replace(all, std::regex(R"(\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\])"),
+                             "[T]");
+    all = std::regex_replace(all, std::regex(R"("time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")"),
+                             R"("time":"T")");
     all = std::regex_replace(all, std::regex(R"("id":"[0-9a-f]{32}")"), R"("id":"I")");
     return std::regex_replace(all, std::regex(R"("duration":\d+\.\d{6})"), R"("duration":D)");
   }
@@ -64,8 +66,10 @@ TEST_CASE("each request has a line, as nginx and Apache write it") {
   logged l;
   talk t(l.site);
   t.say(get);
-  t.say("POST /echo HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nReferer: http://b/\r\nUser-Agent: curl/8 (x)\r\n"
-        "Content-Length: 2\r\n\r\nhi");
+  t.say(
+      "POST /echo HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nReferer: http://b/\r\nUser-Agent: curl/8 "
+      "(x)\r\n"
+      "Content-Length: 2\r\n\r\nhi");
   t.say("GET /fails HTTP/1.1\r\nHost: a\r\n\r\n");
   CHECK_THAT(l.lines(), Equals("unix - - [T] \"GET /plain HTTP/1.1\" 200 5 \"-\" \"-\"\n"
                                "unix - - [T] \"POST /echo HTTP/1.0\" 200 2 \"http://b/\" \"curl/8 (x)\"\n"
@@ -99,11 +103,13 @@ TEST_CASE("a connection that is upgraded has its line when its handler ends, and
 TEST_CASE("quotes and bytes that are no text cannot break out of a field, and long fields are cut") {
   logged l;
   talk t(l.site);
-  t.say("GET /plain HTTP/1.1\r\nHost: a\r\nUser-Agent: a\"b\\c\xc3\xa9\xff\r\nReferer: " + std::string(3000, 'r') +
+  t.say("GET /plain HTTP/1.1\r\nHost: a\r\nUser-Agent: a\"b\\c\xc3\xa9\xff\r\nReferer: " +
+        std::string(3000, 'r') + "\r\n\r\n");
+  t.say("GET /" + std::string(9000, 'p') + " HTTP/1.1\r\nHost: a\r\nUser-Agent: " + std::string(600, '"') +
         "\r\n\r\n");
-  t.say("GET /" + std::string(9000, 'p') + " HTTP/1.1\r\nHost: a\r\nUser-Agent: " + std::string(600, '"') + "\r\n\r\n");
   const std::string all = l.lines();
-  CHECK_THAT(all, Contains("\"a\\x22b\\x5cc\\xc3\\xa9\\xff\"\n") && Contains(std::string(765, 'r') + "...\""));
+  CHECK_THAT(all,
+             Contains("\"a\\x22b\\x5cc\\xc3\\xa9\\xff\"\n") && Contains(std::string(765, 'r') + "...\""));
   CHECK_THAT(all, Contains("\"GET /" + std::string(2044, 'p') + "... HTTP/1.1\" 404"));
   CHECK(std::count(all.begin(), all.end(), '\n') == 2);
 }
@@ -111,16 +117,19 @@ TEST_CASE("quotes and bytes that are no text cannot break out of a field, and lo
 TEST_CASE("lines in JSON have all that there is, and what is not UTF-8 becomes U+FFFD") {
   logged l(access_format::json);
   talk t(l.site);
-  t.say("GET /plain?x HTTP/1.1\r\nHost: a\r\nReferer: r\r\nUser-Agent: a\"\\\xc3\xa9\xff\xed\xa0\x80\xf0\x9f\x98\x80\r\n\r\n");
+  t.say(
+      "GET /plain?x HTTP/1.1\r\nHost: a\r\nReferer: r\r\nUser-Agent: "
+      "a\"\\\xc3\xa9\xff\xed\xa0\x80\xf0\x9f\x98\x80\r\n\r\n");
   t.say("what?\r\n\r\n");
   CHECK_THAT(
       l.lines(),
-      Equals(R"({"time":"T","id":"I","peer":"unix","port":0,"method":"GET","target":"/plain?x","version":"HTTP/1.1",)"
-             R"("status":200,"bytes":5,"duration":D,"referer":"r","agent":"a\"\\é\ufffd\ufffd\ufffd\ufffd😀"})"
-             "\n"
-             R"({"time":"T","id":"I","peer":"unix","port":0,"method":"","target":"","version":"","line":"what?",)"
-             R"("status":400,"bytes":12,"duration":D,"referer":"","agent":""})"
-             "\n"));
+      Equals(
+          R"({"time":"T","id":"I","peer":"unix","port":0,"method":"GET","target":"/plain?x","version":"HTTP/1.1",)"
+          R"("status":200,"bytes":5,"duration":D,"referer":"r","agent":"a\"\\é\ufffd\ufffd\ufffd\ufffd😀"})"
+          "\n"
+          R"({"time":"T","id":"I","peer":"unix","port":0,"method":"","target":"","version":"","line":"what?",)"
+          R"("status":400,"bytes":12,"duration":D,"referer":"","agent":""})"
+          "\n"));
 }
 
 TEST_CASE("of many requests one in so many has a line, and each that has failed") {

@@ -74,9 +74,8 @@ TEST_CASE("two loops on one CPU, and on siblings, although other cores were plan
   CHECK(texts(now) == list{"loop 0 of worker 1 (thread 20) runs on CPU 0 instead of CPU 1",
                            "loop 0 of worker 0 and loop 0 of worker 1 share CPU 0"});
   now.runs_on[1] = cpu_set::parse("2");
-  CHECK(texts(now) ==
-        list{"loop 0 of worker 1 (thread 20) runs on CPU 2 instead of CPU 1",
-             "loop 0 of worker 0 and loop 0 of worker 1 share a physical core: CPUs 0 and 2"});
+  CHECK(texts(now) == list{"loop 0 of worker 1 (thread 20) runs on CPU 2 instead of CPU 1",
+                           "loop 0 of worker 0 and loop 0 of worker 1 share a physical core: CPUs 0 and 2"});
 }
 
 TEST_CASE("a quota that has changed since the start") {
@@ -130,7 +129,8 @@ TEST_CASE("each change is one line of the log, however often it is looked, and a
     REQUIRE(said.size() == 1);
     CHECK(said[0] == "placement: loop 0 of worker 0 (thread 456) runs on CPUs 0-1 instead of CPU 1");
     CHECK(board.pool().placement_drifts == 1);
-    CHECK_THAT(describe_running(board, [](unsigned, unsigned) { return 1; }, root.string()),
+    CHECK_THAT(describe_running(
+                   board, [](unsigned, unsigned) { return 1; }, root.string()),
                Contains("loop 0 of worker 0: thread 456 on CPUs 0-1, which is not planned") &&
                    Contains("drift         loop 0 of worker 0 (thread 456) runs on CPUs 0-1"));
     put("proc/123/task/456/status", "Cpus_allowed_list:\t1\n");
@@ -139,7 +139,8 @@ TEST_CASE("each change is one line of the log, however often it is looked, and a
     CHECK_THAT(said[1], Contains("no longer: loop 0 of worker 0"));
     CHECK(board.pool().placement_drifts == 0);
     CHECK(board.pool().placement_changes == 2);
-    CHECK_THAT(describe_running(board, [](unsigned, unsigned) { return 1; }, root.string()),
+    CHECK_THAT(describe_running(
+                   board, [](unsigned, unsigned) { return 1; }, root.string()),
                Contains("thread 456 on CPU 1, as planned") && Contains("drift         none"));
   }
   log::to_sink({});

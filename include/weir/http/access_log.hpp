@@ -40,7 +40,8 @@ struct access_entry {
 // killed loses the last 50 ms. SIGUSR1 opens the file again, as log.file. A full disk, or one that is slower
 // than the requests, loses lines once 4 MB of a core wait: they are counted at /metrics and told in the log.
 //
-//   site.log = std::make_shared<weir::http::access_log>(weir::http::access_log::options{.file = "/var/log/a"});
+//   site.log = std::make_shared<weir::http::access_log>(weir::http::access_log::options{.file =
+//   "/var/log/a"});
 //
 // http::run makes it from http.access_log, http.access_format and http.access_sample.
 // Thread: any. Fork: made before it; each process has a thread of its own.

@@ -52,8 +52,9 @@ struct finished {
 
 // Where exchange::request_id() comes from.
 struct request_id_rules {
-  bool from_client = false;  // X-Request-Id of the request, if it has 1 to 128 letters, digits, '-', '_' or '.'
-  bool in_answer = false;    // the answer has it as X-Request-Id
+  bool from_client =
+      false;               // X-Request-Id of the request, if it has 1 to 128 letters, digits, '-', '_' or '.'
+  bool in_answer = false;  // the answer has it as X-Request-Id
 };
 
 // A site is a value: routes, limits and what happens around each request. handler() takes a copy of it, as it

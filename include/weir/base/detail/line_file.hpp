@@ -105,8 +105,8 @@ class line_file {
 
   std::mutex writing_;  // of all below
   std::vector<std::shared_ptr<lines>> all_;
-  int error_ = 0;          // of the last call
-  bool is_cut_ = false;    // the last line was not taken to its end
+  int error_ = 0;        // of the last call
+  bool is_cut_ = false;  // the last line was not taken to its end
   std::uint64_t lost_ = 0;
   std::uint64_t told_ = 0;
   limiter tells_;

@@ -28,10 +28,10 @@ enum class figure : std::uint8_t {
   busy_nanoseconds,  // not waiting; estimated from the turns that were measured
   timers_fired,
   stalls,
-  jobs,           // offloaded ones that have begun
-  evicted,        // connections that an outbox has reset, because their peers do not read
-  tls_full,       // handshakes of clients
-  tls_resumed,    // the same, of sessions that were there before
+  jobs,         // offloaded ones that have begun
+  evicted,      // connections that an outbox has reset, because their peers do not read
+  tls_full,     // handshakes of clients
+  tls_resumed,  // the same, of sessions that were there before
   tls_failed,
   tls_timed_out,
   // Of the process, among the figures of its first loop.

@@ -51,15 +51,15 @@ struct drift {
 };
 
 // A pure decision. `granted`: the quota when the server started. `present`: what was found before. Of the CPU
-// times from `since` on, if they are long enough, soft interrupts of a busy CPU are a drift from 25 % on, until
-// they are below 15 %.
+// times from `since` on, if they are long enough, soft interrupts of a busy CPU are a drift from 25 % on,
+// until they are below 15 %.
 [[nodiscard]] std::vector<drift> drifts_of(const placement& now, const std::map<int, cpu_time>& since,
                                            const std::optional<cgroup_quota>& granted,
                                            const std::vector<drift>& present);
 
-// Looks now and then, and logs each change once: a drift that is new, and one that is over. How many there are
-// is at /metrics, see pool_score::placement_drifts.
-// Thread: one at a time. It reads files of the kernel, for a millisecond or so: not on a loop's thread.
+// Looks now and then, and logs each change once: a drift that is new, and one that is over. How many there
+// are is at /metrics, see pool_score::placement_drifts. Thread: one at a time. It reads files of the kernel,
+// for a millisecond or so: not on a loop's thread.
 class placement_watch {
  public:
   placement_watch(process::scoreboard& board, planned_cpu plan, std::string root = "/");
@@ -76,8 +76,8 @@ class placement_watch {
   std::vector<drift> present_;
 };
 
-// For --plan --running: where each loop of a running server is, and what differs from the plan. Quota and soft
-// interrupts are judged over time, which is the server's own matter.
+// For --plan --running: where each loop of a running server is, and what differs from the plan. Quota and
+// soft interrupts are judged over time, which is the server's own matter.
 [[nodiscard]] std::string describe_running(process::scoreboard& board, const planned_cpu& plan,
                                            const std::string& root = "/");
 
