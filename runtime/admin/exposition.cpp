@@ -57,10 +57,10 @@ void exposition::sample(std::string_view labels, const observe::histogram_view& 
   const std::string_view comma = labels.empty() ? "" : ",";
   for (unsigned bits = first_bound_bits; bits <= last_bound_bits; bits += bits_per_bound) {
     const std::uint64_t bound = std::uint64_t{1} << bits;
-    line("_bucket", fmt::format("{}{}le=\"{}\"", labels, comma, static_cast<double>(bound) * scale), "{}",
+    line("_bucket", label_text("{}{}le=\"{}\"", labels, comma, static_cast<double>(bound) * scale), "{}",
          h.below(bound));
   }
-  line("_bucket", fmt::format("{}{}le=\"+Inf\"", labels, comma), "{}", h.count());
+  line("_bucket", label_text("{}{}le=\"+Inf\"", labels, comma), "{}", h.count());
   line("_count", labels, "{}", h.count());
   line("_sum", labels, "{}", static_cast<double>(h.sum()) * scale);
 }

@@ -57,9 +57,21 @@ constexpr std::array rows = {
         "Connections that were closed at once, by the limit, or because an error kept them from a loop.",
         {{{"cause=\"connections\"", figure::refused},
           {"cause=\"connections_per_ip\"", figure::refused_per_ip},
+          {"cause=\"proxy_header\"", figure::refused_header},
           {"cause=\"error\"", figure::dropped}}},
-        3,
+        4,
         true},
+    single("weir_connections_evicted", kind::counter, "", figure::evicted,
+           "Connections that were reset because their peers did not read what an outbox had for them."),
+    row{"weir_tls_handshakes",
+        kind::counter,
+        "",
+        "TLS handshakes of clients, by their results. Resumed: of a session that was there before.",
+        {{{"result=\"full\"", figure::tls_full},
+          {"result=\"resumed\"", figure::tls_resumed},
+          {"result=\"failed\"", figure::tls_failed},
+          {"result=\"timed_out\"", figure::tls_timed_out}}},
+        4},
     single("weir_connections_outgoing", kind::counter, "", figure::connected,
            "Connections that were made to other servers."),
     single("weir_received_bytes", kind::counter, "bytes", figure::received_bytes,
@@ -78,6 +90,10 @@ constexpr std::array rows = {
     single("weir_accept_fruitless_wakeups", kind::counter, "", figure::fruitless,
            "Wake-ups for a connection that another process had taken.", true),
     single("weir_offload_jobs", kind::counter, "", figure::jobs, "Offloaded jobs that have begun.", true),
+    single("weir_file_lines", kind::counter, "", figure::file_lines,
+           "Lines that were written to files such as the access log.", true),
+    single("weir_file_lost_lines", kind::counter, "", figure::lost_file_lines,
+           "Lines of such files that were lost: the disk was full, or too slow.", true),
     single("weir_log_lost_lines", kind::counter, "", figure::lost_log_lines,
            "Log lines that could not be written.", true),
     single("weir_loop_queued_tasks", kind::gauge, "", figure::run_queue,
@@ -91,10 +107,10 @@ constexpr std::array rows = {
            "Memory taken for the frames of coroutines.", true),
 };
 
-std::string label_of(const place& p, bool of_process) {
-  if (of_process) return fmt::format("worker=\"{}\"", p.worker);
-  if (p.core == place::threads) return fmt::format("worker=\"{}\",core=\"threads\"", p.worker);
-  return fmt::format("worker=\"{}\",core=\"{}\"", p.worker, p.core);
+label_text label_of(const place& p, bool of_process) {
+  if (of_process) return label_text("worker=\"{}\"", p.worker);
+  if (p.core == place::threads) return label_text("worker=\"{}\",core=\"threads\"", p.worker);
+  return label_text("worker=\"{}\",core=\"{}\"", p.worker, p.core);
 }
 
 void write_rows(exposition& to, const std::vector<place>& all) {
@@ -102,9 +118,12 @@ void write_rows(exposition& to, const std::vector<place>& all) {
     to.family(r.name, r.what, r.unit, r.help);
     for (const place& p : all) {
       if (r.of_process && p.core != 0) continue;
-      const std::string where = label_of(p, r.of_process);
-      for (std::size_t i = 0; i < r.count; ++i)
-        to.sample(r.count == 1 ? where : fmt::format("{},{}", where, r.parts[i].label), p[r.parts[i].of]);
+      const label_text where = label_of(p, r.of_process);
+      if (r.count == 1)
+        to.sample(where, p[r.parts[0].of]);
+      else
+        for (std::size_t i = 0; i < r.count; ++i)
+          to.sample(label_text("{},{}", std::string_view(where), r.parts[i].label), p[r.parts[i].of]);
     }
   }
   to.family("weir_connections_open", kind::gauge, "", "Accepted connections that are open.");
@@ -177,6 +196,11 @@ void write_pool(exposition& to, process::scoreboard& board, const std::vector<pl
   for (const place& p : all) reloads += p[figure::reloads];
   to.family("weir_reloads", kind::counter, "", "Configurations that were taken while it ran.");
   to.sample("", reloads);
+  to.family("weir_placement_drifts", kind::gauge, "",
+            "Ways in which loops do not run where they were placed; the log names them.");
+  to.sample("", std::uint64_t{pool.placement_drifts.load()});
+  to.family("weir_placement_changes", kind::counter, "", "Times that such a way came or went.");
+  to.sample("", pool.placement_changes.load());
   to.family("weir_connections_parked", kind::gauge, "", "Connections that are parked in the master.");
   to.sample("", std::uint64_t{pool.parked.load()});
 }

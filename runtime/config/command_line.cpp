@@ -79,6 +79,7 @@ struct parser {
   CLI::Option* set = nullptr;
   CLI::Option* json = nullptr;
   CLI::Option* pid = nullptr;
+  CLI::Option* running = nullptr;
 
   explicit parser(const program& what) : app(what.summary, what.name) {
     app.set_help_flag();
@@ -87,7 +88,10 @@ struct parser {
     for (std::size_t i = 0; i < actions.size(); ++i)
       actions[i] = app.add_flag(action_flags[i].flags)->description(action_flags[i].help);
     json = app.add_flag("--json")->description("with --status and --dump: as JSON");
-    pid = valued("--pid", "N", "with --dump: the process, instead of the one of processes.pid_file");
+    pid = valued("--pid", "N",
+                 "with --dump and --plan --running: the process, instead of the one of processes.pid_file");
+    running = app.add_flag("--running")
+                  ->description("with --plan: compare with the server that runs, found as by --dump");
     file = valued("--config", "FILE", "the configuration file (TOML)");
     for (const key_flag& each : key_flags)
       keys.emplace_back(valued(each.flag, each.type, each.help), each.key);
@@ -237,6 +241,8 @@ command_line parse_command_line(int argc, const char* const* argv, const char* c
     return result;
 
   result.json = from.json->count() != 0;
+  result.running = from.running->count() != 0;
+  if (result.running && result.action != action::plan) all.errors.emplace_back("--running: only with --plan");
   if (from.pid->count() != 0) result.pid = process_id(from.pid->results().back(), all.errors);
   if (from.file->count() > 1) all.errors.emplace_back("--config: given more than once");
   if (from.file->count() == 1) {

@@ -194,6 +194,10 @@ std::vector<tunable> make_tunables() {
       cores(),
       fact(
           "cores.pin", [](auto& s) -> auto& { return s.cores.pin; }, "bind each loop to its CPU"),
+      duration(
+          "cores.check", 0ms, 24h, [](auto& s) -> auto& { return s.cores.check; },
+          "how often it is looked whether loops still run where they were placed; a change is logged; 0s: "
+          "never"),
 
       choice(
           "distribute.policy", [](auto& s) -> auto& { return s.distribute.policy; },

@@ -80,11 +80,14 @@ task<> open_layers_and_serve(connection client, socket_layers layers, connection
     const int error = co_await opening;
     if (error != 0) {
       const bool late = c.edge()->opening.has_expired();
+      c.driver->counted()[late ? observe::figure::tls_timed_out : observe::figure::tls_failed].add(1);
       source->has_failed(late ? layer_source::failure::timeout : layer_source::failure::handshake, *c.layer(),
                          c.peer());
       late ? client.abort() : client.close();  // what was said to the peer is delivered
       co_return;
     }
+    const bool resumed = c.layer()->was_resumed();
+    c.driver->counted()[resumed ? observe::figure::tls_resumed : observe::figure::tls_full].add(1);
   }
   c.edge()->opening.end();
   place.give_back();

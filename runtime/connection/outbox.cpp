@@ -35,6 +35,7 @@ bool outbox::post(shared_message m) {
   const std::size_t size = m->size();
   if (pending_ + size > limit_) {
     evicted_ = true;
+    if (state_->driver != nullptr) state_->driver->counted()[observe::figure::evicted].add(1);
     drop_all();
     state_->reset();
     return false;

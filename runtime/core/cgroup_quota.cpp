@@ -58,9 +58,9 @@ std::optional<mount> find_mount(const fs::path& root, bool version2) {
   return std::nullopt;
 }
 
-// This process's group in a hierarchy, from a line of proc/self/cgroup: number:controllers:path
-std::optional<std::string> find_group(const fs::path& root, bool version2) {
-  std::ifstream in(root / "proc/self/cgroup");
+// A process's group in a hierarchy, from a line of proc/self/cgroup: number:controllers:path
+std::optional<std::string> find_group(const fs::path& root, bool version2, ::pid_t process) {
+  std::ifstream in(root / "proc" / (process == 0 ? "self" : std::to_string(process)) / "cgroup");
   for (std::string line; std::getline(in, line);) {
     const auto first = line.find(':');
     const auto second = line.find(':', first + 1);
@@ -107,10 +107,10 @@ std::optional<cgroup_quota> quota_of(const fs::path& directory, bool version2) {
 
 }  // namespace
 
-std::optional<cgroup_quota> read_cgroup_quota(const std::string& root) {
+std::optional<cgroup_quota> read_cgroup_quota(const std::string& root, ::pid_t process) {
   std::optional<cgroup_quota> smallest;
   for (const bool version2 : {true, false}) {
-    const auto group = find_group(root, version2);
+    const auto group = find_group(root, version2, process);
     const auto at = find_mount(root, version2);
     if (!group || !at) continue;
     const auto top = (fs::path(root) / fs::path(at->point).relative_path()).lexically_normal();

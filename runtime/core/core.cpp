@@ -47,6 +47,20 @@ class pinned {
   bool active_ = false;
 };
 
+// Tells others, while it lives, which thread runs a core.
+class told_thread {
+ public:
+  explicit told_thread(observe::figures& in) noexcept : in_(in[observe::figure::thread]) {
+    in_.set(static_cast<std::uint64_t>(::gettid()));
+  }
+  told_thread(const told_thread&) = delete;
+  told_thread& operator=(const told_thread&) = delete;
+  ~told_thread() { in_.set(0); }
+
+ private:
+  owned_counter& in_;
+};
+
 // sendfile(2) cannot be told not to raise SIGPIPE when the peer is gone: what it raises on this thread
 // meanwhile is swallowed.
 class sigpipe_blocked {
@@ -216,6 +230,7 @@ void core::run() {
   const entered here(*this);
   const running_thread known(thread_mutex_, thread_);
   thread_id_.store(::gettid(), std::memory_order_relaxed);
+  const told_thread told(driver_->counted());
   if (!driver_->tries_first()) driver_->open();
   const auto work = asio::make_work_guard(context_);
   for (;;) try {

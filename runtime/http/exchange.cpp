@@ -34,6 +34,7 @@ std::optional<std::string_view> exchange::cookie(std::string_view name) const no
       if (const auto found = cookie_value(r[i].value, name)) return found;
   return std::nullopt;
 }
+std::string_view exchange::request_id() const noexcept { return message_->request_id(); }
 task<std::string_view> exchange::read() const { return message_->read(); }
 task<std::string_view> exchange::body(std::uint64_t most) const { return message_->body(most); }
 task<form> exchange::form(std::uint64_t most) const { return form_of(message_, most); }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "request_id.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/within.hpp"
@@ -43,6 +44,7 @@ void message::begin() {
   answer_ = answer::none;
   status_ = 0;
   answered_ = 0;
+  id_ = {};
   if (!extra_.empty()) extra_.clear();
   close_ = !f.keep_alive;
   body_done_ = !f.chunked && f.length == 0;
@@ -63,10 +65,21 @@ void message::begin_refused() noexcept {
   status_ = 0;
   answered_ = 0;
   extra_.clear();
+  id_ = {};
   route_ = nullptr;
   request_.clear();
   body_done_ = close_ = true;
 }
+
+std::string_view message::request_id() noexcept {
+  if (!id_.empty()) return id_;
+  if (session_.of.request_ids.from_client)
+    if (const auto sent = request_.find("x-request-id"); sent && is_request_id(*sent)) return id_ = *sent;
+  write_request_id(own_id_.data());
+  return id_ = {own_id_.data(), own_id_.size()};
+}
+
+void message::put_request_id() { add_header("X-Request-Id", request_id()); }
 
 std::string message::parameter(std::string_view name) const {
   const std::string_view pattern = route_ == nullptr ? std::string_view() : route_->pattern;

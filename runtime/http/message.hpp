@@ -1,6 +1,7 @@
 #pragma once
 // http: a request in progress: how much of its body has been read and of its answer written.
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -75,13 +76,18 @@ class message {
   task<upgraded> upgrade(std::string_view protocol, std::span<const header> more);
   [[nodiscard]] bool is_upgraded() const noexcept { return upgraded_; }
 
-  // In place of begin(), for a request that could not be read.
+  // In place of begin(), for a request that could not be read. What had come of it is in received().
   void begin_refused() noexcept;
+  [[nodiscard]] std::string_view received() const noexcept { return session_.in.buffered(); }
 
   // After the handler: ends the answer, and reads the rest of the body or closes. False: a part of the answer
   // has been sent and cannot be completed.
   task<bool> finish();
   [[nodiscard]] bool is_finished() const noexcept { return answer_ == answer::whole && body_done_; }
+
+  // See exchange.
+  [[nodiscard]] std::string_view request_id() noexcept;
+  void put_request_id();
 
   void close_afterwards() noexcept { close_ = true; }
   [[nodiscard]] bool closes() const noexcept { return close_; }
@@ -130,6 +136,8 @@ class message {
   std::string body_;
   std::string allowed_;
   std::string extra_;  // lines of headers that were added
+  std::array<char, 32> own_id_;
+  std::string_view id_;  // of the request, once it was asked for
   http::request request_;
 };
 

@@ -1,7 +1,12 @@
 #include "weir/http/run.hpp"
 
-#include <chrono>
+#include <fmt/format.h>
 
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "weir/server/detail/log_file.hpp"
 #include "weir/server/run.hpp"
 
 namespace weir::http {
@@ -29,11 +34,62 @@ void add_keys(limits& l, std::vector<key>& to) {
                          "bytes of a body that no handler wants, read to keep the connection"));
 }
 
+// Those of the access log.
+struct log_keys {
+  std::string file;
+  std::string format = "combined";
+  std::uint32_t sample = 1;
+
+  [[nodiscard]] std::shared_ptr<access_log> open() const {
+    return std::make_shared<access_log>(
+        access_log::options{.file = file,
+                            .format = format == "json" ? access_format::json : access_format::combined,
+                            .sample = sample});
+  }
+};
+
+std::string why_no_path(const std::string& path) {
+  return path.empty() || path.front() == '/' ? std::string()
+                                             : fmt::format("\"{}\" is no absolute path", path);
+}
+
+std::string why_no_log(const std::string& path) {
+  const std::string why = path.empty() ? std::string() : why_not_writable(path);
+  return why.empty() ? why : fmt::format("\"{}\" cannot be written: {}", path, why);
+}
+
+std::string why_no_format(const std::string& name) {
+  return name == "combined" || name == "json"
+             ? std::string()
+             : fmt::format("\"{}\" is no format; allowed: \"combined\", \"json\"", name);
+}
+
+void add_keys(log_keys& l, request_id_rules& ids, std::vector<key>& to) {
+  to.push_back(key("http.access_log", l.file,
+                   "absolute path of a file to which a line is written for each request; empty: none")
+                   .checked_by(why_no_path)
+                   .checked_at_start_by(why_no_log));
+  to.push_back(key("http.access_format", l.format, "how a line is written: combined, as by nginx, or json")
+                   .checked_by(why_no_format));
+  to.push_back(key("http.access_sample", l.sample, 1, 1'000'000, "requests",
+                   "one of so many has a line; those with a status of 400 or more always"));
+  to.push_back(key("http.request_id_from_client", ids.from_client,
+                   "take the id of a request from its X-Request-Id, if it has one"));
+  to.push_back(
+      key("http.request_id_in_answer", ids.in_answer, "tell clients the id of a request as X-Request-Id"));
+}
+
 }  // namespace
 
 int run(int argc, char** argv, site what, program about) {
-  const auto kept = std::make_shared<site>(std::move(what));  // the keys change its limits before it serves
+  const auto kept = std::make_shared<site>(std::move(what));  // the keys change it before it serves
+  log_keys logs;
   add_keys(kept->limits, about.keys);
+  add_keys(logs, kept->request_ids, about.keys);
+  about.prepare = [&logs, kept, own = kept->log, then = std::move(about.prepare)] {
+    kept->log = logs.file.empty() ? own : logs.open();
+    if (then) then();
+  };
   const auto on_each = [kept](connection client) { return serve(std::move(client), kept); };
   return weir::run(argc, argv, connection_handler(on_each), about);
 }

@@ -1,6 +1,7 @@
 // Serves one HTTP connection.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -62,38 +63,67 @@ task<> call_route(exchange x, message* m) {
     co_await r->waits(x);
 }
 
-// Tells of a request that has ended.
+// Tells of a request that has ended: the program, and the access log.
 class account {
  public:
-  account(const site& s, const connection& client) : of_(s) {
-    if (of_.on_finished) peer_ = client.peer();  // which the handler may take away with the connection
+  account(const site& s, message& m)
+      : of_(s), on_(m), peer_(m.client().peer()), is_timed_(s.on_finished || logs_json()) {}
+  account(const account&) = delete;
+  account& operator=(const account&) = delete;
+  // A handler that is cut leaves no other trace.
+  ~account() {
+    if (runs_ && of_.log) write_line(std::chrono::nanoseconds(0));
   }
 
   // Its head is complete.
-  void begin() noexcept {
-    if (of_.on_finished) began_ = std::chrono::steady_clock::now();
+  void begin() {
+    runs_ = true;
+    first_line_ = {};
+    if (is_timed_) began_ = std::chrono::steady_clock::now();
+    if (of_.request_ids.in_answer) on_.put_request_id();
   }
-  void end(const message& m) noexcept {
-    if (of_.on_finished) tell(m);
+  // It could not be read, of what has come.
+  void begin_refused(std::string_view received) {
+    runs_ = true;
+    began_ = never;
+    first_line_ = received.substr(0, std::min(received.find_first_of("\r\n"), most_shown));
+    if (of_.request_ids.in_answer) on_.put_request_id();
+  }
+  [[gnu::noinline]] void end() noexcept {
+    runs_ = false;
+    const auto took =
+        began_ == never ? std::chrono::nanoseconds(0) : std::chrono::steady_clock::now() - began_;
+    if (of_.on_finished) tell(took);
+    if (of_.log) write_line(took);
   }
 
  private:
-  [[gnu::noinline]] void tell(const message& m) noexcept {
-    const auto none = std::chrono::steady_clock::time_point();
-    const auto took =
-        began_ == none ? std::chrono::nanoseconds(0) : std::chrono::steady_clock::now() - began_;
-    began_ = none;
+  static constexpr std::chrono::steady_clock::time_point never{};
+  static constexpr std::size_t most_shown = 2048;
+
+  [[nodiscard]] bool logs_json() const noexcept {
+    return of_.log && of_.log->format() == access_format::json;
+  }
+  void tell(std::chrono::nanoseconds took) noexcept {
     try {
-      of_.on_finished({m.request(), *peer_, m.status(), m.answered_bytes(), took});
+      of_.on_finished({on_.request(), peer_, on_.status(), on_.answered_bytes(), took});
     } catch (const std::exception& e) {
       static log::limiter limit(std::chrono::milliseconds(100));
       if (limit.pass()) log::error("on_finished of the site threw: {}", e.what());
     }
   }
+  void write_line(std::chrono::nanoseconds took) noexcept {
+    of_.log->write({on_.request(), first_line_, peer_, on_.status(), on_.answered_bytes(), took,
+                    logs_json() ? on_.request_id() : std::string_view()});
+  }
 
   const site& of_;
-  std::optional<peer_address> peer_;
-  std::chrono::steady_clock::time_point began_;
+  message& on_;
+  peer_address peer_;  // a handler may take the connection away
+  bool is_timed_;
+  bool runs_ = false;
+  std::string_view first_line_;
+  std::chrono::steady_clock::time_point began_{};
 };
 
 // Counts the requests of a batch, and how long each took from when its bytes had come: those that are
@@ -179,8 +209,9 @@ task<request_parser::state> rest_of_head(message* m, account* told) {
     if (e.code() != std::errc::timed_out) throw;
   }
   m->begin_refused();
+  if (told != nullptr) told->begin_refused(m->received());
   m->refuse(408, {}, {});
-  if (told != nullptr) told->end(*m);
+  if (told != nullptr) told->end();
   co_return request_parser::state::incomplete;
 }
 
@@ -189,10 +220,11 @@ task<request_parser::state> rest_of_head(message* m, account* told) {
 task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
   stopwatch time(*served);
   message m(*s);
-  const bool special = what->on_finished || !what->around.empty();
+  const bool special =
+      what->on_finished || !what->around.empty() || what->log != nullptr || what->request_ids.in_answer;
   std::optional<account> told;
   if (special) [[unlikely]]
-    told.emplace(*what, s->client);
+    told.emplace(*what, m);
   for (;;) {
     request_parser::state state = m.parse();
     if (state == request_parser::state::incomplete) {
@@ -204,8 +236,9 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
     if (state == request_parser::state::failed) {
       log_refusal(s->client, m.parser().status(), m.parser().reason());
       m.begin_refused();
+      if (told) told->begin_refused(m.received());
       m.refuse(m.parser().status(), {}, {});
-      if (told) told->end(m);
+      if (told) told->end();
       co_return verdict::lingers;
     }
     m.begin();
@@ -230,14 +263,14 @@ task<verdict> serve_batch(session* s, const site* what, std::uint64_t* served) {
     } catch (...) {
       if (is_cancelled()) {
         time.has_ended(m.is_upgraded());
-        if (told) told->end(m);
+        if (told) told->end();
         throw;
       }
       v = answer_exception(m);
     }
     time.has_ended(m.is_upgraded());
     if (special) [[unlikely]]
-      told->end(m);
+      told->end();
     if (v != verdict::next) co_return v;
     if (m.closes()) {
       if (m.is_upgraded()) co_return verdict::upgraded;

@@ -19,6 +19,7 @@
 #include "weir/process/detail/scoreboard.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
 #include "weir/server/detail/log_file.hpp"
+#include "weir/server/detail/placement.hpp"
 #include "weir/server/detail/process_pool.hpp"
 #include "weir/server/detail/reload.hpp"
 #include "weir/server/server.hpp"
@@ -120,7 +121,11 @@ int pool::run() {
   };
   program.from = std::move(from_);
   program.ending = [this] { close_sockets(); };
+  std::optional<placement_watch> places;
+  program.check_placement = [&places] { places->check(); };
   process::supervisor master(plan_.settings, std::move(program));
+  places.emplace(master.scores(),
+                 [this](unsigned worker, unsigned loop) { return cpu_of_loop(plan_, worker, loop); });
   // Not before: a signal that comes as soon as the file is there would end this process.
   pid_file_.emplace(plan_.settings.processes.pid_file);
   tell_where();

@@ -207,8 +207,8 @@ std::vector<watched_listener> supervisor::watched() const {
 supervisor::clock::time_point supervisor::next_event() const noexcept {
   auto at = settings_.processes.stuck_timeout.count() > 0 && !workers_.empty() ? next_tick_
                                                                                : clock::time_point::max();
-  at = std::min(
-      {at, dispatcher_.next_event(), watchdog_.next(), workers_.next_deadline(), next_look(), drain_at_});
+  at = std::min({at, dispatcher_.next_event(), watchdog_.next(), workers_.next_deadline(), next_look(),
+                 next_check(), drain_at_});
   if (clock::now() < give_until_) at = std::min(at, give_until_);
   if (!ends_)
     for (unsigned i = 0; i < wanted_; ++i)

@@ -18,6 +18,10 @@ void supervisor::tick() {
     workers_.listen_for_beats(settings_.processes.stuck_timeout);
     pass_over();
   }
+  if (now >= next_check()) {
+    checked_ = now;
+    program_.check_placement();
+  }
   look_for_held();
   board_.pool().parked = static_cast<std::uint32_t>(dispatcher_.parked().size());
   watchdog_.tell_if_due(is_alive());

@@ -9,6 +9,7 @@
 #include <exception>
 #include <system_error>
 
+#include "weir/base/detail/line_file.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/process/detail/privileges.hpp"
@@ -16,9 +17,10 @@
 namespace weir {
 
 void open_log(const settings& s) {
+  const auto [user, group] = process::identity_of(s.privileges);
+  log::reopen_line_files(user, group);
   if (s.log.file.empty()) return;
   log::to_file(s.log.file);
-  const auto [user, group] = process::identity_of(s.privileges);
   // Otherwise a process that has become another user could not open it again.
   if (::geteuid() == 0 && user != 0 && ::fchown(STDERR_FILENO, user, group) != 0)
     throw_system_error(errno, "chown " + s.log.file);

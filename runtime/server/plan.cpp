@@ -163,6 +163,12 @@ std::vector<int> cpus_of_worker(const pool_plan& p, unsigned index) {
   return out;
 }
 
+std::optional<int> cpu_of_loop(const pool_plan& p, unsigned worker, unsigned loop) {
+  if (!p.settings.cores.pin) return std::nullopt;
+  const auto cpus = row_of(p.settings.model).processes ? cpus_of_worker(p, worker) : p.cpus;
+  return loop < cpus.size() ? std::optional(cpus[loop]) : std::nullopt;
+}
+
 std::string describe_plan(const settings& s, const cpu_set& allowed, const std::optional<cgroup_quota>& quota,
                           const core_choice& cores) {
   const auto& row = row_of(s.model);

@@ -1,5 +1,7 @@
 #include "weir/server/run.hpp"
 
+#include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,7 +11,10 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <span>
 #include <string>
+#include <thread>
+#include <variant>
 
 #include "last_resort.hpp"
 #include "server_signals.hpp"
@@ -29,6 +34,7 @@
 #include "weir/process/detail/service_manager.hpp"
 #include "weir/server/detail/log_file.hpp"
 #include "weir/server/detail/loop_pulse.hpp"
+#include "weir/server/detail/placement.hpp"
 #include "weir/server/detail/plan.hpp"
 #include "weir/server/detail/process_pool.hpp"
 #include "weir/server/detail/reload.hpp"
@@ -47,7 +53,7 @@ void say(std::FILE* to, std::string_view text) {
 }
 
 // What only the folders behind config can judge, but for the choice of cores.
-std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
+std::vector<std::string> mistakes(const command_line& asked, state_kind keeps, std::span<const key> own) {
   std::vector<std::string> wrong;
   if (const auto refused = check(asked.settings, keeps))
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(refused->key), refused->text));
@@ -77,14 +83,17 @@ std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
   };
   check_file("log.file", asked.settings.log.file);
   check_file("processes.pid_file", asked.settings.processes.pid_file);
+  for (std::size_t i = 0; i < own.size(); ++i)
+    if (const auto* text = std::get_if<std::string>(&asked.own[i]); text != nullptr && own[i].start_check)
+      if (const std::string why = own[i].start_check(*text); !why.empty()) add(own[i].name, why);
   if (auto problem = process::check_privileges(asked.settings.privileges); !problem.empty())
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(problem.substr(0, problem.find(':'))), problem));
   return wrong;
 }
 
 // Errors: config_error.
-core_choice validate(const command_line& asked, state_kind keeps) {
-  std::vector<std::string> wrong = mistakes(asked, keeps);
+core_choice validate(const command_line& asked, state_kind keeps, std::span<const key> own) {
+  std::vector<std::string> wrong = mistakes(asked, keeps, own);
   core_choice cores;
   try {
     cores = choose_cores(asked.settings, asked.origin_of("cores.use"));
@@ -148,11 +157,73 @@ class watchdog_timer {
   standing_timer timer_;
 };
 
-std::string dump_of(const command_line& asked) {
+// Looks now and then where the loops run. A thread of its own reads the kernel's files and ends: no loop
+// waits for them, and a server of one loop stays a process of one thread.
+class placement_timer {
+ public:
+  placement_timer(server& of, planned_cpu plan, std::chrono::milliseconds interval)
+      : interval_(interval), watch_(of.scores(), std::move(plan)), timer_(of.cores()[0], [this] { look(); }) {
+    ::sched_getaffinity(0, sizeof allowed_, &allowed_);
+    if (interval_.count() > 0) timer_.expires_after(interval_);
+  }
+  placement_timer(const placement_timer&) = delete;
+  placement_timer& operator=(const placement_timer&) = delete;
+  ~placement_timer() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  void look() noexcept {
+    timer_.expires_after(interval_);
+    if (looks_.exchange(true)) return;
+    if (thread_.joinable()) thread_.join();  // it has ended
+    try {
+      thread_ = std::thread([this] { check(); });
+    } catch (const std::exception&) {  // next time
+      looks_ = false;
+    }
+  }
+  void check() noexcept {
+    ::pthread_setname_np(::pthread_self(), "weir placement");
+    ::sched_setaffinity(0, sizeof allowed_, &allowed_);  // it was started by a thread that is pinned
+    try {
+      watch_.check();
+    } catch (const std::exception& e) {
+      log::warning("placement: {}", e.what());
+    }
+    looks_ = false;
+  }
+
+  std::chrono::milliseconds interval_;
+  ::cpu_set_t allowed_{};
+  placement_watch watch_;
+  std::atomic<bool> looks_{false};
+  std::thread thread_;
+  standing_timer timer_;
+};
+
+// The process that --dump and --plan --running are about.
+::pid_t running_process(const command_line& asked, std::string_view option) {
   const std::string& file = asked.settings.processes.pid_file;
-  if (asked.pid == 0 && file.empty())
-    throw config_error({"--dump: the server is found by --pid or processes.pid_file, and neither is given"});
-  return dump::text_of(asked.pid != 0 ? asked.pid : process::pid_file::read(file), asked.json);
+  if (asked.pid != 0) return asked.pid;
+  if (file.empty())
+    throw config_error({fmt::format(
+        "{}: the server is found by --pid or processes.pid_file, and neither is given", option)});
+  return process::pid_file::read(file);
+}
+
+// What is planned, and what a server that runs makes of it.
+std::string plan_of(const command_line& asked, const core_choice& cores) {
+  std::string out = describe_plan(asked.settings, allowed_cpus(), read_cgroup_quota(), cores);
+  if (!asked.running) return out;
+  process::scoreboard board(running_process(asked, "--running"));
+  const pool_plan plan = plan_pool(asked.settings, cores);
+  return out + describe_running(
+                   board, [&](unsigned worker, unsigned loop) { return cpu_of_loop(plan, worker, loop); });
+}
+
+std::string dump_of(const command_line& asked) {
+  return dump::text_of(running_process(asked, "--dump"), asked.json);
 }
 
 // Of the server that runs with these settings, found by its pid file. Its memory is read: a server that is
@@ -209,6 +280,10 @@ int serve(settings s, const core_choice& cores, service_form form,
   log_io_choice(s);
   serving.when_serving([] { process::tell_service_manager("READY=1"); });
   watchdog_timer alive(serving.cores());
+  const pool_plan plan = plan_pool(s, cores);
+  placement_timer places(
+      serving, [&plan](unsigned worker, unsigned loop) { return cpu_of_loop(plan, worker, loop); },
+      s.cores.check);
   serving.run();
   log::info("stopped after {} connections", serving.accepted());
   return serving.cut_short() ? cut : ok;
@@ -230,22 +305,20 @@ int run(int argc, char** argv, service_form form, const program& what) {
       case action::list_models: return say(stdout, list_models()), ok;
       case action::print_config: return say(stdout, print_config(asked.settings, asked.own, named)), ok;
       case action::check:
-        return static_cast<void>(validate(asked, form.keeps)), say(stdout, "the configuration is valid"), ok;
-      case action::plan:
-        return say(stdout, describe_plan(asked.settings, allowed_cpus(), read_cgroup_quota(),
-                                         validate(asked, form.keeps))),
-               ok;
+        return static_cast<void>(validate(asked, form.keeps, named.keys)),
+               say(stdout, "the configuration is valid"), ok;
+      case action::plan: return say(stdout, plan_of(asked, validate(asked, form.keeps, named.keys))), ok;
       case action::dump: return say(stdout, dump_of(asked)), ok;
       case action::status: return say(stdout, status_of(asked.settings, asked.json)), ok;
       case action::run: break;
     }
-    const core_choice cores = validate(asked, form.keeps);
+    const core_choice cores = validate(asked, form.keeps, named.keys);
     adopt(named, asked.own);
     prepare_process(asked.settings);
     if (row_of(asked.settings.model).processes) {
       const auto read_again = [&, keeps = form.keeps, present = asked.own]() mutable {
         const command_line again = parse_command_line(argc, argv, ::environ, named);
-        auto plan = plan_pool(again.settings, validate(again, keeps));
+        auto plan = plan_pool(again.settings, validate(again, keeps, named.keys));
         try {
           adopt(named, again.own);  // which workers that start from now on inherit
         } catch (...) {
@@ -262,7 +335,7 @@ int run(int argc, char** argv, service_form form, const program& what) {
     // The thread that reads again is pinned, so the choice of cores would be another one.
     const auto read_again = [&, keeps = form.keeps] {
       const command_line again = parse_command_line(argc, argv, ::environ, named);
-      if (std::vector<std::string> wrong = mistakes(again, keeps); !wrong.empty())
+      if (std::vector<std::string> wrong = mistakes(again, keeps, named.keys); !wrong.empty())
         throw config_error(std::move(wrong));
       // Handlers read the variables meanwhile.
       for (std::size_t i = 0; i < named.keys.size(); ++i)

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "weir/base/detail/idle_descriptors.hpp"
+#include "weir/base/detail/line_file.hpp"
 #include "weir/base/detail/standard_descriptors.hpp"
 #include "weir/base/log.hpp"
 #include "weir/config/config_error.hpp"
@@ -213,6 +214,8 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
                    admin::source{board_, [this] { write_figures(); }});
   begin_recording();
 }
+
+server::line_flush::~line_flush() { log::flush_line_files(); }
 
 server::~server() {
   // The acceptors that wait for a permit are destroyed before the permits are.

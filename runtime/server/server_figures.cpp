@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "weir/base/detail/line_file.hpp"
 #include "weir/base/log.hpp"
 #include "weir/server/server.hpp"
 #include "weir/task/detail/block_pool.hpp"
@@ -23,7 +24,10 @@ constexpr auto interval = 500ms;
 }  // namespace
 
 void server::begin_recording() {
-  told_.back() = log::lost_lines();  // a worker's master has counted these
+  // What was before this server has been counted, or is the master's.
+  told_[6] = log::lines_in_files();
+  told_[7] = log::lost_lines_of_files();
+  told_[8] = log::lost_lines();
   for (core& c : *cores_) {
     const std::size_t i = recording_.size();
     recording_.emplace_back(c, [this, &c, i] {
@@ -50,11 +54,15 @@ void server::write_figures() noexcept {
     to[f].add(now - told_[n]);
     told_[n++] = now;
   };
-  put(figure::refused, all - of_addresses);
+  const std::uint64_t of_headers = proxied_.refused();
+  put(figure::refused, all - of_addresses - of_headers);
   put(figure::refused_per_ip, of_addresses);
+  put(figure::refused_header, of_headers);
   put(figure::dropped, dropped());
   put(figure::accept_pauses, accept_pauses());
   put(figure::fruitless, fruitless_accepts());
+  put(figure::file_lines, log::lines_in_files());
+  put(figure::lost_file_lines, log::lost_lines_of_files());
   put(figure::lost_log_lines, log::lost_lines());
   to[figure::queued_jobs].set(offload_->queued());
   to[figure::frame_bytes].set(block_pool::bytes());

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "weir/base/detail/line_file.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/detail/stall_detector.hpp"
@@ -52,6 +53,7 @@ void server::run() {
   for (accept_thread& a : accept_threads_) a.stop();
   if (workers_) workers_->stop();
   if (threads_) threads_->stop();
+  log::flush_line_files();
   write_figures();  // for those that look at the memory of a pool
   if (const auto left = permits_.in_use(); left != 0) {
     cut_short_ = true;

@@ -212,6 +212,8 @@ void tls_layer::end_output() noexcept {
   static_cast<void>(push(0));
 }
 
+bool tls_layer::was_resumed() const noexcept { return ::SSL_session_reused(ssl_.get()) == 1; }
+
 tls_info tls_layer::info() const {
   SSL* const ssl = ssl_.get();
   tls_info out;
@@ -222,7 +224,7 @@ tls_info tls_layer::info() const {
   if (size != 0) out.alpn.assign(reinterpret_cast<const char*>(protocol), size);
   out.version = ::SSL_get_version(ssl);
   if (const char* const cipher = SSL_get_cipher_name(ssl)) out.cipher = cipher;
-  out.resumed = ::SSL_session_reused(ssl) == 1;
+  out.resumed = was_resumed();
   if (const x509_st* const peer = ::SSL_get0_peer_certificate(ssl)) {
     out.peer_subject = subject_of(*peer);
     out.peer_names = names_of(*peer);

@@ -25,6 +25,7 @@ class tls_layer final : public stream_layer {
   [[nodiscard]] long open() noexcept override;
   [[nodiscard]] bool holds_input() const noexcept override { return holds_input_; }
   [[nodiscard]] tls_info info() const override;
+  [[nodiscard]] bool was_resumed() const noexcept override;
   [[nodiscard]] std::string reason() const override { return reason_; }
   void end_output() noexcept override;
 

@@ -64,6 +64,29 @@ class Bench:
                 found[name] = rounds
         return found
 
+    def logs(self):
+        """What an access log costs: per server its rounds, each (requests/s, CPU µs per request), with a log and
+        without."""
+        with ExitStack() as running:
+            logs = [Path(self.work) / f"{name}.log" for name in ("nginx", "weir")]
+            servers = [running.enter_context(server) for server in (
+                Nginx(Path(self.work) / "off", self.root), Nginx(Path(self.work) / "on", self.root, log=logs[0]),
+                weir(self.options.build), weir(self.options.build, log=logs[1]))]
+            for server in servers:
+                self.ask(server, "/plain", 1, "--seconds", 0.2)
+            rounds = {server.program.name: [] for server in servers}
+            for k in range(self.rounds):
+                say(f"access log: round {k + 1} of {self.rounds}")
+                for server in servers[k % 4:] + servers[:k % 4]:
+                    before = server.cpu_seconds()
+                    done = self.ask(server, "/plain", 1, "--seconds", self.seconds)
+                    time.sleep(0.1)  # the last lines are written
+                    spent = server.cpu_seconds() - before
+                    rounds[server.program.name].append((done["requests_per_second"], spent * 1e6 / done["requests"]))
+                for log in logs:
+                    os.truncate(log, 0)
+            return rounds
+
     def instructions(self, make, path, depth, few, many):
         """Per request: two runs that differ only in their number, so that start and stop cancel out."""
         totals = []
@@ -90,12 +113,29 @@ def rows_of(times, instructions):
     return rows
 
 
+LOG_COLUMNS = [("server", "{}"), ("CPU us, no log", "{:.2f}"), ("CPU us, log", "{:.2f}"), ("more", "{:+.1%}"),
+               ("least", "{:+.1%}"), ("most", "{:+.1%}"), ("instr, no log", "{:,.0f}"), ("instr, log", "{:,.0f}")]
+
+
+def log_rows(rounds, instructions):
+    """The figures of the round whose growth is the median one, and the range of the growths of all."""
+    rows = []
+    for who in ("nginx", "weir"):
+        pairs = sorted(((log[1] / plain[1] - 1, plain[1], log[1])
+                        for plain, log in zip(rounds[who], rounds[f"{who}, log"])))
+        more, plain, log = pairs[len(pairs) // 2]
+        rows.append({"server": who, "CPU us, no log": plain, "CPU us, log": log, "more": more, "least": pairs[0][0],
+                     "most": pairs[-1][0], **instructions.get(who, {})})
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="tree of the binaries")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/http.json", help="where the JSON goes")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a look, not a figure")
     parser.add_argument("--instructions", action="store_true", help="count user instructions under callgrind as well")
+    parser.add_argument("--only", choices=["log"], help="what an access log costs, and nothing else")
     options = parser.parse_args()
 
     if not (options.build / "tests/bench/http_load").exists():
@@ -111,21 +151,30 @@ def main():
         for name, size in (("kilobyte", 1024), ("large", 102400)):
             Path(root, name).write_bytes(os.urandom(size))
         bench = Bench(options, root, work)
-        counted = {}
+        counted, counted_logs = {}, {}
         if options.instructions:
             few, many = (2_000, 6_000) if options.quick else (10_000, 30_000)
             for name, path, depth in CASES:
-                if path != "/plain":  # Debian's valgrind does not know openat2, by which files are opened
+                if options.only == "log" or path != "/plain":  # Debian's valgrind does not know openat2, by which files are opened
                     continue
                 say(f"instructions: {name}")
                 counted[name] = {
                     "nginx instr": bench.instructions(lambda **how: Nginx(work, root, True, **how), path, depth, few, many),
                     "weir instr": bench.instructions(lambda **how: weir(options.build, **how), path, depth, few, many)}
-        rows = rows_of(bench.times(), counted)
+            for who, make in (("nginx", lambda log, **how: Nginx(work, root, True, log=log, **how)),
+                              ("weir", lambda log, **how: weir(options.build, log=log, **how))):
+                say(f"instructions: access log of {who}")
+                counted_logs[who] = {
+                    key: bench.instructions(lambda **how: make(log, **how), "/plain", 1, few, many)
+                    for key, log in (("instr, no log", None), ("instr, log", Path(work) / f"{who}.log"))}
+        rows = [] if options.only == "log" else rows_of(bench.times(), counted)
+        logs = log_rows(bench.logs(), counted_logs)
 
     print(f"{version}; {CONNECTIONS} connections; ratios above 1 are in favour of weir")
-    print(table(rows, COLUMNS))
-    measure.write(options, nginx=version, load_before=busy, cases=rows)
+    if rows:
+        print(table(rows, COLUMNS))
+    print(table(logs, LOG_COLUMNS))
+    measure.write(options, nginx=version, load_before=busy, cases=rows, access_log=logs)
     return 0
 
 

@@ -10,24 +10,30 @@ from measure import Failure, Program, Server
 class Nginx(Server):
     """Its configuration is written for each start; its worker's time counts, not the master's alone."""
 
-    def __init__(self, work, root, one_process=False, **more):
-        self.work, self.root, self.one_process = Path(work), root, one_process
-        super().__init__(Program("nginx", [shutil.which("nginx") or "/usr/sbin/nginx", "-c", self.work / "nginx.conf"]),
+    def __init__(self, work, root, one_process=False, log=None, **more):
+        self.work, self.root, self.one_process, self.log = Path(work), root, one_process, log
+        self.work.mkdir(exist_ok=True)
+        self.work.chmod(0o755)  # its worker is another user
+        name = "nginx, log" if log else "nginx"
+        super().__init__(Program(name, [shutil.which("nginx") or "/usr/sbin/nginx", "-c", self.work / "nginx.conf"]),
                          **more)
 
     def prepare(self):
         text = Path(__file__).with_name("peers").joinpath("nginx.conf").read_text()
         mode = "master_process off;" if self.one_process else ""
-        (self.work / "nginx.conf").write_text(text.format(port=self.port, root=self.root, work=self.work, mode=mode))
+        log = f"{self.log} combined buffer=32k" if self.log else "off"
+        (self.work / "nginx.conf").write_text(text.format(port=self.port, root=self.root, work=self.work, mode=mode, log=log))
 
     def cpu_seconds(self):
         return sum(int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
                    for pid in measure.processes(self.pid)) / 1e9
 
 
-def weir(build, root=None, **more):
+def weir(build, root=None, log=None, **more):
     files = ["--root", root] if root else []
-    return Server(Program("weir", [Path(build) / "samples/http", "--listen", "127.0.0.1:{port}", "--cores",
+    if log:
+        files += ["--set", f"http.access_log={log}"]
+    return Server(Program("weir, log" if log else "weir", [Path(build) / "samples/http", "--listen", "127.0.0.1:{port}", "--cores",
                                    str(measure.SERVER_CPU), *files]), **more)
 
 

@@ -173,6 +173,7 @@ TEST_CASE("one message above the limit cuts at once") {
   CHECK(out.post("0123456789"));
   CHECK_FALSE(out.post("x"));
   CHECK(out.evicted());
+  CHECK(l.core().driver().counted()[observe::figure::evicted].read() == 1);
   l.run(test::rounds());
   CHECK_FALSE(h.here.is_open());
 }

@@ -19,6 +19,7 @@ import time
 import unittest
 
 import sample
+from admin_test import metrics, total
 from rows import rows
 from sample import Sample, until
 from tls import SECONDS, TlsSocket, make_certificate
@@ -61,6 +62,15 @@ class Tls(unittest.TestCase):
     def connect(self, server, context=None, name="localhost", **options):
         raw = socket.create_connection(host_and_port(server.address), SECONDS)
         return (context or trusting(self.crt)).wrap_socket(raw, server_hostname=name, **options)
+
+    def is_served(self, server, context=None):
+        """On a busy machine the deadline may pass for a client that means well."""
+        try:
+            with self.connect(server, context) as client:
+                self.exchange(client, b"served")
+            return True
+        except OSError:
+            return False
 
     def client_hello(self):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -189,15 +199,6 @@ class Handshake(Tls):
                         except ConnectionResetError:
                             pass
                 until(lambda: self.is_served(server), "a client is served", SECONDS)
-
-    def is_served(self, server):
-        """On a busy machine the deadline may pass for a client that means well."""
-        try:
-            with self.connect(server) as client:
-                self.exchange(client, b"served")
-            return True
-        except OSError:
-            return False
 
     def test_a_client_that_speaks_plain_http_is_closed_and_logged_at_most_once_a_second(self):
         with self.serve("--model", "single-loop") as server:
@@ -465,6 +466,26 @@ class Sessions(Tls):
                     with self.connect(server, context, session=session) as client:
                         self.exchange(client, b"again")
                         self.assertTrue(client.session_reused, i)
+
+    def test_handshakes_are_counted_by_their_results(self):
+        admin = f"unix:{self.folder}/admin"
+        with self.serve("--set", f"admin={admin}", "--set", "tls.handshake_timeout=100ms", "--model", "single-loop") as server:
+            counted = lambda result: total(metrics(admin), "weir_tls_handshakes_total", f'result="{result}"')
+            context = trusting(self.crt)
+            until(lambda: self.is_served(server, context), "a full handshake", SECONDS)
+            with self.connect(server, context) as client:
+                self.exchange(client, b"once more")
+                session = client.session
+            with self.connect(server, context, session=session) as client:
+                self.exchange(client, b"again")
+            before = counted("failed"), counted("timed_out")
+            with socket.create_connection(host_and_port(server.address), SECONDS) as broken:
+                broken.sendall(b"this is no TLS\r\n\r\n")
+                until(lambda: counted("failed") == before[0] + 1, "a handshake that has failed", SECONDS)
+            with socket.create_connection(host_and_port(server.address), SECONDS):
+                until(lambda: counted("timed_out") == before[1] + 1, "one that takes too long", SECONDS)
+            self.assertGreaterEqual(counted("full"), 2)
+            self.assertEqual(counted("resumed"), 1)
 
     def test_without_tickets_nothing_is_resumed(self):
         with self.serve("--set", "tls.tickets=false") as server:

@@ -75,6 +75,14 @@ struct key {
     return out;
   }
 
+  // The same, asked by --check and before the program serves alone: for what the machine must have, such as a
+  // file that can be written. --status and the like may be called by another user.
+  [[nodiscard]] key checked_at_start_by(std::function<std::string(const std::string&)> f) const {
+    key out = *this;
+    out.start_check = std::move(f);
+    return out;
+  }
+
   std::string name;
   variable to;
   value standard;  // the default
@@ -86,6 +94,7 @@ struct key {
   std::string flag = {};
   std::string flag_type = {};
   std::function<std::string(const std::string&)> check = {};
+  std::function<std::string(const std::string&)> start_check = {};
 
  private:
   template <class T>

@@ -43,6 +43,7 @@ enum class policy_kind : std::uint8_t {
 struct cores_settings {
   std::string use = "auto";  // or CPU numbers, "0-3,8": these CPUs in this order
   bool pin = true;
+  std::chrono::milliseconds check{60000};  // how often it is looked where loops run; 0: never
   bool operator==(const cores_settings&) const = default;
 };
 

@@ -49,6 +49,10 @@ class exchange {
   // As it was sent.
   [[nodiscard]] std::optional<std::string_view> cookie(std::string_view name) const noexcept;
 
+  // What tells this request from all others, in the access log too: 32 hexadecimal digits, made when it is
+  // first asked for; or what the client has sent, see request_id_rules. Valid as the request is.
+  [[nodiscard]] std::string_view request_id() const noexcept;
+
   // The next part of the body; empty at its end. Sends "100 Continue" to a client that waits for it.
   // Errors: http::error with 400, 408 or 413; errc::truncated if the stream ends inside the body.
   [[nodiscard]] task<std::string_view> read() const;

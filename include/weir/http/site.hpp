@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "weir/connection/connection.hpp"
+#include "weir/http/access_log.hpp"
 #include "weir/http/limits.hpp"
 #include "weir/http/router.hpp"
 
@@ -49,6 +50,13 @@ struct finished {
   std::chrono::nanoseconds duration;  // since its head was complete; 0 if it never was
 };
 
+// Where exchange::request_id() comes from.
+struct request_id_rules {
+  bool from_client =
+      false;               // X-Request-Id of the request, if it has 1 to 128 letters, digits, '-', '_' or '.'
+  bool in_answer = false;  // the answer has it as X-Request-Id
+};
+
 // A site is a value: routes, limits and what happens around each request. handler() takes a copy of it, as it
 // is at that moment:
 //
@@ -72,6 +80,10 @@ struct site {
 
   // Called once for each request, those included that the library refused: for an access log.
   std::function<void(const finished&)> on_finished;
+
+  // A line for each request, those included that the library refused. Null: none.
+  std::shared_ptr<access_log> log;
+  request_id_rules request_ids;
 
   std::vector<middleware> around;  // the first one is the outermost
   void use(middleware m) { around.push_back(std::move(m)); }

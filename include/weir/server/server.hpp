@@ -156,6 +156,7 @@ class server {
   [[nodiscard]] std::uint64_t dropped() const noexcept;
   // Ready for clients: it, or another worker of its pool, accepts and has not been told to stop. Any thread.
   [[nodiscard]] bool is_ready() const noexcept { return board_.is_ready(); }
+  [[nodiscard]] process::scoreboard& scores() noexcept { return board_; }
   // Where the admin listener is.
   [[nodiscard]] std::optional<endpoint> admin_address() const;
 
@@ -202,13 +203,22 @@ class server {
   void limit_drain();
   void tell_threads();
 
+  // When all else has gone: what handlers have written to line files until their end is in them.
+  struct line_flush {
+    line_flush() = default;
+    line_flush(const line_flush&) = delete;
+    line_flush& operator=(const line_flush&) = delete;
+    ~line_flush();
+  };
+
+  line_flush flushes_;
   settings settings_;
   service_form form_;
   std::unique_ptr<process::scoreboard> own_board_;  // of a server that has no master
   process::scoreboard& board_;
   process::worker_score& score_;
   observe::process_ledger ledger_;
-  std::array<std::uint64_t, 6> told_{};  // by write_figures()
+  std::array<std::uint64_t, 9> told_{};  // by write_figures()
   bool counts_live_ = false;             // score_.connections is always right
   std::vector<bound_socket> listeners_;
   std::optional<bound_socket> admin_socket_;

@@ -4,12 +4,27 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "weir/observe/detail/log_linear.hpp"
 
 namespace weir::admin {
+
+// The labels of a sample, without an allocation unless they are long.
+class label_text {
+ public:
+  template <class... Args>
+  explicit label_text(fmt::format_string<Args...> form, Args&&... args) {
+    fmt::format_to(std::back_inserter(text_), form, std::forward<Args>(args)...);
+  }
+  operator std::string_view() const noexcept { return {text_.data(), text_.size()}; }
+
+ private:
+  fmt::basic_memory_buffer<char, 160> text_;
+};
 
 // Writes families of metrics, each whole before the next.
 class exposition {

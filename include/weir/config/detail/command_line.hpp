@@ -23,6 +23,7 @@ struct command_line {
   weir::settings settings;
   key_values own;                                           // of the program's keys, which put() sets
   bool json = false;                                        // --status or --dump prints JSON
+  bool running = false;                                     // --plan compares with the server that runs
   int pid = 0;                                              // whose coroutines --dump prints; 0: not given
   std::string config_file;                                  // as given; empty: none
   std::map<std::string, std::string, std::less<>> origins;  // key -> what set it; defaults are absent

@@ -38,6 +38,8 @@ class stream_layer {
   [[nodiscard]] virtual bool holds_input() const noexcept = 0;
 
   [[nodiscard]] virtual tls_info info() const = 0;
+  // Of one that is open: a session of an earlier connection goes on.
+  [[nodiscard]] virtual bool was_resumed() const noexcept = 0;
   // Why it could not be opened, for people.
   [[nodiscard]] virtual std::string reason() const = 0;
 

@@ -28,14 +28,22 @@ enum class figure : std::uint8_t {
   busy_nanoseconds,  // not waiting; estimated from the turns that were measured
   timers_fired,
   stalls,
-  jobs,  // offloaded ones that have begun
+  jobs,         // offloaded ones that have begun
+  evicted,      // connections that an outbox has reset, because their peers do not read
+  tls_full,     // handshakes of clients
+  tls_resumed,  // the same, of sessions that were there before
+  tls_failed,
+  tls_timed_out,
   // Of the process, among the figures of its first loop.
   refused,         // connections closed at once: limits.connections
   refused_per_ip,  // limits.connections_per_ip
+  refused_header,  // without a right header of the PROXY protocol
   dropped,         // an error kept them from their loop
   accept_pauses,   // for want of descriptors or memory
   fruitless,       // wake-ups for a connection that another process has taken
   reloads,
+  file_lines,       // written to files such as the access log
+  lost_file_lines,  // that were not
   lost_log_lines,
   last_counter = lost_log_lines,
   run_queue,  // chains that wait for their turn, when it was last looked
@@ -46,7 +54,8 @@ enum class figure : std::uint8_t {
   frame_bytes,   // taken for frames of coroutines, of the process
   accept_queue,  // connections that the kernel holds for the listeners, of the process
   accept_queue_limit,
-  last = accept_queue_limit
+  thread,  // the id of the thread that runs the loop; 0: none
+  last = thread
 };
 
 inline constexpr std::size_t figures_count = static_cast<std::size_t>(figure::last) + 1;

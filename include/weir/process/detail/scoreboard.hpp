@@ -55,9 +55,11 @@ struct pool_score {
   std::atomic<std::uint64_t> restarts;
   std::array<std::atomic<std::uint64_t>, names_of_restart_reasons.size()> restarts_for;
   std::atomic<std::uint64_t> reloads;
-  std::atomic<std::uint32_t> parked;       // connections that are parked in the master
-  std::atomic<std::uint32_t> parked_most;  // as many as the master can keep
-  std::atomic<std::uint32_t> rows;         // of workers that have ever been taken
+  std::atomic<std::uint32_t> parked;             // connections that are parked in the master
+  std::atomic<std::uint32_t> parked_most;        // as many as the master can keep
+  std::atomic<std::uint32_t> rows;               // of workers that have ever been taken
+  std::atomic<std::uint32_t> placement_drifts;   // ways in which loops do not run as it was planned
+  std::atomic<std::uint64_t> placement_changes;  // times that this has changed
   // Connections that workers above their share have sent to the master, ever, and how many that may be: the
   // master has a free descriptor for each. A worker counts one before it sends it.
   std::atomic<std::uint64_t> excess_sent;

@@ -63,6 +63,9 @@ struct pool_program {
 
   std::function<void()> reopen_log = {};
 
+  // In the master, as often as settings.cores.check says: looks where the loops of the workers run.
+  std::function<void()> check_placement = {};
+
   // How this program is started anew, and with which sockets; nothing for a program that cannot be started
   // anew.
   std::optional<invocation> itself = {};
@@ -153,6 +156,10 @@ class supervisor {
   void survive(const std::exception& e) noexcept;
   [[nodiscard]] bool is_coming(unsigned generation) const noexcept;
   [[nodiscard]] bool is_alive() const noexcept;
+  [[nodiscard]] clock::time_point next_check() const noexcept {
+    const bool checks = program_.check_placement && settings_.cores.check.count() > 0 && !ends_;
+    return checks ? checked_ + settings_.cores.check : clock::time_point::max();
+  }
   [[nodiscard]] std::vector<watched_listener> watched() const;
   [[nodiscard]] clock::time_point next_event() const noexcept;
 
@@ -193,6 +200,7 @@ class supervisor {
   bool ends_ = false;  // no worker is started any more, and no client accepted
   clock::time_point drain_at_ = clock::time_point::max();  // with end_order::leave
   clock::time_point next_tick_;
+  clock::time_point checked_ = clock::now();  // the placement of loops
   siblings siblings_;
   clock::time_point give_until_ = clock::time_point::max();
   watchdog watchdog_;

@@ -7,8 +7,9 @@
 
 namespace weir {
 
-// Opens the log file, and gives it to the user that the process becomes, if it becomes another one. Does
-// nothing if the log goes to standard error. Errors: std::system_error that names the file.
+// Opens the log file, and gives it to the user that the process becomes, if it becomes another one. Nothing,
+// if the log goes to standard error. Opens the line files of the process again, such as the access log, in
+// the same way; one that cannot be opened is logged. Errors: std::system_error that names the file.
 void open_log(const settings& s);
 
 // Opens it anew. A file that cannot be opened is logged where the lines go now, and nothing else happens.

@@ -48,6 +48,9 @@ void log_io_choice(const settings& s);
 // The CPUs of a worker's loops. Those of different workers differ as long as there are enough.
 [[nodiscard]] std::vector<int> cpus_of_worker(const pool_plan& p, unsigned index);
 
+// The CPU of one loop; nothing if loops are not pinned. Of a server of one process, too.
+[[nodiscard]] std::optional<int> cpu_of_loop(const pool_plan& p, unsigned worker, unsigned loop);
+
 // The text of --plan for settings that were found valid (model/model.hpp: check). Opens and starts nothing.
 [[nodiscard]] std::string describe_plan(const settings& s, const cpu_set& allowed,
                                         const std::optional<cgroup_quota>& quota, const core_choice& cores);
