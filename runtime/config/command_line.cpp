@@ -79,6 +79,7 @@ struct parser {
   CLI::Option* set = nullptr;
   CLI::Option* json = nullptr;
   CLI::Option* pid = nullptr;
+  CLI::Option* recorder = nullptr;
 
   explicit parser(const program& what) : app(what.summary, what.name) {
     app.set_help_flag();
@@ -87,7 +88,10 @@ struct parser {
     for (std::size_t i = 0; i < actions.size(); ++i)
       actions[i] = app.add_flag(action_flags[i].flags)->description(action_flags[i].help);
     json = app.add_flag("--json")->description("with --status and --dump: as JSON");
-    pid = valued("--pid", "N", "with --dump: the process, instead of the one of processes.pid_file");
+    recorder = valued("--recorder", "FILE",
+                      "write the last turns of the running server's loops, as a trace that Perfetto shows");
+    pid = valued("--pid", "N",
+                 "with --dump and --recorder: the process, instead of the one of processes.pid_file");
     file = valued("--config", "FILE", "the configuration file (TOML)");
     for (const key_flag& each : key_flags)
       keys.emplace_back(valued(each.flag, each.type, each.help), each.key);
@@ -102,18 +106,21 @@ struct parser {
   }
 };
 
+constexpr std::string_view only_one =
+    "only one of --check, --print-config, --plan, --status, --dump and --recorder";
+
 std::optional<action> requested_action(const parser& from, std::vector<std::string>& errors) {
   std::optional<action> found;
   for (std::size_t i = 0; i < from.actions.size(); ++i) {
     if (from.actions[i]->count() == 0) continue;
     if (action_flags[i].action <= action::version || action_flags[i].action == action::list_models)
       return action_flags[i].action;
-    if (found)
-      errors.push_back(fmt::format("{}: only one of --check, --print-config, --plan, --status and --dump",
-                                   action_flags[i].flags));
+    if (found) errors.push_back(fmt::format("{}: {}", action_flags[i].flags, only_one));
     found = action_flags[i].action;
   }
-  return found;
+  if (from.recorder->count() == 0) return found;
+  if (found || from.recorder->count() > 1) errors.push_back(fmt::format("--recorder: {}", only_one));
+  return action::recorder;
 }
 
 int process_id(const std::string& text, std::vector<std::string>& errors) {
@@ -237,6 +244,7 @@ command_line parse_command_line(int argc, const char* const* argv, const char* c
     return result;
 
   result.json = from.json->count() != 0;
+  if (from.recorder->count() != 0) result.trace_file = from.recorder->results().back();
   if (from.pid->count() != 0) result.pid = process_id(from.pid->results().back(), all.errors);
   if (from.file->count() > 1) all.errors.emplace_back("--config: given more than once");
   if (from.file->count() == 1) {

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -221,6 +222,12 @@ void connection_state::tell_stop() noexcept {
 }
 
 void connection_state::describe(char* text, std::size_t size) const noexcept { peer().write_to(text, size); }
+
+void connection_state::name_into(chain_name& name) const noexcept {
+  const peer_address of = peer();
+  static_assert(sizeof of == sizeof name);
+  std::memcpy(name.data(), &of, sizeof of);
+}
 
 void connection_state::output_free() noexcept {
   output_wanted = false;

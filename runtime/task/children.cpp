@@ -60,6 +60,13 @@ void child::describe(char* text, std::size_t size) const noexcept {
     chain::describe(text, size);
 }
 
+void child::name_into(chain_name& name) const noexcept {
+  if (const auto* const waiting = owner_->waiting_)
+    waiting->root->name_into(name);
+  else
+    chain::name_into(name);
+}
+
 void children::add(child& c) noexcept {
   c.next_ = first_;
   c.link_ = &first_;

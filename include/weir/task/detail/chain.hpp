@@ -2,6 +2,7 @@
 // task: a root task and the tasks that it awaits form one chain, which runs, waits for one operation, or is
 // in a run queue.
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <coroutine>
@@ -16,6 +17,9 @@ struct operation;
 namespace dump {
 class inspection;
 }
+
+// What tells a chain from others when it is gone: of a connection's the peer_address, of any other zeroes.
+using chain_name = std::array<std::uint64_t, 3>;
 
 // How a suspended operation continues. One constant per type of operation.
 struct operation_kind {
@@ -194,6 +198,14 @@ class chain {
   // A text for people: a connection writes its peer. Called from a signal handler: writes at most
   // `size` bytes with the final zero, and allocates nothing.
   virtual void describe(char* text, std::size_t size) const noexcept;
+
+  // The same for a recorder, in which it outlives the chain.
+  virtual void name_into(chain_name& name) const noexcept { name = {}; }
+
+  // Of a chain that waits, what its coroutine is resumed by: tells which coroutine it is. Null otherwise.
+  [[nodiscard]] const void* resume_function() const noexcept {
+    return suspended_ != nullptr && waiter_ ? *static_cast<const void* const*>(waiter_.address()) : nullptr;
+  }
 
   // Called by the run queue when it is the chain's turn.
   virtual void turn() { resume(); }
