@@ -225,8 +225,9 @@ void connection_state::describe(char* text, std::size_t size) const noexcept { p
 
 void connection_state::name_into(chain_name& name) const noexcept {
   const peer_address of = peer();
-  static_assert(sizeof of == sizeof name);
-  std::memcpy(name.data(), &of, sizeof of);
+  static_assert(sizeof of == sizeof name.peer);
+  std::memcpy(name.peer.data(), &of, sizeof of);
+  name.root = resume_function_of(handler_);
 }
 
 void connection_state::output_free() noexcept {

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "inspection.hpp"
+#include "json_text.hpp"
 #include "threads.hpp"
 #include "weir/base/error.hpp"
 
@@ -84,30 +85,6 @@ void write(std::string& out, const process_report& p) {
   for (const thread_report& t : p.threads)
     if (std::ranges::find(shown, t.id) == shown.end())
       out += fmt::format("  thread {} {}: {}\n", t.id, t.name, state_of(t));
-}
-
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\')
-      (out += '\\') += c;
-    else if (static_cast<unsigned char>(c) < 0x20)
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else
-      out += c;
-  }
-  return out += '"';
-}
-
-template <class List, class Write>
-void write_list(std::string& out, const List& all, Write write) {
-  out += '[';
-  bool first = true;
-  for (const auto& each : all) {
-    if (!std::exchange(first, false)) out += ',';
-    write(each);
-  }
-  out += ']';
 }
 
 // The members of an object, without its braces.

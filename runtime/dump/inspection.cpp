@@ -44,7 +44,7 @@ inspection::inspection(::pid_t process, const symbols& names)
       now_ms_(milliseconds_now()),
       left_(most_connections) {}
 
-std::vector<core_report> inspection::cores() {
+std::vector<core_report> inspection::cores(reach r) {
   std::vector<core_report> found;
   std::uintptr_t at = memory_.word(reinterpret_cast<std::uintptr_t>(&core::first_) + shift_);
   for (; at != 0 && found.size() < most_cores;) {
@@ -54,10 +54,12 @@ std::vector<core_report> inspection::cores() {
     now.index = c->index_;
     now.cpu = c->cpu_;
     now.thread = c->thread_id_.load(std::memory_order_relaxed);
-    copy_of<io::driver> d;
-    running_ = memory_.read(static_cast<const io::driver*>(c->driver_.get()), d)
-                   ? reinterpret_cast<std::uintptr_t>(d->running())
-                   : 0;
+    copy_of<io::driver> of_core;
+    const bool readable = memory_.read(static_cast<const io::driver*>(c->driver_.get()), of_core);
+    running_ = readable ? reinterpret_cast<std::uintptr_t>(of_core->running()) : 0;
+    now.turns = readable ? reinterpret_cast<std::uintptr_t>(of_core->turns()) : 0;
+    at = reinterpret_cast<std::uintptr_t>(c->next_);
+    if (r == reach::loops) continue;
     if (c->connections_ != nullptr) read_connections(c->connections_, now);
     for (const core::spawned* task = c->spawned_; task != nullptr && left_ > 0; --left_) {
       copy_of<core::spawned> t;
@@ -68,7 +70,6 @@ std::vector<core_report> inspection::cores() {
       task = t->next_;
     }
     now.cut_short = left_ == 0;
-    at = reinterpret_cast<std::uintptr_t>(c->next_);
   }
   return found;
 }

@@ -37,7 +37,8 @@ struct core_report {
   int thread = 0;
   std::vector<connection_report> connections;
   std::vector<chain_report> tasks;
-  bool cut_short = false;  // there was more than may be read
+  bool cut_short = false;    // there was more than may be read
+  std::uintptr_t turns = 0;  // where its turn_ring lies; 0: it has none
 };
 
 // Reads a process while it changes. Each pointer is checked where it is followed: what cannot be read, or
@@ -48,7 +49,9 @@ class inspection {
   // Errors: those of shift_of().
   inspection(::pid_t process, const symbols& names);
 
-  [[nodiscard]] std::vector<core_report> cores();
+  enum class reach : std::uint8_t { loops, chains };
+  // With reach::loops without their connections and tasks.
+  [[nodiscard]] std::vector<core_report> cores(reach r = reach::chains);
 
  private:
   void read_connections(const connection_table* at, core_report& into);

@@ -27,6 +27,9 @@ class symbols {
   std::string names_;
 };
 
+// How far this program was moved from where its file says.
+[[nodiscard]] std::uintptr_t bias_here() noexcept;
+
 // What lies between an address of this program here and in `process`: the one there is the one here plus
 // this. Errors: std::system_error if the process cannot be looked at, or runs another program, or another
 // build of it.

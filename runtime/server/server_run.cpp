@@ -12,6 +12,7 @@
 #include "weir/base/log.hpp"
 #include "weir/core/detail/stall_detector.hpp"
 #include "weir/core/within.hpp"
+#include "weir/dump/detail/recorder.hpp"
 #include "weir/server/server.hpp"
 #include "weir/task/detail/this_chain.hpp"
 
@@ -48,6 +49,9 @@ void server::run() {
   std::optional<stall_detector> watch;
   if (admin_) (*cores_)[0].post([this] { admin_->start(); });
   if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall);
+  std::optional<dump::slow_reporter> slow;
+  if (settings_.observe.recorder != 0 && settings_.observe.slow.count() > 0)
+    slow.emplace(*cores_, settings_.observe.slow);
   cores_->run();
   for (accept_thread& a : accept_threads_) a.stop();
   if (workers_) workers_->stop();

@@ -61,10 +61,8 @@ void child::describe(char* text, std::size_t size) const noexcept {
 }
 
 void child::name_into(chain_name& name) const noexcept {
-  if (const auto* const waiting = owner_->waiting_)
-    waiting->root->name_into(name);
-  else
-    chain::name_into(name);
+  if (const auto* const waiting = owner_->waiting_) waiting->root->name_into(name);
+  name.root = resume_function_of(frame_);
 }
 
 void children::add(child& c) noexcept {

@@ -226,7 +226,10 @@ class driver : public run_queue, protected asio_task {
     if constexpr (Recorded) {
       observe::turn& t = turns_->begin(reinterpret_cast<std::uintptr_t>(&root));
       t.coroutine = root.resume_function();
-      root.name_into(t.name);
+      chain_name name;
+      root.name_into(name);
+      t.root = name.root;
+      t.peer = name.peer;
     }
     set_running(&root);
   }

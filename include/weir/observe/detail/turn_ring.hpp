@@ -26,7 +26,8 @@ struct turn {
   std::uint64_t begin = 0;              // nanoseconds, CLOCK_MONOTONIC
   std::uintptr_t chain = 0;             // compared alone: the chain may be gone
   const void* coroutine = nullptr;      // what the innermost one was resumed by; null: unknown
-  std::array<std::uint64_t, 3> name{};  // chain_name
+  const void* root = nullptr;           // the same of the outermost one
+  std::array<std::uint64_t, 3> peer{};  // peer_address
 
   [[nodiscard]] bool is_of_a_chain() const noexcept { return chain > of_loop; }
 };
@@ -54,7 +55,7 @@ struct slow_request {
 
 // Problem: a client was served late, and it is known afterwards only that it was, not who held the loop. So
 // the loop writes down each turn as it begins: when, of which chain, which coroutine. What a turn costs then:
-// one reading of the clock and 48 bytes. The length of the ring is what it remembers; turns of a millisecond
+// one reading of the clock and 56 bytes. The length of the ring is what it remembers; turns of a millisecond
 // or more are kept longer, in a ring of their own.
 // Thread: the loop's, which writes; any may read what read() and the like copy, and so may another process:
 // an entry that is written meanwhile is recognised by `written`.

@@ -18,8 +18,16 @@ namespace dump {
 class inspection;
 }
 
-// What tells a chain from others when it is gone: of a connection's the peer_address, of any other zeroes.
-using chain_name = std::array<std::uint64_t, 3>;
+// What tells a chain from others when it is gone.
+struct chain_name {
+  std::array<std::uint64_t, 3> peer{};  // of a connection's: its peer_address
+  const void* root = nullptr;           // what its root coroutine is resumed by; null: unknown
+};
+
+// What the coroutine of a frame is resumed by: tells which coroutine it is. Null of one that has ended.
+[[nodiscard]] inline const void* resume_function_of(std::coroutine_handle<> h) noexcept {
+  return h ? *static_cast<const void* const*>(h.address()) : nullptr;
+}
 
 // How a suspended operation continues. One constant per type of operation.
 struct operation_kind {
@@ -200,11 +208,11 @@ class chain {
   virtual void describe(char* text, std::size_t size) const noexcept;
 
   // The same for a recorder, in which it outlives the chain.
-  virtual void name_into(chain_name& name) const noexcept { name = {}; }
+  virtual void name_into(chain_name& /*into*/) const noexcept {}
 
-  // Of a chain that waits, what its coroutine is resumed by: tells which coroutine it is. Null otherwise.
+  // That of the coroutine which waits; null if none does.
   [[nodiscard]] const void* resume_function() const noexcept {
-    return suspended_ != nullptr && waiter_ ? *static_cast<const void* const*>(waiter_.address()) : nullptr;
+    return suspended_ != nullptr ? resume_function_of(waiter_) : nullptr;
   }
 
   // Called by the run queue when it is the chain's turn.
