@@ -47,7 +47,11 @@ void write_chain(std::string& out, const chain_report& c, std::size_t indent) {
   fmt::format_to(std::back_inserter(out), "{}", word(c.state));
   if (!c.operation.empty()) fmt::format_to(std::back_inserter(out), " for {}", c.operation);
   out += c.frames.empty() ? "" : ": ";
-  for (std::size_t i = 0; i < c.frames.size(); ++i) out += (i == 0 ? "" : " > ") + c.frames[i];
+  for (std::size_t i = 0; i < c.frames.size(); ++i) {
+    const auto& [name, line] = c.frames[i];
+    fmt::format_to(std::back_inserter(out), "{}{}{}{}", i == 0 ? "" : " > ", name, line.empty() ? "" : " at ",
+                   line);
+  }
   out += '\n';
   for (const chain_report& child : c.children) {
     out.append(indent + 2, ' ');
@@ -90,7 +94,9 @@ void write(std::string& out, const process_report& p) {
 // The members of an object, without its braces.
 void write_chain_json(std::string& out, const chain_report& c) {
   out += fmt::format(R"("state":"{}","operation":{},"frames":)", word(c.state), quoted(c.operation));
-  write_list(out, c.frames, [&](const std::string& f) { out += quoted(f); });
+  write_list(out, c.frames, [&](const chain_report::frame& f) { out += quoted(f.name); });
+  out += R"(,"lines":)";
+  write_list(out, c.frames, [&](const chain_report::frame& f) { out += quoted(f.line); });
   out += R"(,"children":)";
   write_list(out, c.children, [&](const chain_report& child) {
     out += '{';
@@ -127,10 +133,10 @@ void write_json(std::string& out, const process_report& p) {
   out += '}';
 }
 
-process_report read(::pid_t process, const symbols& names) {
+process_report read(::pid_t process, const symbols& names, wait_lines& lines) {
   process_report report{.id = process, .error = {}, .cores = {}, .threads = {}};
   report.threads = threads_of(process, shift_of(process), names);
-  report.cores = inspection(process, names).cores();
+  report.cores = inspection(process, names, &lines).cores();
   std::ranges::sort(report.cores, {}, &core_report::index);
   return report;
 }
@@ -139,13 +145,14 @@ process_report read(::pid_t process, const symbols& names) {
 
 std::string text_of(::pid_t process, bool as_json) {
   const symbols names;
+  wait_lines lines(names);
   // The first one must be readable; what is below it may end at any time.
-  std::vector<process_report> all{read(process, names)};
+  std::vector<process_report> all{read(process, names, lines)};
   const std::vector<::pid_t> tree = tree_of(process);
   for (const ::pid_t each : tree) {
     if (each == process) continue;
     try {
-      all.push_back(read(each, names));
+      all.push_back(read(each, names, lines));
     } catch (const std::system_error& e) {
       all.push_back({.id = each, .error = e.what(), .cores = {}, .threads = {}});
     }

@@ -37,8 +37,9 @@ std::uint32_t milliseconds_now() noexcept {
 
 }  // namespace
 
-inspection::inspection(::pid_t process, const symbols& names)
+inspection::inspection(::pid_t process, const symbols& names, wait_lines* lines)
     : names_(names),
+      lines_(lines),
       memory_(process),
       shift_(shift_of(process)),
       now_ms_(milliseconds_now()),
@@ -153,7 +154,12 @@ void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
     if (resume == 0) break;  // it has ended
     std::string name = coroutine_name(name_of_address(resume));
     if (name.empty()) break;  // it is no frame any more, or this program has no symbols
-    into.frames.push_back(std::move(name));
+    std::string line;
+    if (lines_ != nullptr)
+      line = lines_->at(resume - shift_, [&](std::size_t from, void* to, std::size_t size) {
+        return memory_.read(frame + from, to, size);
+      });
+    into.frames.push_back({std::move(name), std::move(line)});
     copy_of<detail::promise_base> promise;
     if (!memory_.read(frame + distance, promise)) break;
     const auto* const awaited = promise->awaited();

@@ -8,6 +8,7 @@
 
 #include "program_image.hpp"
 #include "remote_memory.hpp"
+#include "wait_lines.hpp"
 #include "weir/connection/detail/connection_state.hpp"
 #include "weir/core/core.hpp"
 
@@ -17,8 +18,12 @@ namespace weir::dump {
 struct chain_report {
   enum class now : std::uint8_t { runs, ready, waits, ended };
   now state = now::ended;
-  std::string operation;            // that it waits for
-  std::vector<std::string> frames;  // names of its coroutines, the root first
+  std::string operation;  // that it waits for
+  struct frame {
+    std::string name;
+    std::string line;  // at which it waits; empty if it is not known
+  };
+  std::vector<frame> frames;  // its coroutines, the root first
   std::vector<chain_report> children;
 };
 
@@ -46,8 +51,8 @@ struct core_report {
 // Thread: any.
 class inspection {
  public:
-  // Errors: those of shift_of().
-  inspection(::pid_t process, const symbols& names);
+  // `lines`: null if no lines are asked for. Errors: those of shift_of().
+  inspection(::pid_t process, const symbols& names, wait_lines* lines);
 
   enum class reach : std::uint8_t { loops, chains };
   // With reach::loops without their connections and tasks.
@@ -68,6 +73,7 @@ class inspection {
   }
 
   const symbols& names_;
+  wait_lines* lines_;
   remote_memory memory_;
   std::uintptr_t shift_;
   std::uintptr_t running_ = 0;  // the chain that the core runs

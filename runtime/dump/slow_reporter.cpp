@@ -25,6 +25,7 @@ using observe::turn_ring;
 
 constexpr auto pause = 50ms;  // between looks for new reports
 constexpr std::size_t samples_kept = 64;
+constexpr std::uint64_t worth_telling = 1'000'000;  // nanoseconds of waiting
 
 // Where a turn was while it lasted.
 struct sample {
@@ -96,7 +97,7 @@ struct slow_reporter::parts {
       known.emplace(*all_symbols, std::uintptr_t{0});
     }
     std::string out = fmt::format("{} took {}", whose("the request of ", r.of), time_text(r.took));
-    if (r.waited + r.unread != 0) {
+    if (r.waited + r.unread >= worth_telling) {
       if (r.unread == 0)
         out += fmt::format(", of which up to {} waiting for core {}", time_text(r.waited), core);
       else if (r.waited == 0)

@@ -104,7 +104,11 @@ struct source_lines::file {
 source_lines::source_lines() = default;
 source_lines::~source_lines() = default;
 
-std::string source_lines::at(std::uintptr_t address) {
+std::string source_lines::at(std::uintptr_t address) { return find(address, take::first_own); }
+
+std::string source_lines::outermost_at(std::uintptr_t address) { return find(address, take::outermost); }
+
+std::string source_lines::find(std::uintptr_t address, take which) {
   if (!library_) {
     library_ = std::make_unique<library>();
     file_ = std::make_unique<file>(*library_);
@@ -118,22 +122,26 @@ std::string source_lines::at(std::uintptr_t address) {
   int number = 0;
   const char* path = line == nullptr ? nullptr : l.path_of_line(line, nullptr, nullptr);
   if (path == nullptr || l.number_of_line(line, &number) != 0) return {};
-  if (!is_of_others(path)) return place(path, number);
+  std::string found;
+  const auto note = [&](const char* in, int at) {
+    if (in == nullptr || at == 0 || is_of_others(in)) return;
+    if (which == take::outermost || found.empty()) found = place(in, at);
+  };
+  note(path, number);
 
   Dwarf_Files* files = nullptr;
-  if (l.files(&*unit, &files, nullptr) != 0) return {};
-  Dwarf_Die* found = nullptr;
-  const int depth = l.scopes(&*unit, pc, &found);
-  const std::unique_ptr<Dwarf_Die, void (*)(void*)> scopes(found, std::free);
+  if (l.files(&*unit, &files, nullptr) != 0) return found;
+  Dwarf_Die* all = nullptr;
+  const int depth = l.scopes(&*unit, pc, &all);
+  const std::unique_ptr<Dwarf_Die, void (*)(void*)> scopes(all, std::free);
   for (int i = 0; i < depth; ++i) {  // the innermost first
-    if (l.tag(&found[i]) != DW_TAG_inlined_subroutine) continue;
-    const auto file_number = file_->number(found[i], DW_AT_call_file);
-    const auto line_number = file_->number(found[i], DW_AT_call_line);
-    if (!file_number || !line_number) continue;
-    path = l.path_of_file(files, *file_number, nullptr, nullptr);
-    if (path != nullptr && !is_of_others(path)) return place(path, static_cast<int>(*line_number));
+    if (l.tag(&all[i]) != DW_TAG_inlined_subroutine) continue;
+    const auto file_number = file_->number(all[i], DW_AT_call_file);
+    const auto line_number = file_->number(all[i], DW_AT_call_line);
+    if (file_number && line_number)
+      note(l.path_of_file(files, *file_number, nullptr, nullptr), static_cast<int>(*line_number));
   }
-  return {};
+  return found;
 }
 
 }  // namespace weir::dump

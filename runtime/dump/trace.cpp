@@ -139,7 +139,7 @@ std::string trace_of_all(::pid_t process, const std::vector<::pid_t>& tree) {
   trace out;
   for (const ::pid_t each : tree) try {
       turn_names names(all, shift_of(each));
-      auto cores = inspection(each, all).cores(inspection::reach::loops);
+      auto cores = inspection(each, all, nullptr).cores(inspection::reach::loops);
       std::ranges::sort(cores, {}, &core_report::index);
       out.process(each, cores, names);
     } catch (const std::system_error&) {

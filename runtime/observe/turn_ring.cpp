@@ -83,7 +83,7 @@ slow_request turn_ring::account(std::uint64_t from, std::uint64_t now) const noe
       present = {};
     } else if (t.chain != chain) {
       present.time += length;
-      ++present.turns;
+      present.turns += t.is_of_a_chain() ? 1 : 0;
       if (length > present.longest.length()) present.longest = {t, end};
     } else {
       const bool own = n > first || !out.whole;
@@ -92,7 +92,7 @@ slow_request turn_ring::account(std::uint64_t from, std::uint64_t now) const noe
       const std::uint64_t others = before.turns + present.turns;
       (own ? out.waited : out.unread) += before.time + present.time;
       if (n >= first) out.own += end - std::max(t.begin, std::min(from, end));
-      if (others != 0) out.others += others;
+      out.others += others;
       if (longest.length() > out.longest_share) {
         out.longest = longest;
         out.longest_share = longest.length();
@@ -100,7 +100,7 @@ slow_request turn_ring::account(std::uint64_t from, std::uint64_t now) const noe
       before = present = {};
     }
   }
-  if (out.longest_share != 0) --out.others;
+  if (out.longest.what.is_of_a_chain()) --out.others;
   return out;
 }
 
