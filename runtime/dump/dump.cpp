@@ -21,6 +21,8 @@ struct process_report {
   std::vector<thread_report> threads;
 };
 
+constexpr std::size_t most_shown = 6;  // of the functions of a stack, in a line of text
+
 std::string_view word(chain_report::now s) {
   constexpr std::string_view words[] = {"runs", "ready", "waits", "ended"};
   return words[static_cast<std::size_t>(s)];
@@ -40,7 +42,15 @@ std::string state_of(const thread_report& t) {
                                  : t.state == 'T' ? "stopped by a signal"
                                  : t.state == 't' ? "stopped by a debugger"
                                                   : "ending";
-  return t.function.empty() ? std::string(words) : fmt::format("{}, in {}", words, t.function);
+  std::string out(words);
+  std::size_t shown = 0;
+  for (const auto& [function, line] : t.stack) {
+    // Without lines the innermost function tells most; what calls main() tells nothing.
+    if (shown == most_shown || (shown > 0 && line.empty())) continue;
+    fmt::format_to(std::back_inserter(out), "{}{}{}{}", shown++ == 0 ? ", in " : " < ", function,
+                   line.empty() ? "" : " at ", line);
+  }
+  return out;
 }
 
 void write_chain(std::string& out, const chain_report& c, std::size_t indent) {
@@ -127,16 +137,19 @@ void write_json(std::string& out, const process_report& p) {
   });
   out += R"(,"threads":)";
   write_list(out, p.threads, [&](const thread_report& t) {
-    out += fmt::format(R"({{"id":{},"name":{},"state":"{}","function":{}}})", t.id, quoted(t.name), t.state,
-                       quoted(t.function));
+    out += fmt::format(R"({{"id":{},"name":{},"state":"{}","stack":)", t.id, quoted(t.name), t.state);
+    write_list(out, t.stack, [&](const thread_report::place& at) {
+      out += fmt::format(R"({{"function":{},"line":{}}})", quoted(at.function), quoted(at.line));
+    });
+    out += '}';
   });
   out += '}';
 }
 
-process_report read(::pid_t process, const symbols& names, wait_lines& lines) {
+process_report read(::pid_t process, const symbols& names, source_lines& lines, wait_lines& waits) {
   process_report report{.id = process, .error = {}, .cores = {}, .threads = {}};
-  report.threads = threads_of(process, shift_of(process), names);
-  report.cores = inspection(process, names, &lines).cores();
+  report.threads = threads_of(process, shift_of(process), names, lines);
+  report.cores = inspection(process, names, &waits).cores();
   std::ranges::sort(report.cores, {}, &core_report::index);
   return report;
 }
@@ -145,14 +158,15 @@ process_report read(::pid_t process, const symbols& names, wait_lines& lines) {
 
 std::string text_of(::pid_t process, bool as_json) {
   const symbols names;
-  wait_lines lines(names);
+  source_lines lines;
+  wait_lines waits(names, lines);
   // The first one must be readable; what is below it may end at any time.
-  std::vector<process_report> all{read(process, names, lines)};
+  std::vector<process_report> all{read(process, names, lines, waits)};
   const std::vector<::pid_t> tree = tree_of(process);
   for (const ::pid_t each : tree) {
     if (each == process) continue;
     try {
-      all.push_back(read(each, names, lines));
+      all.push_back(read(each, names, lines, waits));
     } catch (const std::system_error& e) {
       all.push_back({.id = each, .error = e.what(), .cores = {}, .threads = {}});
     }

@@ -22,7 +22,7 @@ namespace weir::dump {
 // Thread: as of resume_point.
 class wait_lines {
  public:
-  explicit wait_lines(const symbols& names) : symbols_(names) {}
+  wait_lines(const symbols& names, source_lines& lines) : symbols_(names), lines_(lines) {}
 
   // Copies so many bytes of a frame from an offset on; false if it cannot.
   using reader = std::function<bool(std::size_t from, void* into, std::size_t size)>;
@@ -47,7 +47,7 @@ class wait_lines {
 
   const symbols& symbols_;
   resume_point follows_;
-  source_lines lines_;
+  source_lines& lines_;
   std::map<std::uintptr_t, std::optional<place>> places_;
   std::map<std::pair<std::uintptr_t, std::uint16_t>, std::string> known_;
 };
