@@ -218,6 +218,7 @@ std::vector<std::uintptr_t> native_stacks::of(const native_state& s) {
   if (l.all != nullptr && !l.attached)
     l.attached = l.attach(l.all, nullptr, process_, &callbacks, static_cast<void*>(&l.present));
   if (l.attached) l.frames(l.all, 1, &reading::frame, &now);
+  l.present = nullptr;
   if (now.found.empty() && s.values[native_state::runs_at])
     now.found.push_back(*s.values[native_state::runs_at]);
   return std::move(now.found);

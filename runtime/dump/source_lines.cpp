@@ -18,7 +18,8 @@ namespace {
 
 // Lines there say little about a program.
 bool is_of_others(std::string_view path) noexcept {
-  return path.starts_with("/usr/") || path.find("/include/weir/") != std::string_view::npos;
+  return path.starts_with("/usr/") || path.starts_with("include/weir/") ||
+         path.find("/include/weir/") != std::string_view::npos;
 }
 
 std::string place(const char* path, int line) {

@@ -88,9 +88,13 @@ std::string wait_lines::line_of(std::uintptr_t function, const place& where, con
     const std::size_t differs = first_difference(present, steps(function, changed, path_length));
     if (differs < present.size()) own = std::max(own, differs);
   }
-  for (std::size_t i = own; own != 0 && i < present.size(); ++i)
-    if (std::string line = lines_.outermost_at(present[i]); !line.empty()) return line;
-  return {};
+  if (own == 0) return {};
+  // What chooses between suspension points stands at the end of the function (GCC) or at its beginning; a
+  // compiler moves some of that behind the choice.
+  const std::string choice = lines_.outermost_at(present[own - 1]);
+  for (std::size_t i = own; i < present.size(); ++i)
+    if (std::string line = lines_.outermost_at(present[i]); !line.empty() && line != choice) return line;
+  return choice == lines_.outermost_at(function) ? choice : std::string();  // all of it is one line
 }
 
 }  // namespace weir::dump

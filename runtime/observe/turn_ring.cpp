@@ -5,8 +5,9 @@
 namespace weir::observe {
 namespace {
 
-constexpr std::uint64_t asleep_after = 50'000;         // a wait that took less may have found what was there
-constexpr std::uint64_t between_reports = 10'000'000;  // looking back takes some 20 us
+constexpr std::uint64_t asleep_after = 50'000;          // a wait that took less may have found what was there
+constexpr std::uint64_t between_reports = 100'000'000;  // looking back takes some 20 us
+constexpr std::uint64_t reports_at_once = 16;
 constexpr std::size_t fewest = 64;
 
 bool sleeps(std::uint64_t waited) noexcept { return waited >= asleep_after; }
@@ -33,13 +34,13 @@ void turn_ring::woke(const turn& wait, std::uint64_t now) noexcept {
 
 [[gnu::cold]] void turn_ring::look_back(std::uint64_t took) noexcept {
   const std::uint64_t now = nanoseconds_now();
-  if (now - looked_back_ < between_reports) {
+  if (now + reports_at_once * between_reports < next_report_) {
     ++silent_;
     return;
   }
   slow_request r = account(now - std::min(took, now), now);
   if (took + r.unread < slow_) return;
-  looked_back_ = now;
+  next_report_ = std::max(next_report_, now) + between_reports;
   r.took = took;
   r.silent = std::exchange(silent_, 0);
   const std::uint64_t n = slow_written_.load(std::memory_order_relaxed);

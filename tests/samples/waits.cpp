@@ -31,6 +31,32 @@ weir::task<> join_children() {
   co_await both.join();
 }
 
+constexpr int each_kind = 2000;
+
+weir::task<> many_sleep() { co_await weir::sleep_for(long_time); }
+weir::task<> many_event(weir::event* never) { co_await never->wait(); }
+weir::task<> many_semaphore(weir::semaphore* none) { co_await none->acquire(); }
+weir::task<> many_channel(weir::channel<int>* empty) { co_await empty->receive(); }
+weir::task<> many_asio() {
+  asio::steady_timer timer(weir::core::here().context(), long_time);
+  co_await timer.async_wait(weir::use_task);
+}
+
+weir::task<> many_children() {
+  weir::event never;
+  weir::semaphore none(0);
+  weir::channel<int> empty(1);
+  weir::scope all;
+  for (int i = 0; i < each_kind; ++i) {
+    all.spawn(many_sleep());
+    all.spawn(many_event(&never));
+    all.spawn(many_semaphore(&none));
+    all.spawn(many_channel(&empty));
+    all.spawn(many_asio());
+  }
+  co_await all.join();
+}
+
 weir::task<> use_asio() {
   asio::steady_timer timer(weir::core::here().context(), long_time);
   co_await timer.async_wait(weir::use_task);
@@ -52,6 +78,7 @@ weir::task<> wait_for(std::string what, std::string with, weir::connection* clie
   if (what == "sleep") co_await middle();
   if (what == "join") co_await join_children();
   if (what == "asio") co_await use_asio();
+  if (what == "many") co_await many_children();
   if (what == "receive") co_await client->receive();
   if (what == "spin") spin_in_the_handler(with);
   if (what == "event") {

@@ -123,7 +123,7 @@ class turn_ring {
   std::size_t long_written_ = 0;
   std::array<slow_request, slow_requests> slow_requests_{};
   std::atomic<std::uint64_t> slow_written_{0};
-  std::uint64_t looked_back_ = 0;
+  std::uint64_t next_report_ = 0;  // on average; some may come earlier
   std::uint64_t silent_ = 0;
 };
 
