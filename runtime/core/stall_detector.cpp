@@ -149,7 +149,8 @@ void stall_detector::look_at(core& c, std::size_t i) {
              .lasted = std::chrono::duration_cast<std::chrono::milliseconds>(now - w.since),
              .chain_name = s.chain_name.data(),
              .stack = stack_of(s),
-             .addresses = {s.stack.begin() + std::min(s.depth, handlers_frames), s.stack.begin() + s.depth}});
+             .addresses = std::vector<const void*>(s.stack.begin() + std::min(s.depth, handlers_frames),
+                                                   s.stack.begin() + s.depth)});
   }
   s.taken = false;
 }

@@ -141,7 +141,9 @@ chain_report inspection::read_chain(std::uintptr_t at, const chain& copy, std::u
   } op{};
   static_assert(sizeof(operation) == sizeof(head));
   if (waits == 0 || !memory_.read(waits, &op, sizeof op) || op.root != at) return report;
-  report.operation = operation_name(name_of_address(op.kind));  // none: it has just ended
+  const auto [known, is_new] = operations_.try_emplace(op.kind);
+  if (is_new) known->second = operation_name(name_of_address(op.kind));
+  report.operation = known->second;  // none: it has just ended
   const auto join = reinterpret_cast<std::uintptr_t>(&detail::children::wait_operation::kind) + shift_;
   if (op.kind == join && depth < deepest) read_children(waits, depth, report);
   return report;
@@ -152,14 +154,16 @@ void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
   for (std::uintptr_t frame = root_frame; frame != 0 && into.frames.size() < most_frames;) {
     const std::uintptr_t resume = memory_.word(frame);
     if (resume == 0) break;  // it has ended
-    std::string name = coroutine_name(name_of_address(resume));
+    const auto [known, is_new] = coroutines_.try_emplace(resume);
+    if (is_new) known->second = coroutine_name(name_of_address(resume));
+    const std::string& name = known->second;
     if (name.empty()) break;  // it is no frame any more, or this program has no symbols
     std::string line;
     if (lines_ != nullptr)
       line = lines_->at(resume - shift_, [&](std::size_t from, void* to, std::size_t size) {
         return memory_.read(frame + from, to, size);
       });
-    into.frames.push_back({std::move(name), std::move(line)});
+    into.frames.push_back({name, std::move(line)});
     copy_of<detail::promise_base> promise;
     if (!memory_.read(frame + distance, promise)) break;
     const auto* const awaited = promise->awaited();

@@ -2,6 +2,7 @@
 // dump: the cores of another process, their connections and tasks.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -74,6 +75,8 @@ class inspection {
 
   const symbols& names_;
   wait_lines* lines_;
+  std::map<std::uintptr_t, std::string> coroutines_;  // names of resume functions there
+  std::map<std::uintptr_t, std::string> operations_;  // and of kinds of operations
   remote_memory memory_;
   std::uintptr_t shift_;
   std::uintptr_t running_ = 0;  // the chain that the core runs

@@ -98,9 +98,9 @@ struct slow_reporter::parts {
     }
     std::string out = fmt::format("{} took {}", whose("the request of ", r.of), time_text(r.took));
     if (r.waited + r.unread >= worth_telling) {
-      if (r.unread == 0)
+      if (r.unread < worth_telling)
         out += fmt::format(", of which up to {} waiting for core {}", time_text(r.waited), core);
-      else if (r.waited == 0)
+      else if (r.waited < worth_telling)
         out += fmt::format(", after up to {} unread, waiting for core {}", time_text(r.unread), core);
       else
         out +=
@@ -109,7 +109,7 @@ struct slow_reporter::parts {
       out += fmt::format(", held {} by {}", time_text(r.longest_share), holder(r, core));
       if (const auto rest = r.waited + r.unread - std::min(r.longest_share, r.waited + r.unread);
           r.others != 0)
-        out += fmt::format(" and {} by {} others", time_text(rest), r.others);
+        out += fmt::format(" and {} by {} other{}", time_text(rest), r.others, r.others == 1 ? "" : "s");
     }
     out += fmt::format("; its own turns took {}", time_text(r.own));
     if (!r.whole) out += "; the recorder does not reach back to its beginning";
