@@ -18,6 +18,7 @@ struct process_report {
   ::pid_t id = 0;
   std::string error;  // why the rest is empty
   std::vector<core_report> cores;
+  jobs_report jobs;
   std::vector<thread_report> threads;
 };
 
@@ -58,7 +59,7 @@ void write_chain(std::string& out, const chain_report& c, std::size_t indent) {
   if (!c.operation.empty()) fmt::format_to(std::back_inserter(out), " for {}", c.operation);
   out += c.frames.empty() ? "" : ": ";
   for (std::size_t i = 0; i < c.frames.size(); ++i) {
-    const auto& [name, line] = c.frames[i];
+    const auto& [at, name, line] = c.frames[i];
     fmt::format_to(std::back_inserter(out), "{}{}{}{}", i == 0 ? "" : " > ", name, line.empty() ? "" : " at ",
                    line);
   }
@@ -95,6 +96,11 @@ void write(std::string& out, const process_report& p) {
       out += "    task ";
       write_chain(out, each, 4);
     }
+  }
+  if (p.jobs.waiting != 0 || !p.jobs.running.empty()) {
+    out += fmt::format("  offload: {} jobs run, {} wait\n", p.jobs.running.size(), p.jobs.waiting);
+    for (const std::string& name : p.jobs.running) out += "    runs: " + name + '\n';
+    for (const std::string& name : p.jobs.queued) out += "    waits: " + name + '\n';
   }
   for (const thread_report& t : p.threads)
     if (std::ranges::find(shown, t.id) == shown.end())
@@ -135,7 +141,11 @@ void write_json(std::string& out, const process_report& p) {
     });
     out += '}';
   });
-  out += R"(,"threads":)";
+  out += R"(,"jobs":{"running":)";
+  write_list(out, p.jobs.running, [&](const std::string& name) { out += quoted(name); });
+  out += fmt::format(R"(,"waiting":{},"queued":)", p.jobs.waiting);
+  write_list(out, p.jobs.queued, [&](const std::string& name) { out += quoted(name); });
+  out += R"(},"threads":)";
   write_list(out, p.threads, [&](const thread_report& t) {
     out += fmt::format(R"({{"id":{},"name":{},"state":"{}","stack":)", t.id, quoted(t.name), t.state);
     write_list(out, t.stack, [&](const thread_report::place& at) {
@@ -147,9 +157,11 @@ void write_json(std::string& out, const process_report& p) {
 }
 
 process_report read(::pid_t process, const symbols& names, source_lines& lines, wait_lines& waits) {
-  process_report report{.id = process, .error = {}, .cores = {}, .threads = {}};
+  process_report report{.id = process, .error = {}, .cores = {}, .jobs = {}, .threads = {}};
   report.threads = threads_of(process, shift_of(process), names, lines);
-  report.cores = inspection(process, names, &waits).cores();
+  inspection looks(process, names, &waits);
+  report.cores = looks.cores();
+  report.jobs = looks.jobs();
   std::ranges::sort(report.cores, {}, &core_report::index);
   return report;
 }
@@ -168,7 +180,7 @@ std::string text_of(::pid_t process, bool as_json) {
     try {
       all.push_back(read(each, names, lines, waits));
     } catch (const std::system_error& e) {
-      all.push_back({.id = each, .error = e.what(), .cores = {}, .threads = {}});
+      all.push_back({.id = each, .error = e.what(), .cores = {}, .jobs = {}, .threads = {}});
     }
   }
   std::string out;

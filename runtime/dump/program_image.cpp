@@ -189,7 +189,10 @@ std::string coroutine_name(std::string_view mangled) {
     }
   }
   if (function.empty()) return {};
-  std::string name = demangled(function);
+  return without_namespaces(demangled(function));
+}
+
+std::string without_namespaces(std::string name) {
   replace_all(name, "(anonymous namespace)::", "");
   return name;
 }

@@ -42,6 +42,9 @@ class symbols {
 // "receive" for weir::detail::kind_of_receive, "channel<int>::pop" for the kind of that operation.
 [[nodiscard]] std::string operation_name(std::string_view mangled);
 
+// A readable name without "(anonymous namespace)::".
+[[nodiscard]] std::string without_namespaces(std::string name);
+
 [[nodiscard]] std::string demangled(std::string_view mangled);
 
 }  // namespace weir::dump

@@ -9,34 +9,27 @@ namespace {
 constexpr std::size_t head = 16;         // the resume and the destroy function of a frame
 constexpr std::size_t path_length = 48;  // instructions; what leads to a suspension point is shorter
 constexpr std::size_t most_points = 256;
+constexpr std::size_t most_of_frame = 2048;
 const std::string unknown;
 
 std::size_t first_difference(const std::vector<std::uintptr_t>& a, const std::vector<std::uintptr_t>& b) {
   return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
 }
 
-// As many bytes of the frame as there are in one piece.
-std::vector<std::byte> copy_of_frame(const wait_lines::reader& frame) {
-  for (std::size_t size = 2048; size >= 64; size /= 2) {
-    std::vector<std::byte> out(size);
-    if (frame(0, out.data(), size)) return out;
-  }
-  return {};
-}
-
 }  // namespace
 
-const std::string& wait_lines::at(std::uintptr_t function, const reader& frame) {
+const std::string& wait_lines::at(std::uintptr_t function, const remote_memory& memory,
+                                  std::uintptr_t frame) {
   if (known_.size() >= most_points) return unknown;
   auto found = places_.find(function);
   if (found == places_.end())
-    found = places_.emplace(function, find_place(function, copy_of_frame(frame))).first;
+    found = places_.emplace(function, find_place(function, memory.piece(frame, most_of_frame))).first;
   if (!found->second) return unknown;
   const place& where = *found->second;
   std::uint16_t number = 0;
-  if (!frame(where.offset, &number, where.size)) return unknown;
+  if (!memory.read(frame + where.offset, &number, where.size)) return unknown;
   const auto [line, is_new] = known_.try_emplace({function, number});
-  if (is_new) line->second = line_of(function, where, copy_of_frame(frame));
+  if (is_new) line->second = line_of(function, where, memory.piece(frame, most_of_frame));
   return line->second;
 }
 

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "program_image.hpp"
+#include "remote_memory.hpp"
 #include "resume_point.hpp"
 #include "source_lines.hpp"
 
@@ -24,12 +24,10 @@ class wait_lines {
  public:
   wait_lines(const symbols& names, source_lines& lines) : symbols_(names), lines_(lines) {}
 
-  // Copies so many bytes of a frame from an offset on; false if it cannot.
-  using reader = std::function<bool(std::size_t from, void* into, std::size_t size)>;
-
-  // "orders.cpp:88"; empty if it is not known. `function`: the resume function, as an address here. Errors:
-  // std::bad_alloc.
-  [[nodiscard]] const std::string& at(std::uintptr_t function, const reader& frame);
+  // "orders.cpp:88"; empty if it is not known. `function`: the resume function, as an address here. `frame`:
+  // its address in `memory`. Errors: std::bad_alloc.
+  [[nodiscard]] const std::string& at(std::uintptr_t function, const remote_memory& memory,
+                                      std::uintptr_t frame);
 
  private:
   using bytes = std::vector<std::byte>;

@@ -51,6 +51,7 @@ class Waits(unittest.TestCase):
         "receive": ("receive", ["waits::serve(", "waits::wait_for("]),
         "send": ("send", ["waits::serve(", "waits::wait_for("]),
         "join": ("join", ["waits::serve(", "waits::wait_for(", "waits::join_children()"]),
+        "leave": ("event::wait", ["waits::serve(", "waits::wait_for(", "waits::leave_children()"]),
         "asio": ("asio", ["waits::serve(", "waits::wait_for(", "waits::use_asio()"]),
         "offload": ("offload", ["waits::serve(", "waits::wait_for("]),
         "": ("read (reader)", ["waits::serve(weir::connection)"]),
@@ -105,8 +106,10 @@ class Waits(unittest.TestCase):
                 for what, lines in self.LINES.items():
                     with self.subTest(what):
                         self.assertEqual([line_at(place) for place in found[what]["lines"][:len(lines)]], lines)
-            children = sorted((c["operation"], *c["frames"]) for c in found["join"]["children"])
-            self.assertEqual(children, [("event::wait", "waits::second_child(weir::event*)"), ("sleep", "waits::first_child()")])
+            for what in ("join", "leave"):  # of scopes that are joined, and of those that are not
+                children = sorted((c["operation"], *c["frames"]) for c in found[what]["children"])
+                self.assertEqual(children, [("event::wait", "waits::second_child(weir::event*)"), ("sleep", "waits::first_child()")])
+            self.assertEqual(sum(len(each["children"]) for each in found.values()), 4)
             text = sample.run("--dump", "--pid", server.pid, name="waits").stdout
             self.assertRegex(text, r"waits for sleep: waits::serve\(weir::connection\)( at waits\.cpp:\d+)? > ")
             self.end_waits()
@@ -153,6 +156,9 @@ class Waits(unittest.TestCase):
 
             sample.until(blocked, "no thread is in the job")
             self.assert_in_function(blocked()[0], "block_in_offload")
+            jobs = dump(server.pid, "waits")[0]["jobs"]
+            self.assertEqual((len(jobs["running"]), jobs["waiting"], jobs["queued"]), (1, 0, []))
+            self.assertTrue(jobs["running"][0].startswith("waits::wait_for("), jobs)
             self.end_waits()
             self.assertEqual(sample.receive_exactly(client, 5), b"done\n")
 

@@ -23,6 +23,15 @@ weir::task<int> middle() {
 weir::task<> first_child() { co_await weir::sleep_for(long_time); }
 weir::task<> second_child(weir::event* never) { co_await never->wait(); }
 
+weir::task<> leave_children() {
+  weir::event never;
+  weir::scope one;
+  weir::scope another;
+  one.spawn(first_child());
+  another.spawn(second_child(&never));
+  co_await never.wait();
+}
+
 weir::task<> join_children() {
   weir::event never;
   weir::scope both;
@@ -77,6 +86,7 @@ weir::task<> use_asio() {
 weir::task<> wait_for(std::string what, std::string with, weir::connection* client) {
   if (what == "sleep") co_await middle();
   if (what == "join") co_await join_children();
+  if (what == "leave") co_await leave_children();
   if (what == "asio") co_await use_asio();
   if (what == "many") co_await many_children();
   if (what == "receive") co_await client->receive();
