@@ -4,10 +4,12 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "weir/core/core_pool.hpp"
+#include "weir/core/detail/stall_detector.hpp"
 
 namespace weir::dump {
 
@@ -19,6 +21,10 @@ namespace weir::dump {
 [[nodiscard]] std::string trace_of(::pid_t process);
 // Of that process alone.
 [[nodiscard]] std::string trace_of_one(::pid_t process);
+
+// What stall_detector is to call: reports the stall to the log with the functions, and their source lines,
+// from the program's own symbols. Thread: the detector's. Errors: std::bad_alloc.
+[[nodiscard]] std::function<void(const stall&)> stall_reporter();
 
 // Reports to the log, in words, each request that has taken longer than observe.slow. Names and lines come
 // from the program's own symbols, so it has a thread, and a second one that looks where a turn is that lasts.

@@ -1,10 +1,11 @@
-// dump: what a slow request has waited for, in words.
+// dump: stalls, and what a slow request has waited for, in words.
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -12,7 +13,6 @@
 #include "source_lines.hpp"
 #include "turn_names.hpp"
 #include "weir/base/log.hpp"
-#include "weir/core/detail/stall_detector.hpp"
 #include "weir/dump/detail/recorder.hpp"
 
 namespace weir::dump {
@@ -23,7 +23,8 @@ using observe::slow_request;
 using observe::turn;
 using observe::turn_ring;
 
-constexpr auto pause = 50ms;  // between looks for new reports
+constexpr auto pause = 50ms;            // between looks for new reports
+constexpr std::size_t most_shown = 10;  // functions of a stack
 constexpr std::size_t samples_kept = 64;
 constexpr std::uint64_t worth_telling = 1'000'000;  // nanoseconds of waiting
 
@@ -40,6 +41,30 @@ std::string time_text(std::uint64_t nanoseconds) {
 }
 
 }  // namespace
+
+std::function<void(const stall&)> stall_reporter() {
+  struct parts {
+    symbols names;
+    source_lines lines;
+  };
+  return [all = std::shared_ptr<parts>()](const stall& s) mutable {
+    if (!all) all = std::make_shared<parts>();
+    std::string stack;
+    std::size_t shown = 0;
+    for (std::size_t i = 0; i < s.addresses.size() && shown < most_shown; ++i) {
+      // What returns there was called before it.
+      const auto address = reinterpret_cast<std::uintptr_t>(s.addresses[i]) - (i == 0 ? 0 : 1);
+      const std::string_view mangled = all->names.at(address);
+      if (mangled.empty()) continue;  // of a library
+      const std::string coroutine = coroutine_name(mangled);
+      const std::string line = all->lines.at(address);
+      fmt::format_to(std::back_inserter(stack), "{}{}{}{}", shown++ == 0 ? "" : " < ",
+                     coroutine.empty() ? demangled(mangled) : coroutine, line.empty() ? "" : " at ", line);
+    }
+    log::warning("core {} has been held up for {} ms by {}: {}", s.core, s.lasted.count(), s.chain_name,
+                 stack.empty() ? s.stack : stack);
+  };
+}
 
 struct slow_reporter::parts {
   parts(core_pool& of, std::chrono::milliseconds slow)
