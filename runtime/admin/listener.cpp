@@ -13,6 +13,7 @@
 #include "weir/admin/detail/status.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/core/offload.hpp"
 #include "weir/core/sleep.hpp"
 #include "weir/core/within.hpp"
 #include "weir/listen/endpoint.hpp"
@@ -185,10 +186,32 @@ task<> listener::converse(asio::posix::stream_descriptor* client) {
   if (head.empty() && !too_long) co_return;
   refused_question why{431};
   const auto q = head.empty() ? std::nullopt : parse_question(head, why);
-  const answer a = q ? answer_to(*q) : answer{.status = why.status, .text = "this cannot be answered\n"};
+  answer a{.status = why.status, .text = "this cannot be answered\n"};
+  if (q) a = answer_to(*q);
+  if (q && q->path == "/recorder" && a.status == 200) {
+    task<answer> recorded = answer_with_recorder();
+    a = co_await std::move(recorded);
+  }
   const std::string text = written(a, !q || q->has_body);
   task<> writing = write_and_close(client, &text);
   co_await std::move(writing);
+}
+
+// That takes milliseconds, so not here.
+task<answer> listener::answer_with_recorder() {
+  auto read = [&recorder = from_.recorder] { return recorder(); };
+  auto reading = offload(std::move(read));
+  answer a{.status = 503, .type = {}, .text = {}};
+  try {
+    a.text = co_await reading;
+    a.status = 200;
+    a.type = "application/json";
+  } catch (const std::system_error& e) {
+    if (e.code() == std::errc::operation_canceled) throw;
+    a.text = fmt::format("{}\n", e.what());
+    a.type = "text/plain; charset=utf-8";
+  }
+  co_return a;
 }
 
 answer listener::answer_to(const question& q) {
@@ -204,8 +227,9 @@ answer listener::answer_to(const question& q) {
     return {200, "text/plain; version=0.0.4; charset=utf-8",
             metrics_of(from_.board, observe::series(), exposition::dialect::text)};
   if (q.path == "/status") return {200, "application/json", status_json(from_.board)};
+  if (q.path == "/recorder") return {};  // see answer_with_recorder()
   if (q.path == "/status.txt") return {.text = status_table(from_.board)};
-  return {.status = 404, .text = "there are /metrics, /status, /status.txt, /ready and /live\n"};
+  return {.status = 404, .text = "there are /metrics, /status, /status.txt, /recorder, /ready and /live\n"};
 }
 
 }  // namespace weir::admin

@@ -80,6 +80,7 @@ struct parser {
   CLI::Option* json = nullptr;
   CLI::Option* pid = nullptr;
   CLI::Option* running = nullptr;
+  CLI::Option* recorder = nullptr;
 
   explicit parser(const program& what) : app(what.summary, what.name) {
     app.set_help_flag();
@@ -88,8 +89,11 @@ struct parser {
     for (std::size_t i = 0; i < actions.size(); ++i)
       actions[i] = app.add_flag(action_flags[i].flags)->description(action_flags[i].help);
     json = app.add_flag("--json")->description("with --status and --dump: as JSON");
+    recorder = valued("--recorder", "FILE",
+                      "write the last turns of the running server's loops, as a trace that Perfetto shows");
     pid = valued("--pid", "N",
-                 "with --dump and --plan --running: the process, instead of the one of processes.pid_file");
+                 "with --dump, --recorder and --plan --running: the process, instead of the one of "
+                 "processes.pid_file");
     running = app.add_flag("--running")
                   ->description("with --plan: compare with the server that runs, found as by --dump");
     file = valued("--config", "FILE", "the configuration file (TOML)");
@@ -106,18 +110,21 @@ struct parser {
   }
 };
 
+constexpr std::string_view only_one =
+    "only one of --check, --print-config, --plan, --status, --dump and --recorder";
+
 std::optional<action> requested_action(const parser& from, std::vector<std::string>& errors) {
   std::optional<action> found;
   for (std::size_t i = 0; i < from.actions.size(); ++i) {
     if (from.actions[i]->count() == 0) continue;
     if (action_flags[i].action <= action::version || action_flags[i].action == action::list_models)
       return action_flags[i].action;
-    if (found)
-      errors.push_back(fmt::format("{}: only one of --check, --print-config, --plan, --status and --dump",
-                                   action_flags[i].flags));
+    if (found) errors.push_back(fmt::format("{}: {}", action_flags[i].flags, only_one));
     found = action_flags[i].action;
   }
-  return found;
+  if (from.recorder->count() == 0) return found;
+  if (found || from.recorder->count() > 1) errors.push_back(fmt::format("--recorder: {}", only_one));
+  return action::recorder;
 }
 
 int process_id(const std::string& text, std::vector<std::string>& errors) {
@@ -243,6 +250,7 @@ command_line parse_command_line(int argc, const char* const* argv, const char* c
   result.json = from.json->count() != 0;
   result.running = from.running->count() != 0;
   if (result.running && result.action != action::plan) all.errors.emplace_back("--running: only with --plan");
+  if (from.recorder->count() != 0) result.trace_file = from.recorder->results().back();
   if (from.pid->count() != 0) result.pid = process_id(from.pid->results().back(), all.errors);
   if (from.file->count() > 1) all.errors.emplace_back("--config: given more than once");
   if (from.file->count() == 1) {

@@ -234,6 +234,13 @@ std::vector<tunable> make_tunables() {
           "limits.stall", 0ms, 1h, [](auto& s) -> auto& { return s.limits.stall; },
           "report a handler that holds its core for so long; 0s: never"),
 
+      size(
+          "observe.recorder", 0, 1024 * kib * kib, [](auto& s) -> auto& { return s.observe.recorder; },
+          "memory of each loop for its last turns, which --recorder and /recorder tell; 0: none is kept"),
+      duration(
+          "observe.slow", 0ms, 1h, [](auto& s) -> auto& { return s.observe.slow; },
+          "with a recorder: report a request that takes so long, and what its loop did meanwhile; 0s: never"),
+
       list(
           "proxy.trusted", "addresses",
           "addresses and prefixes, \"192.0.2.7\", \"10.0.0.0/8\", \"::1\", and \"unix\"",

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -221,6 +222,13 @@ void connection_state::tell_stop() noexcept {
 }
 
 void connection_state::describe(char* text, std::size_t size) const noexcept { peer().write_to(text, size); }
+
+void connection_state::name_into(chain_name& name) const noexcept {
+  const peer_address of = peer();
+  static_assert(sizeof of == sizeof name.peer);
+  std::memcpy(name.peer.data(), &of, sizeof of);
+  name.root = resume_function_of(handler_);
+}
 
 void connection_state::output_free() noexcept {
   output_wanted = false;

@@ -186,6 +186,9 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
   requests_before_ = (*to.counted)[observe::figure::requests].read();
   driver_->record_in(to);
   timers_.record_in(to);
+  if (s.observe.recorder != 0 && is_loop_)
+    driver_->record_turns(std::make_unique<observe::turn_ring>(
+        s.observe.recorder, static_cast<std::uint64_t>(std::chrono::nanoseconds(s.observe.slow).count())));
   // Threads that only may come to wait for sockets have no epoll set until they do.
   // A ring belongs to the thread that makes it: that one opens it.
   if (is_loop_ && driver_->tries_first()) driver_->open();

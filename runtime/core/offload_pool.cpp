@@ -71,7 +71,7 @@ void offload_pool::leave(const void* owner) noexcept {
     if (j->owner_ == owner) take_out(*j, job::place::outside);
     j = next;
   }
-  ended_.wait(lock, [&] { return std::find(running_.begin(), running_.end(), owner) == running_.end(); });
+  ended_.wait(lock, [&] { return std::ranges::find(running_, owner, &running::owner) == running_.end(); });
 }
 
 void offload_pool::stop() noexcept {
@@ -112,13 +112,15 @@ void offload_pool::work() noexcept {
     const void* const owner = next.owner_;
     take_out(next, job::place::started);
     count_start(next);
-    running_.push_back(owner);
+    running_.push_back({owner, &next});
     lock.unlock();
     runs_job = true;
     next.run();  // hands the job back: it may be gone from here on
     runs_job = false;
     lock.lock();
-    running_.erase(std::find(running_.begin(), running_.end(), owner));
+    // Its address may be another job's already, but not with that owner while this one is in the list.
+    running_.erase(std::ranges::find_if(
+        running_, [&](const running& r) { return r.owner == owner && r.what == &next; }));
     ended_.notify_all();
   }
 }

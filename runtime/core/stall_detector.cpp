@@ -19,6 +19,8 @@ namespace {
 
 constexpr int probe_signal = SIGURG;  // ignored by default, so a late one does no harm
 
+constexpr int handlers_frames = 2;  // of a stack: the signal handler, and the kernel's frame for it
+
 // What the signal handler notes. One at a time: detectors take turns by `taken`.
 struct sighting {
   std::atomic<bool> taken{false};
@@ -66,8 +68,7 @@ std::string stack_of(const sighting& s) {
                                                         std::free);
   if (!symbols) return {};
   std::string out;
-  // The first two are this handler and the kernel's frame for it.
-  for (int i = 2; i < std::min(s.depth, 12); ++i)
+  for (int i = handlers_frames; i < std::min(s.depth, 12); ++i)
     out += (out.empty() ? "" : " < ") + readable(symbols.get()[i]);
   return out;
 }
@@ -80,11 +81,13 @@ void log_stall(const stall& s) {
 }  // namespace
 
 stall_detector::stall_detector(core_pool& cores, saturated_duration limit,
-                               std::function<void(const stall&)> report, saturated_duration interval)
+                               std::function<void(const stall&)> report, saturated_duration interval,
+                               counting c)
     : cores_(cores),
       limit_(limit),
       report_(report ? std::move(report) : log_stall),
       interval_(interval),
+      counting_(c),
       watched_(cores.size()) {
   // The first backtrace loads a library, which a signal handler must not.
   std::array<void*, 1> unused;
@@ -126,7 +129,8 @@ void stall_detector::look_at(core& c, std::size_t i) {
   if (w.reported || now - w.since < limit_.value()) return;
   w.reported = true;
   seen_.fetch_add(1, std::memory_order_relaxed);
-  c.driver().counted()[observe::figure::stalls].add(1);  // which this thread alone does
+  if (counting_ == counting::stalls)
+    c.driver().counted()[observe::figure::stalls].add(1);  // which this thread alone does
   if (last_report_ && now - *last_report_ < interval_.value()) return;
 
   sighting& s = seen_by_handler;
@@ -144,7 +148,9 @@ void stall_detector::look_at(core& c, std::size_t i) {
     report_({.core = c.index(),
              .lasted = std::chrono::duration_cast<std::chrono::milliseconds>(now - w.since),
              .chain_name = s.chain_name.data(),
-             .stack = stack_of(s)});
+             .stack = stack_of(s),
+             .addresses = std::vector<const void*>(s.stack.begin() + std::min(s.depth, handlers_frames),
+                                                   s.stack.begin() + s.depth)});
   }
   s.taken = false;
 }

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "inspection.hpp"
+#include "json_text.hpp"
 #include "threads.hpp"
 #include "weir/base/error.hpp"
 
@@ -17,8 +18,11 @@ struct process_report {
   ::pid_t id = 0;
   std::string error;  // why the rest is empty
   std::vector<core_report> cores;
+  jobs_report jobs;
   std::vector<thread_report> threads;
 };
+
+constexpr std::size_t most_shown = 6;  // of the functions of a stack, in a line of text
 
 std::string_view word(chain_report::now s) {
   constexpr std::string_view words[] = {"runs", "ready", "waits", "ended"};
@@ -39,14 +43,26 @@ std::string state_of(const thread_report& t) {
                                  : t.state == 'T' ? "stopped by a signal"
                                  : t.state == 't' ? "stopped by a debugger"
                                                   : "ending";
-  return t.function.empty() ? std::string(words) : fmt::format("{}, in {}", words, t.function);
+  std::string out(words);
+  std::size_t shown = 0;
+  for (const auto& [function, line] : t.stack) {
+    // Without lines the innermost function tells most; what calls main() tells nothing.
+    if (shown == most_shown || (shown > 0 && line.empty())) continue;
+    fmt::format_to(std::back_inserter(out), "{}{}{}{}", shown++ == 0 ? ", in " : " < ", function,
+                   line.empty() ? "" : " at ", line);
+  }
+  return out;
 }
 
 void write_chain(std::string& out, const chain_report& c, std::size_t indent) {
   fmt::format_to(std::back_inserter(out), "{}", word(c.state));
   if (!c.operation.empty()) fmt::format_to(std::back_inserter(out), " for {}", c.operation);
   out += c.frames.empty() ? "" : ": ";
-  for (std::size_t i = 0; i < c.frames.size(); ++i) out += (i == 0 ? "" : " > ") + c.frames[i];
+  for (std::size_t i = 0; i < c.frames.size(); ++i) {
+    const auto& [at, name, line] = c.frames[i];
+    fmt::format_to(std::back_inserter(out), "{}{}{}{}", i == 0 ? "" : " > ", name, line.empty() ? "" : " at ",
+                   line);
+  }
   out += '\n';
   for (const chain_report& child : c.children) {
     out.append(indent + 2, ' ');
@@ -81,39 +97,22 @@ void write(std::string& out, const process_report& p) {
       write_chain(out, each, 4);
     }
   }
+  if (p.jobs.waiting != 0 || !p.jobs.running.empty()) {
+    out += fmt::format("  offload: {} jobs run, {} wait\n", p.jobs.running.size(), p.jobs.waiting);
+    for (const std::string& name : p.jobs.running) out += "    runs: " + name + '\n';
+    for (const std::string& name : p.jobs.queued) out += "    waits: " + name + '\n';
+  }
   for (const thread_report& t : p.threads)
     if (std::ranges::find(shown, t.id) == shown.end())
       out += fmt::format("  thread {} {}: {}\n", t.id, t.name, state_of(t));
 }
 
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\')
-      (out += '\\') += c;
-    else if (static_cast<unsigned char>(c) < 0x20)
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else
-      out += c;
-  }
-  return out += '"';
-}
-
-template <class List, class Write>
-void write_list(std::string& out, const List& all, Write write) {
-  out += '[';
-  bool first = true;
-  for (const auto& each : all) {
-    if (!std::exchange(first, false)) out += ',';
-    write(each);
-  }
-  out += ']';
-}
-
 // The members of an object, without its braces.
 void write_chain_json(std::string& out, const chain_report& c) {
   out += fmt::format(R"("state":"{}","operation":{},"frames":)", word(c.state), quoted(c.operation));
-  write_list(out, c.frames, [&](const std::string& f) { out += quoted(f); });
+  write_list(out, c.frames, [&](const chain_report::frame& f) { out += quoted(f.name); });
+  out += R"(,"lines":)";
+  write_list(out, c.frames, [&](const chain_report::frame& f) { out += quoted(f.line); });
   out += R"(,"children":)";
   write_list(out, c.children, [&](const chain_report& child) {
     out += '{';
@@ -142,18 +141,27 @@ void write_json(std::string& out, const process_report& p) {
     });
     out += '}';
   });
-  out += R"(,"threads":)";
+  out += R"(,"jobs":{"running":)";
+  write_list(out, p.jobs.running, [&](const std::string& name) { out += quoted(name); });
+  out += fmt::format(R"(,"waiting":{},"queued":)", p.jobs.waiting);
+  write_list(out, p.jobs.queued, [&](const std::string& name) { out += quoted(name); });
+  out += R"(},"threads":)";
   write_list(out, p.threads, [&](const thread_report& t) {
-    out += fmt::format(R"({{"id":{},"name":{},"state":"{}","function":{}}})", t.id, quoted(t.name), t.state,
-                       quoted(t.function));
+    out += fmt::format(R"({{"id":{},"name":{},"state":"{}","stack":)", t.id, quoted(t.name), t.state);
+    write_list(out, t.stack, [&](const thread_report::place& at) {
+      out += fmt::format(R"({{"function":{},"line":{}}})", quoted(at.function), quoted(at.line));
+    });
+    out += '}';
   });
   out += '}';
 }
 
-process_report read(::pid_t process, const symbols& names) {
-  process_report report{.id = process, .error = {}, .cores = {}, .threads = {}};
-  report.threads = threads_of(process, shift_of(process), names);
-  report.cores = inspection(process, names).cores();
+process_report read(::pid_t process, const symbols& names, source_lines& lines, wait_lines& waits) {
+  process_report report{.id = process, .error = {}, .cores = {}, .jobs = {}, .threads = {}};
+  report.threads = threads_of(process, shift_of(process), names, lines);
+  inspection looks(process, names, &waits);
+  report.cores = looks.cores();
+  report.jobs = looks.jobs();
   std::ranges::sort(report.cores, {}, &core_report::index);
   return report;
 }
@@ -162,15 +170,17 @@ process_report read(::pid_t process, const symbols& names) {
 
 std::string text_of(::pid_t process, bool as_json) {
   const symbols names;
+  source_lines lines;
+  wait_lines waits(names, lines);
   // The first one must be readable; what is below it may end at any time.
-  std::vector<process_report> all{read(process, names)};
+  std::vector<process_report> all{read(process, names, lines, waits)};
   const std::vector<::pid_t> tree = tree_of(process);
   for (const ::pid_t each : tree) {
     if (each == process) continue;
     try {
-      all.push_back(read(each, names));
+      all.push_back(read(each, names, lines, waits));
     } catch (const std::system_error& e) {
-      all.push_back({.id = each, .error = e.what(), .cores = {}, .threads = {}});
+      all.push_back({.id = each, .error = e.what(), .cores = {}, .jobs = {}, .threads = {}});
     }
   }
   std::string out;

@@ -1,12 +1,13 @@
 #include "inspection.hpp"
 
+#include <algorithm>
+#include <cstring>
 #include <ctime>
 #include <new>
 
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/core/detail/spawned.hpp"
 #include "weir/dump/detail/dump.hpp"
-#include "weir/task/detail/children.hpp"
 
 namespace weir::dump {
 namespace {
@@ -15,6 +16,8 @@ constexpr std::size_t most_cores = 4096;
 constexpr std::size_t most_frames = 64;
 constexpr unsigned deepest = 16;
 constexpr std::size_t most_slabs = most_connections;
+constexpr std::size_t most_of_frame = 4096;
+constexpr std::size_t most_jobs = 64;
 
 // Where the base B lies in a D.
 template <class B, class D>
@@ -37,14 +40,15 @@ std::uint32_t milliseconds_now() noexcept {
 
 }  // namespace
 
-inspection::inspection(::pid_t process, const symbols& names)
+inspection::inspection(::pid_t process, const symbols& names, wait_lines* lines)
     : names_(names),
+      lines_(lines),
       memory_(process),
       shift_(shift_of(process)),
       now_ms_(milliseconds_now()),
       left_(most_connections) {}
 
-std::vector<core_report> inspection::cores() {
+std::vector<core_report> inspection::cores(reach r) {
   std::vector<core_report> found;
   std::uintptr_t at = memory_.word(reinterpret_cast<std::uintptr_t>(&core::first_) + shift_);
   for (; at != 0 && found.size() < most_cores;) {
@@ -54,10 +58,13 @@ std::vector<core_report> inspection::cores() {
     now.index = c->index_;
     now.cpu = c->cpu_;
     now.thread = c->thread_id_.load(std::memory_order_relaxed);
-    copy_of<io::driver> d;
-    running_ = memory_.read(static_cast<const io::driver*>(c->driver_.get()), d)
-                   ? reinterpret_cast<std::uintptr_t>(d->running())
-                   : 0;
+    copy_of<io::driver> of_core;
+    const bool readable = memory_.read(static_cast<const io::driver*>(c->driver_.get()), of_core);
+    running_ = readable ? reinterpret_cast<std::uintptr_t>(of_core->running()) : 0;
+    now.turns = readable ? reinterpret_cast<std::uintptr_t>(of_core->turns()) : 0;
+    at = reinterpret_cast<std::uintptr_t>(c->next_);
+    if (r == reach::loops) continue;
+    pools_.insert(c->offload_);
     if (c->connections_ != nullptr) read_connections(c->connections_, now);
     for (const core::spawned* task = c->spawned_; task != nullptr && left_ > 0; --left_) {
       copy_of<core::spawned> t;
@@ -68,7 +75,6 @@ std::vector<core_report> inspection::cores() {
       task = t->next_;
     }
     now.cut_short = left_ == 0;
-    at = reinterpret_cast<std::uintptr_t>(c->next_);
   }
   return found;
 }
@@ -131,6 +137,7 @@ chain_report inspection::read_chain(std::uintptr_t at, const chain& copy, std::u
     report.state = chain_report::now::runs;
     return report;
   }
+  if (!copy.has_no_children() && depth < deepest) read_scopes(at, depth, report);
   report.state = copy.is_queued() ? chain_report::now::ready : chain_report::now::waits;
   const auto waits = reinterpret_cast<std::uintptr_t>(copy.suspended_);
   struct head {
@@ -139,9 +146,9 @@ chain_report inspection::read_chain(std::uintptr_t at, const chain& copy, std::u
   } op{};
   static_assert(sizeof(operation) == sizeof(head));
   if (waits == 0 || !memory_.read(waits, &op, sizeof op) || op.root != at) return report;
-  report.operation = operation_name(name_of_address(op.kind));  // none: it has just ended
-  const auto join = reinterpret_cast<std::uintptr_t>(&detail::children::wait_operation::kind) + shift_;
-  if (op.kind == join && depth < deepest) read_children(waits, depth, report);
+  const auto [known, is_new] = operations_.try_emplace(op.kind);
+  if (is_new) known->second = operation_name(name_of_address(op.kind));
+  report.operation = known->second;  // none: it has just ended
   return report;
 }
 
@@ -150,9 +157,13 @@ void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
   for (std::uintptr_t frame = root_frame; frame != 0 && into.frames.size() < most_frames;) {
     const std::uintptr_t resume = memory_.word(frame);
     if (resume == 0) break;  // it has ended
-    std::string name = coroutine_name(name_of_address(resume));
+    const auto [known, is_new] = coroutines_.try_emplace(resume);
+    if (is_new) known->second = coroutine_name(name_of_address(resume));
+    const std::string& name = known->second;
     if (name.empty()) break;  // it is no frame any more, or this program has no symbols
-    into.frames.push_back(std::move(name));
+    std::string line;
+    if (lines_ != nullptr) line = lines_->at(resume - shift_, memory_, frame);
+    into.frames.push_back({frame, name, std::move(line)});
     copy_of<detail::promise_base> promise;
     if (!memory_.read(frame + distance, promise)) break;
     const auto* const awaited = promise->awaited();
@@ -160,11 +171,33 @@ void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
   }
 }
 
-void inspection::read_children(std::uintptr_t wait, unsigned depth, chain_report& into) {
-  copy_of<detail::children::wait_operation> op;
-  copy_of<detail::children> all;
-  if (!memory_.read(wait, op) || !memory_.read(op->of, all)) return;
-  for (const detail::child* at = all->first_; at != nullptr && left_ > 0; --left_) {
+// A scope lies in a frame of its parent, and each of its children knows it. So what looks like a scope there
+// is one if the child that it points to says so, and its parent is this chain: behind the end of a frame
+// others begin.
+void inspection::read_scopes(std::uintptr_t parent, unsigned depth, chain_report& into) {
+  using detail::children;
+  const children example(children::policy::cancel_on_error);
+  const auto first_child = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&example.first_) -
+                                                    reinterpret_cast<const std::byte*>(&example));
+  const std::vector<chain_report::frame> frames = into.frames;
+  for (const chain_report::frame& f : frames) {
+    const std::vector<std::byte> bytes = memory_.piece(f.at, most_of_frame);
+    for (std::size_t at = 0; at + sizeof(children) <= bytes.size(); at += alignof(children)) {
+      const detail::child* first = nullptr;
+      std::memcpy(&first, bytes.data() + at + first_child, sizeof first);
+      copy_of<detail::child> c;
+      if (first == nullptr || !memory_.read(first, c) ||
+          reinterpret_cast<std::uintptr_t>(c->owner_) != f.at + at)
+        continue;
+      copy_of<children> scope;
+      if (memory_.read(f.at + at, scope) && reinterpret_cast<std::uintptr_t>(scope->parent_) == parent)
+        read_children(*scope, depth, into);
+    }
+  }
+}
+
+void inspection::read_children(const detail::children& of, unsigned depth, chain_report& into) {
+  for (const detail::child* at = of.first_; at != nullptr && left_ > 0; --left_) {
     copy_of<detail::child> c;
     if (!memory_.read(at, c)) return;
     if (!c->ended_)
@@ -172,6 +205,37 @@ void inspection::read_children(std::uintptr_t wait, unsigned depth, chain_report
                                          reinterpret_cast<std::uintptr_t>(c->frame_.address()), depth + 1));
     at = c->next_;
   }
+}
+
+// A job has no name, but its class has, which holds the function.
+std::string inspection::job_at(const offload_pool::job* at) {
+  std::string name = demangled(name_of_address(memory_.word(reinterpret_cast<std::uintptr_t>(at))));
+  constexpr std::string_view before = "vtable for weir::detail::offload_work<";
+  if (!name.starts_with(before)) return {};  // it is gone
+  name.erase(0, before.size());
+  if (name.ends_with('>')) name.pop_back();
+  return without_namespaces(std::move(name));
+}
+
+jobs_report inspection::jobs() {
+  jobs_report out;
+  for (const offload_pool* const each : pools_) {
+    copy_of<offload_pool> pool;
+    if (!memory_.read(each, pool)) continue;
+    std::vector<offload_pool::running> run(std::min(pool->running_.size(), most_jobs));
+    if (memory_.read(reinterpret_cast<std::uintptr_t>(pool->running_.data()), run.data(),
+                     run.size() * sizeof run[0]))
+      for (const auto& r : run)
+        if (std::string name = job_at(r.what); !name.empty()) out.running.push_back(std::move(name));
+    out.waiting += pool->queued_;
+    for (const offload_pool::job* at = pool->first_; at != nullptr && out.queued.size() < most_jobs;) {
+      copy_of<offload_pool::job> job;
+      if (!memory_.read(reinterpret_cast<std::uintptr_t>(at), job)) break;
+      if (std::string name = job_at(at); !name.empty()) out.queued.push_back(std::move(name));
+      at = job->next_;
+    }
+  }
+  return out;
 }
 
 }  // namespace weir::dump

@@ -2,14 +2,18 @@
 // dump: the cores of another process, their connections and tasks.
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "program_image.hpp"
 #include "remote_memory.hpp"
+#include "wait_lines.hpp"
 #include "weir/connection/detail/connection_state.hpp"
 #include "weir/core/core.hpp"
+#include "weir/task/detail/children.hpp"
 
 namespace weir::dump {
 
@@ -17,8 +21,13 @@ namespace weir::dump {
 struct chain_report {
   enum class now : std::uint8_t { runs, ready, waits, ended };
   now state = now::ended;
-  std::string operation;            // that it waits for
-  std::vector<std::string> frames;  // names of its coroutines, the root first
+  std::string operation;  // that it waits for
+  struct frame {
+    std::uintptr_t at = 0;
+    std::string name;
+    std::string line;  // at which it waits; empty if it is not known
+  };
+  std::vector<frame> frames;  // its coroutines, the root first
   std::vector<chain_report> children;
 };
 
@@ -37,7 +46,15 @@ struct core_report {
   int thread = 0;
   std::vector<connection_report> connections;
   std::vector<chain_report> tasks;
-  bool cut_short = false;  // there was more than may be read
+  bool cut_short = false;    // there was more than may be read
+  std::uintptr_t turns = 0;  // where its turn_ring lies; 0: it has none
+};
+
+// Work beside the loops, by the names of the functions that were offloaded.
+struct jobs_report {
+  std::vector<std::string> running;
+  std::vector<std::string> queued;  // the first ones
+  std::size_t waiting = 0;          // of all that are queued
 };
 
 // Reads a process while it changes. Each pointer is checked where it is followed: what cannot be read, or
@@ -45,10 +62,14 @@ struct core_report {
 // Thread: any.
 class inspection {
  public:
-  // Errors: those of shift_of().
-  inspection(::pid_t process, const symbols& names);
+  // `lines`: null if no lines are asked for. Errors: those of shift_of().
+  inspection(::pid_t process, const symbols& names, wait_lines* lines);
 
-  [[nodiscard]] std::vector<core_report> cores();
+  enum class reach : std::uint8_t { loops, chains };
+  // With reach::loops without their connections and tasks.
+  [[nodiscard]] std::vector<core_report> cores(reach r = reach::chains);
+  // Of the pools of those cores.
+  [[nodiscard]] jobs_report jobs();
 
  private:
   void read_connections(const connection_table* at, core_report& into);
@@ -56,7 +77,9 @@ class inspection {
   [[nodiscard]] chain_report read_chain(std::uintptr_t at, const chain& copy, std::uintptr_t root_frame,
                                         unsigned depth);
   void read_frames(std::uintptr_t root_frame, chain_report& into);
-  void read_children(std::uintptr_t wait, unsigned depth, chain_report& into);
+  void read_scopes(std::uintptr_t parent, unsigned depth, chain_report& into);
+  void read_children(const detail::children& of, unsigned depth, chain_report& into);
+  [[nodiscard]] std::string job_at(const offload_pool::job* at);
   [[nodiscard]] std::string peer_of(const connection_state& c);
 
   // The name of a function or an object of the program there.
@@ -65,8 +88,12 @@ class inspection {
   }
 
   const symbols& names_;
+  wait_lines* lines_;
+  std::map<std::uintptr_t, std::string> coroutines_;  // names of resume functions there
+  std::map<std::uintptr_t, std::string> operations_;  // and of kinds of operations
   remote_memory memory_;
   std::uintptr_t shift_;
+  std::set<const offload_pool*> pools_;
   std::uintptr_t running_ = 0;  // the chain that the core runs
   std::uint32_t now_ms_ = 0;
   std::size_t left_;  // chains that may still be read

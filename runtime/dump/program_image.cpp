@@ -125,13 +125,18 @@ symbols::symbols() {
   std::ranges::sort(sorted_, {}, &symbol::value);
 }
 
-std::string_view symbols::at(std::uintptr_t address) const noexcept {
+std::uintptr_t bias_here() noexcept {
   static const std::uintptr_t bias = place_here().bias;
-  auto next = std::ranges::upper_bound(sorted_, address - bias, {}, &symbol::value);
+  return bias;
+}
+
+std::string_view symbols::at(std::uintptr_t address) const noexcept {
+  address -= bias_here();
+  auto next = std::ranges::upper_bound(sorted_, address, {}, &symbol::value);
   if (next == sorted_.begin()) return {};
   const symbol& found = *--next;
-  return address - bias - found.value < found.size ? std::string_view(names_.c_str() + found.name)
-                                                   : std::string_view();
+  return address - found.value < found.size ? std::string_view(names_.c_str() + found.name)
+                                            : std::string_view();
 }
 
 std::uintptr_t shift_of(::pid_t process) {
@@ -184,7 +189,10 @@ std::string coroutine_name(std::string_view mangled) {
     }
   }
   if (function.empty()) return {};
-  std::string name = demangled(function);
+  return without_namespaces(demangled(function));
+}
+
+std::string without_namespaces(std::string name) {
   replace_all(name, "(anonymous namespace)::", "");
   return name;
 }

@@ -27,6 +27,9 @@ class symbols {
   std::string names_;
 };
 
+// How far this program was moved from where its file says.
+[[nodiscard]] std::uintptr_t bias_here() noexcept;
+
 // What lies between an address of this program here and in `process`: the one there is the one here plus
 // this. Errors: std::system_error if the process cannot be looked at, or runs another program, or another
 // build of it.
@@ -38,6 +41,9 @@ class symbols {
 
 // "receive" for weir::detail::kind_of_receive, "channel<int>::pop" for the kind of that operation.
 [[nodiscard]] std::string operation_name(std::string_view mangled);
+
+// A readable name without "(anonymous namespace)::".
+[[nodiscard]] std::string without_namespaces(std::string name);
 
 [[nodiscard]] std::string demangled(std::string_view mangled);
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <vector>
 
 namespace weir::dump {
 
@@ -40,6 +41,8 @@ class remote_memory {
   [[nodiscard]] bool read(const T* at, copy_of<T>& into) const noexcept {
     return read(reinterpret_cast<std::uintptr_t>(at), into);
   }
+  // Up to `most` bytes: fewer if the memory ends before; none if there is none.
+  [[nodiscard]] std::vector<std::byte> piece(std::uintptr_t at, std::size_t most) const;
   // 0 if it cannot be read.
   [[nodiscard]] std::uintptr_t word(std::uintptr_t at) const noexcept;
 

@@ -1,23 +1,17 @@
 #include "threads.hpp"
 
 #include <fmt/format.h>
-#include <linux/perf_event.h>
-#include <poll.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
 
-#include "weir/base/unique_fd.hpp"
+#include "native_stack.hpp"
 
 namespace weir::dump {
 namespace {
@@ -50,38 +44,6 @@ std::optional<std::string> after_name(const std::string& stat) {
   return at == std::string::npos || at + 2 >= stat.size() ? std::nullopt : std::optional(stat.substr(at + 2));
 }
 
-// The address at which a thread was when it last ran, in 20 ms of watching. The kernel samples it; it is not
-// stopped.
-std::uintptr_t seen_running_at(int thread) {
-  constexpr std::size_t pages = 2;  // and one for the head
-  perf_event_attr what{};
-  what.type = PERF_TYPE_SOFTWARE;
-  what.size = sizeof what;
-  what.config = PERF_COUNT_SW_CPU_CLOCK;
-  what.sample_period = 1'000'000;  // ns
-  what.sample_type = PERF_SAMPLE_IP;
-  what.exclude_kernel = 1;
-  what.wakeup_events = 1;
-  const unique_fd watch(
-      static_cast<int>(::syscall(SYS_perf_event_open, &what, thread, -1, -1, PERF_FLAG_FD_CLOEXEC)));
-  if (!watch) return 0;
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  void* const ring = ::mmap(nullptr, (1 + pages) * page, PROT_READ | PROT_WRITE, MAP_SHARED, watch.get(), 0);
-  if (ring == MAP_FAILED) return 0;
-  pollfd until{watch.get(), POLLIN, 0};
-  ::poll(&until, 1, 20);
-  std::uintptr_t found = 0;
-  auto& head = *static_cast<perf_event_mmap_page*>(ring);
-  if (__atomic_load_n(&head.data_head, __ATOMIC_ACQUIRE) >= sizeof(perf_event_header) + sizeof found) {
-    perf_event_header first{};
-    const auto* const data = static_cast<const std::byte*>(ring) + page;
-    std::memcpy(&first, data, sizeof first);
-    if (first.type == PERF_RECORD_SAMPLE) std::memcpy(&found, data + sizeof first, sizeof found);
-  }
-  ::munmap(ring, (1 + pages) * page);
-  return found;
-}
-
 // The object file in which an address of the process lies, and where in it.
 std::string object_at(::pid_t process, std::uintptr_t address) {
   std::ifstream maps(fmt::format("/proc/{}/maps", process));
@@ -109,20 +71,20 @@ std::string function_at(::pid_t process, std::uintptr_t address, std::uintptr_t 
 
 }  // namespace
 
-std::vector<thread_report> threads_of(::pid_t process, std::uintptr_t shift, const symbols& names) {
+std::vector<thread_report> threads_of(::pid_t process, std::uintptr_t shift, const symbols& names,
+                                      source_lines& lines) {
   std::vector<thread_report> found;
+  native_stacks stacks(process);
   for (const int id : numbers_in(fmt::format("/proc/{}/task", process))) {
     const std::string here = fmt::format("/proc/{}/task/{}/", process, id);
-    thread_report t{.id = id, .name = line_of(here + "comm"), .function = {}};
+    thread_report t{.id = id, .name = line_of(here + "comm"), .stack = {}};
     if (const auto rest = after_name(line_of(here + "stat"))) t.state = rest->front();
-    std::uintptr_t at = 0;
     // "running", or the number of the system call, its arguments, and where the stack and the program are.
-    if (const std::string call = line_of(here + "syscall"); call.starts_with("running") || call.empty()) {
-      at = seen_running_at(id);
-    } else if (const auto last = call.rfind(' '); last != std::string::npos) {
-      std::sscanf(call.c_str() + last, "%lx", &at);
-    }
-    if (at != 0) t.function = function_at(process, at, shift, names);
+    const std::string call = line_of(here + "syscall");
+    if (const auto state =
+            call.starts_with("running") || call.empty() ? state_of_running(id) : state_of_waiting(call))
+      for (const std::uintptr_t at : stacks.of(*state))
+        t.stack.push_back({function_at(process, at, shift, names), lines.at(at - shift)});
     found.push_back(std::move(t));
   }
   return found;

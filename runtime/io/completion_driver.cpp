@@ -211,6 +211,7 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
 }
 
 // What is most frequent; the rest is the same, one step after the other.
+template <bool Recorded>
 inline void completion_driver::complete(std::uint64_t cookie, int result, std::uint32_t flags) {
   auto* const e = reinterpret_cast<entry*>(cookie & ~flight_bits);
   const auto what = static_cast<flight>(cookie & flight_bits);
@@ -228,14 +229,14 @@ inline void completion_driver::complete(std::uint64_t cookie, int result, std::u
     e->turn_in = turn();
     d.writable = alone_ && !e->is_in_flight(bit(sending));
     recent_ = e;
-    return finish(*op, reinterpret_cast<std::uintptr_t>(block));
+    return finish<Recorded>(*op, reinterpret_cast<std::uintptr_t>(block));
   }
   operation* const op = d.writing;
   if (what != sending || op == nullptr || op->kind->finish == nullptr) [[unlikely]]
     return complete_any(cookie, result, flags);
   e->has_ended(bit(sending));
   recent_ = e;
-  finish(*op, static_cast<std::uintptr_t>(static_cast<long>(result)));
+  finish<Recorded>(*op, static_cast<std::uintptr_t>(static_cast<long>(result)));
 }
 
 void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint32_t flags) {
@@ -296,15 +297,7 @@ void completion_driver::refill() noexcept {
   }
 }
 
-// A registered ring is a number of the thread that registered it: there the kernel would refuse each call, or
-// take it for another ring.
-void completion_driver::run(long microseconds, asio_handlers& ready) {
-  if (!is_mine()) [[unlikely]]
-    throw_system_error(EPERM,
-                       "a core over io_uring runs on the thread that opened it, and not on another one");
-  run_in(*this, microseconds, ready);
-}
-
+template <bool Recorded>
 std::size_t completion_driver::poll(long microseconds) {
   opened& o = *ring_state_;
   if (starved_ != nullptr || (o.buffers && !o.buffers->is_complete())) refill();
@@ -321,6 +314,7 @@ std::size_t completion_driver::poll(long microseconds) {
       microseconds != 0 && queue_.empty() && o.spilled.empty() && o.all.head() == o.all.tail() && may_sleep();
   if (starved_ != nullptr) [[unlikely]]
     microseconds = microseconds < 0 ? starved_microseconds : std::min(microseconds, starved_microseconds);
+  end_turns<Recorded>();
   if (waits && microseconds > 0) [[unlikely]]
     o.all.enter_for(1, microseconds);
   else if (waits || o.all.has_unsubmitted() || o.all.has_work())
@@ -337,7 +331,7 @@ std::size_t completion_driver::poll(long microseconds) {
          ++i) {  // completing one may spill others, and take out others
       const io_uring_cqe c = o.spilled[i];
       o.spilled[i].user_data = to_nobody;
-      complete(c.user_data, c.res, c.flags);
+      complete<Recorded>(c.user_data, c.res, c.flags);
     }
     o.spilled.clear();
   }
@@ -349,10 +343,19 @@ std::size_t completion_driver::poll(long microseconds) {
     const int result = c.res;
     const std::uint32_t flags = c.flags;
     o.all.advance_to(head + 1);
-    complete(cookie, result, flags);
+    complete<Recorded>(cookie, result, flags);
   }
   set_running(nullptr);
   return n;
+}
+
+// A registered ring is a number of the thread that registered it: there the kernel would refuse each call, or
+// take it for another ring.
+void completion_driver::run(long microseconds, asio_handlers& ready) {
+  if (!is_mine()) [[unlikely]]
+    throw_system_error(EPERM,
+                       "a core over io_uring runs on the thread that opened it, and not on another one");
+  run_in(*this, microseconds, ready);
 }
 
 }  // namespace weir::io

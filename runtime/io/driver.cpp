@@ -53,9 +53,10 @@ void driver::run_now(chain& root) {
   assert_thread("running a chain");
   refresh_now();
   budget_ = full_budget();
-  set_running(&root);
+  begin_turn(root);
   root.resume();
   set_running(nullptr);
+  if (turns_) turns_->begin(observe::turn::of_loop);
 }
 
 void driver::schedule(chain& root) noexcept {
@@ -141,6 +142,7 @@ void driver::turn_without_set() {
   take_delivered();
   give_turns();
   if (measured_from_ != 0) end_measuring();
+  if (turns_) turns_->begin(observe::turn::of_loop);
   if (!queue_.empty() && !is_open()) turn_.request();
 }
 
@@ -149,7 +151,7 @@ void driver::give_turns() {
   ++progress_;
   queue_.run(bounds_.one_turn ? 1 : bounds_.inline_budget, round_ends_, [this](chain& root) {
     budget_ = full_budget();
-    set_running(&root);
+    begin_turn(root);
   });
   set_running(nullptr);
 }

@@ -104,6 +104,7 @@ int readiness_driver::arm_once(descriptor& on, bool for_reading) noexcept {
   return 0;
 }
 
+template <bool Recorded>
 std::size_t readiness_driver::poll(long microseconds) {
   int timeout = 0;
   if (microseconds != 0 && queue_.empty()) [[likely]] {
@@ -111,6 +112,7 @@ std::size_t readiness_driver::poll(long microseconds) {
       timeout =
           microseconds < 0 ? -1 : static_cast<int>(std::min((microseconds - 1) / 1000 + 1, long{INT_MAX}));
   }
+  end_turns<Recorded>();
   const int n = system_call::epoll_wait(set_, events_, static_cast<int>(bounds_.events), timeout);
   is_awake();
   begin_batch();
@@ -128,7 +130,7 @@ std::size_t readiness_driver::poll(long microseconds) {
     d.readable = true;
     if (operation* const reading = d.reading; reading != nullptr) [[likely]] {
       budget_ = budget;
-      set_running(reading->root);
+      begin_turn_of<Recorded>(*reading->root);
       chain::proceed(*reading);
     } else if (d.level) {
       forget(d);
@@ -137,6 +139,8 @@ std::size_t readiness_driver::poll(long microseconds) {
   set_running(nullptr);
   return static_cast<std::size_t>(n);
 }
+
+void readiness_driver::run(long microseconds, asio_handlers& ready) { run_in(*this, microseconds, ready); }
 
 // The bell is always readable: setting its events again reports it once.
 void readiness_driver::ring_bell() noexcept {

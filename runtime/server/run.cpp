@@ -1,8 +1,10 @@
 #include "weir/server/run.hpp"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -23,10 +25,12 @@
 #include "weir/base/detail/standard_descriptors.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/base/unique_fd.hpp"
 #include "weir/config/detail/command_line.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/core/detail/standing_timer.hpp"
 #include "weir/dump/detail/dump.hpp"
+#include "weir/dump/detail/recorder.hpp"
 #include "weir/model/model.hpp"
 #include "weir/process/detail/foreign_children.hpp"
 #include "weir/process/detail/pid_file.hpp"
@@ -202,28 +206,36 @@ class placement_timer {
   standing_timer timer_;
 };
 
-// The process that --dump and --plan --running are about.
-::pid_t running_process(const command_line& asked, std::string_view option) {
+// The server that `option` asks about. Errors: config_error; std::system_error if none runs.
+::pid_t process_of(const command_line& asked, std::string_view option) {
   const std::string& file = asked.settings.processes.pid_file;
-  if (asked.pid != 0) return asked.pid;
-  if (file.empty())
+  if (asked.pid == 0 && file.empty())
     throw config_error({fmt::format(
         "{}: the server is found by --pid or processes.pid_file, and neither is given", option)});
-  return process::pid_file::read(file);
+  return asked.pid != 0 ? asked.pid : process::pid_file::read(file);
 }
 
 // What is planned, and what a server that runs makes of it.
 std::string plan_of(const command_line& asked, const core_choice& cores) {
   std::string out = describe_plan(asked.settings, allowed_cpus(), read_cgroup_quota(), cores);
   if (!asked.running) return out;
-  process::scoreboard board(running_process(asked, "--running"));
+  process::scoreboard board(process_of(asked, "--running"));
   const pool_plan plan = plan_pool(asked.settings, cores);
   return out + describe_running(
                    board, [&](unsigned worker, unsigned loop) { return cpu_of_loop(plan, worker, loop); });
 }
 
-std::string dump_of(const command_line& asked) {
-  return dump::text_of(running_process(asked, "--dump"), asked.json);
+// Its peers are nobody else's business.
+void write_trace(const command_line& asked) {
+  const std::string text = dump::trace_of(process_of(asked, "--recorder"));
+  const unique_fd file(
+      ::open(asked.trace_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!file) throw_system_error(errno, fmt::format("--recorder {}", asked.trace_file));
+  for (std::size_t written = 0; written < text.size();) {
+    const ssize_t n = ::write(file.get(), text.data() + written, text.size() - written);
+    if (n < 0 && errno != EINTR) throw_system_error(errno, fmt::format("--recorder {}", asked.trace_file));
+    if (n > 0) written += static_cast<std::size_t>(n);
+  }
 }
 
 // Of the server that runs with these settings, found by its pid file. Its memory is read: a server that is
@@ -308,7 +320,8 @@ int run(int argc, char** argv, service_form form, const program& what) {
         return static_cast<void>(validate(asked, form.keeps, named.keys)),
                say(stdout, "the configuration is valid"), ok;
       case action::plan: return say(stdout, plan_of(asked, validate(asked, form.keeps, named.keys))), ok;
-      case action::dump: return say(stdout, dump_of(asked)), ok;
+      case action::dump: return say(stdout, dump::text_of(process_of(asked, "--dump"), asked.json)), ok;
+      case action::recorder: return write_trace(asked), ok;
       case action::status: return say(stdout, status_of(asked.settings, asked.json)), ok;
       case action::run: break;
     }

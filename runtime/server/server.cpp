@@ -20,6 +20,7 @@
 #include "weir/connection/detail/connection_state.hpp"
 #include "weir/core/sleep.hpp"
 #include "weir/distribute/detail/policy.hpp"
+#include "weir/dump/detail/recorder.hpp"
 #include "weir/model/model.hpp"
 #include "weir/server/detail/plan.hpp"
 
@@ -210,8 +211,9 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
   }
   ending_.emplace(*this);
   if (admin_socket_)
-    admin_.emplace((*cores_)[0], *admin_socket_, settings_.admin.token,
-                   admin::source{board_, [this] { write_figures(); }});
+    admin_.emplace(
+        (*cores_)[0], *admin_socket_, settings_.admin.token,
+        admin::source{board_, [this] { write_figures(); }, [] { return dump::trace_of_one(::getpid()); }});
   begin_recording();
 }
 

@@ -11,8 +11,8 @@
 #include "weir/base/detail/line_file.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
-#include "weir/core/detail/stall_detector.hpp"
 #include "weir/core/within.hpp"
+#include "weir/dump/detail/recorder.hpp"
 #include "weir/server/server.hpp"
 #include "weir/task/detail/this_chain.hpp"
 
@@ -48,7 +48,10 @@ void server::run() {
   for (core& c : *cores_) c.post([this, &c] { c.spawn(start_service(&c)); });
   std::optional<stall_detector> watch;
   if (admin_) (*cores_)[0].post([this] { admin_->start(); });
-  if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall);
+  if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall, dump::stall_reporter());
+  std::optional<dump::slow_reporter> slow;
+  if (settings_.observe.recorder != 0 && settings_.observe.slow.count() > 0)
+    slow.emplace(*cores_, settings_.observe.slow);
   cores_->run();
   for (accept_thread& a : accept_threads_) a.stop();
   if (workers_) workers_->stop();

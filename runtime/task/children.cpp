@@ -60,6 +60,11 @@ void child::describe(char* text, std::size_t size) const noexcept {
     chain::describe(text, size);
 }
 
+void child::name_into(chain_name& name) const noexcept {
+  if (const auto* const waiting = owner_->waiting_) waiting->root->name_into(name);
+  name.root = resume_function_of(frame_);
+}
+
 void children::add(child& c) noexcept {
   c.next_ = first_;
   c.link_ = &first_;

@@ -23,12 +23,47 @@ weir::task<int> middle() {
 weir::task<> first_child() { co_await weir::sleep_for(long_time); }
 weir::task<> second_child(weir::event* never) { co_await never->wait(); }
 
+weir::task<> leave_children() {
+  weir::event never;
+  weir::scope one;
+  weir::scope another;
+  one.spawn(first_child());
+  another.spawn(second_child(&never));
+  co_await never.wait();
+}
+
 weir::task<> join_children() {
   weir::event never;
   weir::scope both;
   both.spawn(first_child());
   both.spawn(second_child(&never));
   co_await both.join();
+}
+
+constexpr int each_kind = 2000;
+
+weir::task<> many_sleep() { co_await weir::sleep_for(long_time); }
+weir::task<> many_event(weir::event* never) { co_await never->wait(); }
+weir::task<> many_semaphore(weir::semaphore* none) { co_await none->acquire(); }
+weir::task<> many_channel(weir::channel<int>* empty) { co_await empty->receive(); }
+weir::task<> many_asio() {
+  asio::steady_timer timer(weir::core::here().context(), long_time);
+  co_await timer.async_wait(weir::use_task);
+}
+
+weir::task<> many_children() {
+  weir::event never;
+  weir::semaphore none(0);
+  weir::channel<int> empty(1);
+  weir::scope all;
+  for (int i = 0; i < each_kind; ++i) {
+    all.spawn(many_sleep());
+    all.spawn(many_event(&never));
+    all.spawn(many_semaphore(&none));
+    all.spawn(many_channel(&empty));
+    all.spawn(many_asio());
+  }
+  co_await all.join();
 }
 
 weir::task<> use_asio() {
@@ -51,7 +86,9 @@ weir::task<> use_asio() {
 weir::task<> wait_for(std::string what, std::string with, weir::connection* client) {
   if (what == "sleep") co_await middle();
   if (what == "join") co_await join_children();
+  if (what == "leave") co_await leave_children();
   if (what == "asio") co_await use_asio();
+  if (what == "many") co_await many_children();
   if (what == "receive") co_await client->receive();
   if (what == "spin") spin_in_the_handler(with);
   if (what == "event") {

@@ -142,6 +142,13 @@ struct admin_settings {
   bool operator==(const admin_settings&) const = default;
 };
 
+// What a server remembers of its own work.
+struct observe_settings {
+  std::uint64_t recorder = 0;         // bytes of each loop for its last turns; 0: none
+  std::chrono::milliseconds slow{0};  // with a recorder: a request that takes longer is reported; 0: none
+  bool operator==(const observe_settings&) const = default;
+};
+
 // The oldest version of TLS that is spoken.
 enum class tls_version : std::uint8_t { v1_2, v1_3 };
 
@@ -190,6 +197,7 @@ struct settings {
   tls_settings tls;
   log_settings log;
   admin_settings admin;
+  observe_settings observe;
   bool operator==(const settings&) const = default;
 };
 

@@ -135,8 +135,9 @@ class core {
   // The same for `n` requests that have each taken so long.
   void count_requests(std::uint64_t n, std::chrono::nanoseconds each) noexcept {
     count_requests(n);
-    of(driver_->measured(), observe::measure::request)
-        .record(each.count() > 0 ? static_cast<std::uint64_t>(each.count()) : 0, n);
+    const std::uint64_t took = each.count() > 0 ? static_cast<std::uint64_t>(each.count()) : 0;
+    of(driver_->measured(), observe::measure::request).record(took, n);
+    driver_->request_took(took);
   }
   // Those of this core alone.
   [[nodiscard]] std::uint64_t requests() const noexcept {

@@ -16,17 +16,19 @@ namespace weir::admin {
 // Why settings.admin cannot be. An address that other hosts reach needs a token.
 [[nodiscard]] std::optional<refusal> check(const settings& s);
 
-// What is told: `bring_up_to_date` writes the figures of this process that are not counted where they happen.
+// What is told: `bring_up_to_date` writes the figures of this process that are not counted where they happen;
+// `recorder` gives the last turns of its loops, on another thread, or throws.
 struct source {
   process::scoreboard& board;
   std::function<void()> bring_up_to_date;
+  std::function<std::string()> recorder;
 };
 
-// /metrics, /status, /status.txt, /ready and /live. Problem: what tells of a server must not count as its
-// traffic, wait for its permits, end with its listeners, or need what a program does not link. So this waits
-// through Asio on the core's io_context, which every model has: also one whose threads block in system calls
-// lets Asio have a turn after each of theirs. At most 16 clients at once, 5 s for each.
-// Thread: the core's. Lifetime: outlives the core, within that of the socket.
+// /metrics, /status, /status.txt, /recorder, /ready and /live. Problem: what tells of a server must not count
+// as its traffic, wait for its permits, end with its listeners, or need what a program does not link. So this
+// waits through Asio on the core's io_context, which every model has: also one whose threads block in system
+// calls lets Asio have a turn after each of theirs. At most 16 clients at once, 5 s for each. Thread: the
+// core's. Lifetime: outlives the core, within that of the socket.
 class listener {
  public:
   listener(core& home, const bound_socket& on, std::string token, source from)
@@ -47,6 +49,7 @@ class listener {
   task<> serve(unique_fd client);
   task<> converse(asio::posix::stream_descriptor* client);
   [[nodiscard]] answer answer_to(const question& q);
+  task<answer> answer_with_recorder();
 
   core& home_;
   const bound_socket& on_;

@@ -15,8 +15,20 @@
 namespace weir {
 
 // What the command line asks the program to do. `check` validates the settings, `plan` prints what would run
-// where, `status` prints the state of the running server, `dump` what its coroutines wait for.
-enum class action : std::uint8_t { run, help, version, check, print_config, plan, list_models, status, dump };
+// where, `status` prints the state of the running server, `dump` what its coroutines wait for, `recorder`
+// writes the last turns of its loops.
+enum class action : std::uint8_t {
+  run,
+  help,
+  version,
+  check,
+  print_config,
+  plan,
+  list_models,
+  status,
+  dump,
+  recorder
+};
 
 struct command_line {
   weir::action action = weir::action::run;
@@ -24,7 +36,8 @@ struct command_line {
   key_values own;                                           // of the program's keys, which put() sets
   bool json = false;                                        // --status or --dump prints JSON
   bool running = false;                                     // --plan compares with the server that runs
-  int pid = 0;                                              // whose coroutines --dump prints; 0: not given
+  int pid = 0;                                              // of the server that is asked about; 0: not given
+  std::string trace_file;                                   // of --recorder
   std::string config_file;                                  // as given; empty: none
   std::map<std::string, std::string, std::less<>> origins;  // key -> what set it; defaults are absent
 

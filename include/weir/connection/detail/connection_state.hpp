@@ -223,6 +223,7 @@ class connection_state final : public moving_socket, private io::timer, public c
   void finished() noexcept override;
   [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override { return &q == driver; }
   void describe(char* text, std::size_t size) const noexcept override;
+  void name_into(chain_name& name) const noexcept override;
   void turn() override;
   void log_failure() noexcept;
 

@@ -15,6 +15,10 @@
 
 namespace weir {
 
+namespace dump {
+class inspection;
+}
+
 // A queue with a bound, and threads that are started as they are needed.
 // Thread: any. Lifetime: stop() waits for what is running.
 class offload_pool {
@@ -31,6 +35,7 @@ class offload_pool {
 
    private:
     friend offload_pool;
+    friend class dump::inspection;
     enum class place : std::uint8_t { outside, queued, started };
     job* next_ = nullptr;
     job** link_ = nullptr;  // what points at this job in the queue
@@ -70,6 +75,12 @@ class offload_pool {
   [[nodiscard]] static bool runs_job_here() noexcept;
 
  private:
+  friend class dump::inspection;
+  struct running {
+    const void* owner;
+    const job* what;  // gone once its run() has ended
+  };
+
   void work() noexcept;
   void push(job& j) noexcept;
   void take_out(job& j, job::place to) noexcept;
@@ -85,7 +96,7 @@ class offload_pool {
   job* first_ = nullptr;
   job** last_ = &first_;
   std::size_t queued_ = 0;
-  std::vector<const void*> running_;  // the owners of the jobs that run
+  std::vector<running> running_;
   std::vector<std::thread> threads_;
   std::size_t idle_ = 0;
   bool stopping_ = false;

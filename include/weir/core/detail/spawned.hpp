@@ -20,6 +20,7 @@ class core::spawned final : public chain {
     return &q == home_.driver_.get();
   }
   void turn() override;
+  void name_into(chain_name& name) const noexcept override { name.root = resume_function_of(frame_); }
 
  private:
   friend dump::inspection;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "weir/base/duration.hpp"
 #include "weir/core/core_pool.hpp"
@@ -22,6 +23,7 @@ struct stall {
   std::chrono::milliseconds lasted{0};  // at least
   std::string chain_name;               // the connection's peer, or "a task"
   std::string stack;                    // function names, innermost first, separated by " < "
+  std::vector<const void*> addresses;   // the same: where it was, and where it returns to
 };
 
 // Problem: one handler that computes or blocks stops every connection of its core, and nothing shows which.
@@ -31,10 +33,13 @@ struct stall {
 // std::system_error without a thread.
 class stall_detector {
  public:
+  // Whether what it sees is a stall in the figures of the core.
+  enum class counting : std::uint8_t { stalls, nothing };
+
   // `report` is called on the detector's thread, once for each stall, at most once in `interval`.
   // Default: a line in the log. Uses the signal SIGURG.
   stall_detector(core_pool& cores, saturated_duration limit, std::function<void(const stall&)> report = {},
-                 saturated_duration interval = std::chrono::seconds(1));
+                 saturated_duration interval = std::chrono::seconds(1), counting c = counting::stalls);
   stall_detector(const stall_detector&) = delete;
   stall_detector& operator=(const stall_detector&) = delete;
   ~stall_detector();
@@ -56,6 +61,7 @@ class stall_detector {
   saturated_duration limit_;
   std::function<void(const stall&)> report_;
   saturated_duration interval_;
+  counting counting_;
   std::vector<watched> watched_;
   std::optional<std::chrono::steady_clock::time_point> last_report_;
   std::atomic<std::uint64_t> seen_{0};

@@ -79,7 +79,9 @@ class completion_driver final : public driver {
   void run(long microseconds, asio_handlers& ready) override;
   void ring_bell() noexcept override;
   void begin_wait(descriptor& on, descriptor::watch what) noexcept override;
+  template <bool Recorded>
   std::size_t poll(long microseconds);
+  template <bool Recorded>
   void complete(std::uint64_t cookie, int result, std::uint32_t flags);
   void complete_any(std::uint64_t cookie, int result, std::uint32_t flags);
   void note(entry& e, flight what, int result, std::uint32_t flags) noexcept;

@@ -16,6 +16,7 @@
 #include "weir/io/chunk.hpp"
 #include "weir/io/detail/descriptor.hpp"
 #include "weir/observe/detail/figures.hpp"
+#include "weir/observe/detail/turn_ring.hpp"
 #include "weir/task/detail/chain_list.hpp"
 
 namespace weir::io {
@@ -134,6 +135,17 @@ class driver : public run_queue, protected asio_task {
     batches_before_ = counted()[observe::figure::turns].read();
   }
 
+  // Before the core runs: each turn is recorded from now on. Without that a turn costs nothing for it: the
+  // code that records is another instance of the loop.
+  void record_turns(std::unique_ptr<observe::turn_ring> in) noexcept { turns_ = std::move(in); }
+  // Null if none are recorded.
+  [[nodiscard]] observe::turn_ring* turns() const noexcept { return turns_.get(); }
+  // A request of the chain that runs has ended now.
+  void request_took(std::uint64_t nanoseconds) noexcept {
+    if (turns_ != nullptr) [[unlikely]]
+      turns_->request_ended(nanoseconds);
+  }
+
   // Writes down what is not counted where it happens. Any caller on the driver's thread.
   void write_levels() noexcept;
 
@@ -165,11 +177,16 @@ class driver : public run_queue, protected asio_task {
   // What run() is, for a driver with a poll().
   template <class Driver>
   void run_in(Driver& self, long microseconds, asio_handlers& ready) {
+    turns_ == nullptr ? run_rounds<false>(self, microseconds, ready)
+                      : run_rounds<true>(self, microseconds, ready);
+  }
+  template <bool Recorded, class Driver>
+  void run_rounds(Driver& self, long microseconds, asio_handlers& ready) {
     const std::uint32_t rounds = bounds_.one_turn ? 1 : bounds_.polls_per_turn;
     for (std::uint32_t round = 1;; ++round) {
       round_ends_ = false;
       // Handlers that were posted on this thread are in `ready`, without a word.
-      const std::size_t n = self.poll(ready.empty() ? microseconds : 0);
+      const std::size_t n = self.template poll<Recorded>(ready.empty() ? microseconds : 0);
       take_delivered();
       if (!queue_.empty()) give_turns();
       if (microseconds < 0 && ready.empty() && !asio_ready_.readable &&
@@ -180,6 +197,7 @@ class driver : public run_queue, protected asio_task {
     }
     interrupted_.store(false, std::memory_order_relaxed);
     if (measured_from_ != 0) end_measuring();
+    if constexpr (Recorded) turns_->begin(observe::turn::of_loop);
     if (std::exchange(asio_ready_.readable, false)) wait_->run_reactor(ready);
   }
 
@@ -202,16 +220,37 @@ class driver : public run_queue, protected asio_task {
       take_all_delivered();
   }
   void give_turns();
+  // A turn of `root` begins. `Recorded`: whether turns are recorded, where that is known.
+  template <bool Recorded>
+  void begin_turn_of(chain& root) noexcept {
+    if constexpr (Recorded) {
+      observe::turn& t = turns_->begin(reinterpret_cast<std::uintptr_t>(&root));
+      t.coroutine = root.resume_function();
+      chain_name name;
+      root.name_into(name);
+      t.root = name.root;
+      t.peer = name.peer;
+    }
+    set_running(&root);
+  }
+  void begin_turn(chain& root) noexcept {
+    turns_ == nullptr ? begin_turn_of<false>(root) : begin_turn_of<true>(root);
+  }
+  template <bool Recorded>
+  void end_turns() noexcept {
+    if constexpr (Recorded) turns_->begin(observe::turn::waits);
+  }
   // The resumption itself is the first operation.
   [[nodiscard]] std::int64_t full_budget() const noexcept { return std::int64_t{bounds_.inline_budget} - 1; }
   void give_turn(operation& op) {
     budget_ = full_budget();
-    set_running(op.root);
+    begin_turn(*op.root);
     chain::proceed(op);
   }
+  template <bool Recorded>
   void finish(operation& op, std::uintptr_t answer) {
     budget_ = bounds_.inline_budget;
-    set_running(op.root);
+    begin_turn_of<Recorded>(*op.root);
     op.kind->finish(op, answer);
   }
 
@@ -244,6 +283,7 @@ class driver : public run_queue, protected asio_task {
   chunk_pool& chunks_;
   observe::recorder recorder_;
   std::uint64_t batches_before_ = 0;  // of an earlier loop in the same place
+  std::unique_ptr<observe::turn_ring> turns_;
   bool tries_first_;
   elsewhere elsewhere_ = nullptr;
   std::optional<asio_wait> wait_;

@@ -30,9 +30,10 @@ class readiness_driver final : public driver {
   friend driver;
   struct opened;
 
-  void run(long microseconds, asio_handlers& ready) override { run_in(*this, microseconds, ready); }
+  void run(long microseconds, asio_handlers& ready) override;
   void ring_bell() noexcept override;
   [[nodiscard]] int try_watch(descriptor& on, descriptor::watch what) noexcept;
+  template <bool Recorded>
   std::size_t poll(long microseconds);
   void more_than_input(descriptor& d, std::uint32_t events);
 

@@ -2,6 +2,7 @@
 // task: a root task and the tasks that it awaits form one chain, which runs, waits for one operation, or is
 // in a run queue.
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <coroutine>
@@ -15,6 +16,17 @@ class chain;
 struct operation;
 namespace dump {
 class inspection;
+}
+
+// What tells a chain from others when it is gone.
+struct chain_name {
+  std::array<std::uint64_t, 3> peer{};  // of a connection's: its peer_address
+  const void* root = nullptr;           // what its root coroutine is resumed by; null: unknown
+};
+
+// What the coroutine of a frame is resumed by: tells which coroutine it is. Null of one that has ended.
+[[nodiscard]] inline const void* resume_function_of(std::coroutine_handle<> h) noexcept {
+  return h ? *static_cast<const void* const*>(h.address()) : nullptr;
 }
 
 // How a suspended operation continues. One constant per type of operation.
@@ -194,6 +206,14 @@ class chain {
   // A text for people: a connection writes its peer. Called from a signal handler: writes at most
   // `size` bytes with the final zero, and allocates nothing.
   virtual void describe(char* text, std::size_t size) const noexcept;
+
+  // The same for a recorder, in which it outlives the chain.
+  virtual void name_into(chain_name& /*into*/) const noexcept {}
+
+  // That of the coroutine which waits; null if none does.
+  [[nodiscard]] const void* resume_function() const noexcept {
+    return suspended_ != nullptr ? resume_function_of(waiter_) : nullptr;
+  }
 
   // Called by the run queue when it is the chain's turn.
   virtual void turn() { resume(); }

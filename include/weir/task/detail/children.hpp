@@ -43,6 +43,7 @@ class child : public chain {
   [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override { return &q == origin_; }
   void home_again() noexcept;
   void describe(char* text, std::size_t size) const noexcept override;
+  void name_into(chain_name& name) const noexcept override;
 
   children* owner_;
   run_queue* origin_;

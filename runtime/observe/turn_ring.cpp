@@ -1,0 +1,108 @@
+#include "weir/observe/detail/turn_ring.hpp"
+
+#include <utility>
+
+namespace weir::observe {
+namespace {
+
+constexpr std::uint64_t asleep_after = 50'000;          // a wait that took less may have found what was there
+constexpr std::uint64_t between_reports = 100'000'000;  // looking back takes some 20 us
+constexpr std::uint64_t reports_at_once = 16;
+constexpr std::size_t fewest = 64;
+
+bool sleeps(std::uint64_t waited) noexcept { return waited >= asleep_after; }
+
+}  // namespace
+
+turn_ring::turn_ring(std::size_t bytes, std::uint64_t slow)
+    : turns_(std::make_unique<turn[]>(std::max(bytes / sizeof(turn), fewest))),
+      size_(std::max(bytes / sizeof(turn), fewest)),
+      slow_(slow) {
+  const std::uint64_t now = nanoseconds_now();
+  turns_[0].begin = ready_from_ = woke_at_ = now;
+  written_ = 1;
+}
+
+void turn_ring::woke(const turn& wait, std::uint64_t now) noexcept {
+  ready_from_ = sleeps(now - wait.begin) ? now : woke_at_;
+  woke_at_ = now;
+}
+
+[[gnu::cold]] void turn_ring::keep_long(const turn& t, std::uint64_t end) noexcept {
+  long_[long_written_++ % long_turns] = {t, end};
+}
+
+[[gnu::cold]] void turn_ring::look_back(std::uint64_t took) noexcept {
+  const std::uint64_t now = nanoseconds_now();
+  if (now + reports_at_once * between_reports < next_report_) {
+    ++silent_;
+    return;
+  }
+  slow_request r = account(now - std::min(took, now), now);
+  if (took + r.unread < slow_) return;
+  next_report_ = std::max(next_report_, now) + between_reports;
+  r.took = took;
+  r.silent = std::exchange(silent_, 0);
+  const std::uint64_t n = slow_written_.load(std::memory_order_relaxed);
+  slow_requests_[n % slow_requests] = r;
+  slow_written_.store(n + 1, std::memory_order_release);
+}
+
+// A chain that is ready has its turn before the wait after the next one ends: see ready_from_. So between two
+// turns of the request's chain, what others had in that time is what it may have waited for.
+slow_request turn_ring::account(std::uint64_t from, std::uint64_t now) const noexcept {
+  const std::uint64_t chain = turns_[at_].chain;
+  const std::uint64_t last = written_.load(std::memory_order_relaxed) - 1;
+  const std::uint64_t oldest = last < size_ ? 0 : last - size_ + 1;
+  const auto at = [&](std::uint64_t n) -> const turn& { return turns_[n % size_]; };
+
+  // The turn in which the request began, and two waits before it.
+  std::uint64_t first = last;
+  while (first > oldest && !(at(first).chain == chain && at(first).begin <= from)) --first;
+  std::uint64_t start = first;
+  for (int waits = 0; start > oldest && waits < 2; --start) waits += at(start - 1).chain == turn::waits;
+
+  slow_request out;
+  out.of = at(last);
+  out.ended = now;
+  out.whole = at(first).begin <= from;
+  // What others have done since the chain may have been ready: in the batch of events before the present one,
+  // and in the present one.
+  struct batch {
+    std::uint64_t time = 0;
+    std::uint64_t turns = 0;
+    long_turn longest;
+  };
+  batch before;
+  batch present;
+  for (std::uint64_t n = start; n <= last; ++n) {
+    const turn& t = at(n);
+    const std::uint64_t end = n == last ? now : at(n + 1).begin;
+    const std::uint64_t length = end - t.begin;
+    if (t.chain == turn::waits) {
+      before = sleeps(length) ? batch() : present;
+      present = {};
+    } else if (t.chain != chain) {
+      present.time += length;
+      present.turns += t.is_of_a_chain() ? 1 : 0;
+      if (length > present.longest.length()) present.longest = {t, end};
+    } else {
+      const bool own = n > first || !out.whole;
+      const long_turn& longest =
+          before.longest.length() > present.longest.length() ? before.longest : present.longest;
+      const std::uint64_t others = before.turns + present.turns;
+      (own ? out.waited : out.unread) += before.time + present.time;
+      if (n >= first) out.own += end - std::max(t.begin, std::min(from, end));
+      out.others += others;
+      if (longest.length() > out.longest_share) {
+        out.longest = longest;
+        out.longest_share = longest.length();
+      }
+      before = present = {};
+    }
+  }
+  if (out.longest.what.is_of_a_chain()) --out.others;
+  return out;
+}
+
+}  // namespace weir::observe

@@ -1,0 +1,122 @@
+#include "weir/observe/detail/turn_ring.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <chrono>
+#include <thread>
+
+using namespace weir::observe;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uintptr_t mine = 0x1000;
+constexpr std::uintptr_t holder = 0x2000;
+constexpr std::uintptr_t bystander = 0x3000;
+constexpr std::uint64_t slow = 10'000'000;
+constexpr std::uint64_t held = 30'000'000;
+
+void last(std::uint64_t nanoseconds) {
+  const std::uint64_t until = nanoseconds_now() + nanoseconds;
+  while (nanoseconds_now() < until) continue;
+}
+
+// The loop sleeps, so that nothing was ready before.
+void sleep_in(turn_ring& ring) {
+  ring.begin(turn::waits);
+  std::this_thread::sleep_for(2ms);
+}
+
+const slow_request& only(const turn_ring& ring) {
+  REQUIRE(ring.slow_written() == 1);
+  return ring.slow_ones()[0];
+}
+
+}  // namespace
+
+TEST_CASE("a request that waits is told which turn of others it has waited for") {
+  turn_ring ring(65536, slow);
+  sleep_in(ring);
+  ring.begin(mine);
+  const std::uint64_t began = nanoseconds_now();
+  ring.begin(holder);
+  last(held);
+  ring.begin(bystander);
+  ring.begin(turn::waits);
+  ring.begin(mine);
+  ring.request_ended(nanoseconds_now() - began);
+  const slow_request& r = only(ring);
+  CHECK(r.whole);
+  CHECK(r.took >= held);
+  CHECK(r.waited >= held);
+  CHECK(r.longest.what.chain == holder);
+  CHECK(r.longest_share >= held);
+  CHECK(r.longest_share <= r.waited);
+  CHECK(r.others == 1);
+  CHECK(r.own < r.waited);
+}
+
+TEST_CASE("what the loop did while the request was not ready is not held against it") {
+  turn_ring ring(65536, slow);
+  sleep_in(ring);
+  ring.begin(mine);
+  const std::uint64_t began = nanoseconds_now();
+  ring.begin(holder);
+  last(held);
+  sleep_in(ring);  // it was not ready yet, or the loop would not sleep
+  ring.begin(mine);
+  ring.request_ended(nanoseconds_now() - began);
+  CHECK(only(ring).waited == 0);
+  CHECK(only(ring).longest.what.chain == 0);
+}
+
+TEST_CASE("a request that lay unread while the loop was held is slow, however soon it was answered") {
+  turn_ring ring(65536, slow);
+  sleep_in(ring);
+  ring.begin(holder);
+  last(held);
+  ring.begin(turn::waits);
+  ring.begin(mine);
+  ring.request_ended(1000);
+  const slow_request& r = only(ring);
+  CHECK(r.unread >= held);
+  CHECK(r.waited == 0);
+  CHECK(r.longest.what.chain == holder);
+}
+
+TEST_CASE("a request that computes is told its own turns alone") {
+  turn_ring ring(65536, slow);
+  sleep_in(ring);
+  ring.begin(mine);
+  const std::uint64_t began = nanoseconds_now();
+  last(held);
+  ring.request_ended(nanoseconds_now() - began);
+  CHECK(only(ring).own >= held);
+  CHECK(only(ring).waited == 0);
+}
+
+TEST_CASE("requests that are not slow, and those of a ring that reports none, are not written down") {
+  turn_ring off(65536, 0);
+  off.begin(mine);
+  off.request_ended(UINT32_MAX);
+  CHECK(off.slow_written() == 0);
+  turn_ring ring(65536, 3'600'000'000'000);
+  ring.begin(mine);
+  ring.request_ended(1000);
+  CHECK(ring.slow_written() == 0);
+}
+
+TEST_CASE("a ring that has gone round keeps its long turns, and says that it does not reach back") {
+  turn_ring ring(1, slow);
+  sleep_in(ring);
+  ring.begin(mine);
+  const std::uint64_t began = nanoseconds_now();
+  ring.begin(holder);
+  last(held);
+  for (std::size_t i = 0; i < 2 * ring.size(); ++i) ring.begin(bystander);
+  ring.begin(mine);
+  ring.request_ended(nanoseconds_now() - began);
+  CHECK_FALSE(only(ring).whole);
+  CHECK(ring.long_ones()[0].what.chain == holder);
+  CHECK(ring.long_ones()[0].length() >= held);
+}
