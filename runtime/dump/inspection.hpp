@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "program_image.hpp"
-#include "remote_memory.hpp"
 #include "weir/connection/detail/connection_state.hpp"
 #include "weir/core/core.hpp"
+#include "weir/dump/detail/remote_memory.hpp"
 
 namespace weir::dump {
 

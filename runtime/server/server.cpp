@@ -208,9 +208,7 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
     if (settings_.distribute.policy == policy_kind::ip_hash) starters_[i].place_named_clients();
   }
   ending_.emplace(*this);
-  if (admin_socket_)
-    admin_.emplace((*cores_)[0], *admin_socket_, settings_.admin.token,
-                   admin::source{board_, [this] { write_figures(); }});
+  if (admin_socket_) begin_admin();
   begin_recording();
 }
 

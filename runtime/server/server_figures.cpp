@@ -22,6 +22,16 @@ constexpr auto interval = 500ms;
 
 }  // namespace
 
+void server::begin_admin() {
+  std::vector<std::string> listen;
+  for (const bound_socket& each : listeners_)
+    if (const std::string text = each.local().to_string(); std::ranges::find(listen, text) == listen.end())
+      listen.push_back(text);  // each loop may have a socket of its own
+  admin_.emplace((*cores_)[0], *admin_socket_, settings_.admin.token,
+                 admin::source{board_, [this] { write_figures(); }, std::move(listen)});
+  survey_.emplace(board_, score_);
+}
+
 void server::begin_recording() {
   told_.back() = log::lost_lines();  // a worker's master has counted these
   for (core& c : *cores_) {
@@ -29,6 +39,7 @@ void server::begin_recording() {
     recording_.emplace_back(c, [this, &c, i] {
       c.write_levels();
       if (i == 0) write_figures();
+      if (i == 0 && survey_) survey_->step();
       recording_[i].expires_after(interval);
     });
     c.post([this, i] { recording_[i].expires_after(interval); });
