@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "weir/admin/detail/metrics.hpp"
+#include "weir/admin/detail/page.hpp"
 #include "weir/admin/detail/status.hpp"
+#include "weir/admin/detail/survey.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/core/offload.hpp"
@@ -88,6 +90,12 @@ task<> write_and_close(socket* client, const std::string* text) {
     auto wait = client->async_wait(socket::wait_read, use_task);
     co_await wait;
   }
+}
+
+answer page_answer(const page_file& file, const question& q) {
+  if (file.is_gzip && !q.accepts_gzip)
+    return {.status = 406, .text = "this is sent with Content-Encoding: gzip alone\n"};
+  return {200, file.type, std::string(file.bytes), file.is_gzip};
 }
 
 }  // namespace
@@ -218,6 +226,11 @@ answer listener::answer_to(const question& q) {
   if (q.path == "/live") return {.text = "live\n"};
   if (q.path == "/ready")
     return from_.board.is_ready() ? answer{.text = "ready\n"} : answer{.status = 503, .text = "not ready\n"};
+  if (token_.empty() && on_.local().is_tcp() && !names_an_address(q.host))
+    return {.status = 421, .text = "without admin_token it is asked by its address, or as localhost\n"};
+  // The page holds no figures, and a browser has no token before it is asked for one.
+  for (const page_file& each : page_files())
+    if (each.path == q.path) return page_answer(each, q);
   if (!token_.empty() && !is_token(q.token, token_)) return {.status = 401, .text = "a token is needed\n"};
   if (from_.bring_up_to_date) from_.bring_up_to_date();
   if (q.path == "/metrics" && q.wants_openmetrics)
@@ -226,10 +239,15 @@ answer listener::answer_to(const question& q) {
   if (q.path == "/metrics")
     return {200, "text/plain; version=0.0.4; charset=utf-8",
             metrics_of(from_.board, observe::series(), exposition::dialect::text)};
-  if (q.path == "/status") return {200, "application/json", status_json(from_.board)};
+  if (q.path == "/status") return {200, "application/json", status_json(from_.board, from_.listen)};
+  if (q.path == "/connections") {
+    survey::wish(from_.board.pool());
+    return {200, "application/json", connections_json(from_.board)};
+  }
   if (q.path == "/recorder") return {};  // see answer_with_recorder()
   if (q.path == "/status.txt") return {.text = status_table(from_.board)};
-  return {.status = 404, .text = "there are /metrics, /status, /status.txt, /recorder, /ready and /live\n"};
+  return {.status = 404,
+          .text = "there are /, /metrics, /status, /status.txt, /connections, /recorder, /ready and /live\n"};
 }
 
 }  // namespace weir::admin

@@ -113,7 +113,7 @@ label_text label_of(const place& p, bool of_process) {
   return label_text("worker=\"{}\",core=\"{}\"", p.worker, p.core);
 }
 
-void write_rows(exposition& to, const std::vector<place>& all) {
+void write_rows(exposition& to, const places& all) {
   for (const row& r : rows) {
     to.family(r.name, r.what, r.unit, r.help);
     for (const place& p : all) {
@@ -134,11 +134,11 @@ void write_rows(exposition& to, const std::vector<place>& all) {
     to.sample(label_of(p, false), static_cast<double>(p[figure::busy_nanoseconds]) * nanosecond);
 }
 
-void write_measures(exposition& to, const observe::ledger& from, const std::vector<place>& all) {
+void write_measures(exposition& to, const places& all) {
   const auto of_loops = [&](std::string_view name, measure m, std::string_view help) {
     to.family(name, kind::histogram, "seconds", help);
     for (const place& p : all)
-      if (p.core != place::threads) to.sample(label_of(p, false), measured_in(from, m, &p), nanosecond);
+      if (p.core != place::threads) to.sample(label_of(p, false), p.measured(m), nanosecond);
   };
   of_loops("weir_loop_turn_duration_seconds", measure::turn,
            "Time from the end of a wait of a loop to the next one, of some turns.");
@@ -146,28 +146,21 @@ void write_measures(exposition& to, const observe::ledger& from, const std::vect
            "How much later than it should have a timer of a loop fired.");
   to.family("weir_request_duration_seconds", kind::histogram, "seconds",
             "Time from when a request was read to its answer, as protocols report it.");
-  to.sample("", measured_in(from, measure::request), nanosecond);
+  to.sample("", all.measured(measure::request), nanosecond);
   to.family("weir_offload_wait_seconds", kind::histogram, "seconds",
             "Time that offloaded jobs waited for a thread.");
-  to.sample("", measured_in(from, measure::job_wait), nanosecond);
+  to.sample("", all.measured(measure::job_wait), nanosecond);
 }
 
-// Workers that share a listener all see the same queue.
-void write_accept_queue(exposition& to, process::scoreboard& board, const std::vector<place>& all) {
-  const bool own = board.pool().accept.load() == accept_kind::reuseport;
-  const auto over_all = [&](figure f) {
-    std::uint64_t out = 0;
-    for (const place& p : all) out = own ? out + p[f] : std::max(out, p[f]);
-    return out;
-  };
+void write_accept_queue(exposition& to, process::scoreboard& board, const places& all) {
   to.family("weir_accept_queue_connections", kind::gauge, "",
             "Connections that the kernel holds for the TCP listeners.");
-  to.sample("", over_all(figure::accept_queue));
+  to.sample("", all.of_listeners(figure::accept_queue, board.pool().accept.load()));
   to.family("weir_accept_queue_limit", kind::gauge, "", "How many these may be.");
-  to.sample("", over_all(figure::accept_queue_limit));
+  to.sample("", all.of_listeners(figure::accept_queue_limit, board.pool().accept.load()));
 }
 
-void write_pool(exposition& to, process::scoreboard& board, const std::vector<place>& all) {
+void write_pool(exposition& to, process::scoreboard& board, const places& all) {
   using state = process::worker_score::state;
   const auto& pool = board.pool();
   to.family("weir_server", kind::info, "", "The model, and how loops do I/O.");
@@ -192,10 +185,8 @@ void write_pool(exposition& to, process::scoreboard& board, const std::vector<pl
   for (std::size_t i = 0; i < pool.restarts_for.size(); ++i)
     to.sample(fmt::format("reason=\"{}\"", process::names_of_restart_reasons[i]),
               pool.restarts_for[i].load());
-  std::uint64_t reloads = pool.reloads.load();
-  for (const place& p : all) reloads += p[figure::reloads];
   to.family("weir_reloads", kind::counter, "", "Configurations that were taken while it ran.");
-  to.sample("", reloads);
+  to.sample("", pool.reloads.load() + all.sum(figure::reloads));
   to.family("weir_placement_drifts", kind::gauge, "",
             "Ways in which loops do not run where they were placed; the log names them.");
   to.sample("", std::uint64_t{pool.placement_drifts.load()});
@@ -245,11 +236,11 @@ void write_series(exposition& to, const observe::series_store& own) {
 
 std::string metrics_of(process::scoreboard& board, const observe::series_store& own, exposition::dialect d) {
   exposition to(d);
-  const std::vector<place> all = places_of(board.ledger());
+  const places all(board.ledger());
   write_pool(to, board, all);
   write_rows(to, all);
   write_accept_queue(to, board, all);
-  write_measures(to, board.ledger(), all);
+  write_measures(to, all);
   write_series(to, own);
   return std::move(to).take();
 }

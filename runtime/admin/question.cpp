@@ -53,17 +53,35 @@ int read_first_line(std::string_view line, question& into) noexcept {
   return 0;
 }
 
+// "gzip" in a list of codings, unless it says "q=0".
+bool accepts_gzip(std::string_view list) noexcept {
+  while (!list.empty()) {
+    const std::size_t end = std::min(list.find(','), list.size());
+    const std::string_view coding = list.substr(0, end);
+    list.remove_prefix(std::min(end + 1, list.size()));
+    const std::size_t semicolon = std::min(coding.find(';'), coding.size());
+    if (!same(trimmed(coding.substr(0, semicolon)), "gzip")) continue;
+    const std::string_view weight = trimmed(coding.substr(std::min(semicolon + 1, coding.size())));
+    return weight.empty() || weight.find_first_of("123456789") != std::string_view::npos;
+  }
+  return false;
+}
+
 int read_header(std::string_view line, question& into, int& hosts) noexcept {
   const std::size_t colon = line.find(':');
   if (colon == 0 || colon == std::string_view::npos) return 400;
   const std::string_view name = line.substr(0, colon);
   if (!std::all_of(name.begin(), name.end(), is_token_char)) return 400;
   const std::string_view value = trimmed(line.substr(colon + 1));
-  if (same(name, "host")) ++hosts;
+  if (same(name, "host")) {
+    ++hosts;
+    into.host = value;
+  }
   if (same(name, "transfer-encoding")) return 400;
   if (same(name, "content-length") && value != "0") return 400;
   if (same(name, "accept") && value.find("application/openmetrics-text") != std::string_view::npos)
     into.wants_openmetrics = true;
+  if (same(name, "accept-encoding") && accepts_gzip(value)) into.accepts_gzip = true;
   if (same(name, "authorization") && value.size() > 7 && same(value.substr(0, 7), "bearer "))
     into.token = trimmed(value.substr(7));
   return 0;
@@ -76,6 +94,8 @@ std::string_view reason_of(int status) noexcept {
     case 401: return "Unauthorized";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 421: return "Misdirected Request";
     case 431: return "Request Header Fields Too Large";
     case 503: return "Service Unavailable";
     case 505: return "HTTP Version Not Supported";
@@ -112,6 +132,13 @@ std::optional<question> parse_question(std::string_view head, refused_question& 
   return std::nullopt;
 }
 
+bool names_an_address(std::string_view host) noexcept {
+  if (host.starts_with('[')) return true;
+  host = host.substr(0, host.find(':'));
+  return same(host, "localhost") ||
+         std::all_of(host.begin(), host.end(), [](char c) { return c == '.' || (c >= '0' && c <= '9'); });
+}
+
 bool is_token(std::string_view given, std::string_view token) noexcept {
   unsigned differ = given.size() == token.size() ? 0 : 1;
   for (std::size_t i = 0; i < given.size(); ++i)
@@ -124,9 +151,15 @@ std::string written(const answer& a, bool whole) {
                                 : a.status == 401 ? "WWW-Authenticate: Bearer\r\n"
                                                   : "";
   return fmt::format(
-      "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
-      "X-Content-Type-Options: nosniff\r\n{}Connection: close\r\n\r\n{}",
-      a.status, reason_of(a.status), a.type, a.text.size(), more, whole ? a.text : std::string());
+      "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}Cache-Control: no-store\r\n"
+      "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
+      "Cross-Origin-Resource-Policy: same-origin\r\n"
+      "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+      "img-src data:; "
+      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+      "{}Connection: close\r\n\r\n{}",
+      a.status, reason_of(a.status), a.type, a.text.size(), a.is_gzip ? "Content-Encoding: gzip\r\n" : "",
+      more, whole ? std::string_view(a.text) : std::string_view());
 }
 
 }  // namespace weir::admin

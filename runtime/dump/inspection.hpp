@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "program_image.hpp"
-#include "remote_memory.hpp"
 #include "wait_lines.hpp"
 #include "weir/connection/detail/connection_state.hpp"
 #include "weir/core/core.hpp"
+#include "weir/dump/detail/remote_memory.hpp"
 #include "weir/task/detail/children.hpp"
 
 namespace weir::dump {

@@ -14,8 +14,8 @@
 #include <cstring>
 #include <utility>
 
-#include "remote_memory.hpp"
 #include "weir/base/unique_fd.hpp"
+#include "weir/dump/detail/remote_memory.hpp"
 
 namespace weir::dump {
 namespace {

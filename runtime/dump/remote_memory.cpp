@@ -1,4 +1,4 @@
-#include "remote_memory.hpp"
+#include "weir/dump/detail/remote_memory.hpp"
 
 #include <sys/uio.h>
 

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "program_image.hpp"
-#include "remote_memory.hpp"
 #include "resume_point.hpp"
 #include "source_lines.hpp"
+#include "weir/dump/detail/remote_memory.hpp"
 
 namespace weir::dump {
 

@@ -103,6 +103,7 @@ void scoreboard::describe(const settings& s) noexcept {
   pool().model = s.model;
   pool().io = s.io;
   pool().accept = s.processes.accept;
+  pool().policy = s.distribute.policy;
   pool().started = std::chrono::duration_cast<std::chrono::milliseconds>(
                        std::chrono::steady_clock::now().time_since_epoch())
                        .count();

@@ -20,7 +20,6 @@
 #include "weir/connection/detail/connection_state.hpp"
 #include "weir/core/sleep.hpp"
 #include "weir/distribute/detail/policy.hpp"
-#include "weir/dump/detail/recorder.hpp"
 #include "weir/model/model.hpp"
 #include "weir/server/detail/plan.hpp"
 
@@ -210,10 +209,7 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
     if (settings_.distribute.policy == policy_kind::ip_hash) starters_[i].place_named_clients();
   }
   ending_.emplace(*this);
-  if (admin_socket_)
-    admin_.emplace(
-        (*cores_)[0], *admin_socket_, settings_.admin.token,
-        admin::source{board_, [this] { write_figures(); }, [] { return dump::trace_of_one(::getpid()); }});
+  if (admin_socket_) begin_admin();
   begin_recording();
 }
 

@@ -3,12 +3,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 
 #include "weir/base/detail/line_file.hpp"
 #include "weir/base/log.hpp"
+#include "weir/dump/detail/recorder.hpp"
 #include "weir/server/server.hpp"
 #include "weir/task/detail/block_pool.hpp"
 
@@ -23,6 +25,17 @@ constexpr auto interval = 500ms;
 
 }  // namespace
 
+void server::begin_admin() {
+  std::vector<std::string> listen;
+  for (const bound_socket& each : listeners_)
+    if (const std::string text = each.local().to_string(); std::ranges::find(listen, text) == listen.end())
+      listen.push_back(text);  // each loop may have a socket of its own
+  admin_.emplace((*cores_)[0], *admin_socket_, settings_.admin.token,
+                 admin::source{board_, [this] { write_figures(); },
+                               [] { return dump::trace_of_one(::getpid()); }, std::move(listen)});
+  survey_.emplace(board_, score_);
+}
+
 void server::begin_recording() {
   // What was before this server has been counted, or is the master's.
   told_[6] = log::lines_in_files();
@@ -33,6 +46,7 @@ void server::begin_recording() {
     recording_.emplace_back(c, [this, &c, i] {
       c.write_levels();
       if (i == 0) write_figures();
+      if (i == 0 && survey_) survey_->step();
       recording_[i].expires_after(interval);
     });
     c.post([this, i] { recording_[i].expires_after(interval); });

@@ -52,6 +52,31 @@ TEST_CASE("a request tells what it wants") {
   CHECK(head->token.empty());
 }
 
+TEST_CASE("a request tells for whom it is, and that it takes gzip") {
+  refused_question why{0};
+  const auto asks = [&](std::string_view headers) {
+    return *parse_question("GET / HTTP/1.1\r\nHost: a:1\r\n" + std::string(headers) + "\r\n", why);
+  };
+  const std::string head = "GET / HTTP/1.1\r\nHost: a:1\r\nAccept-Encoding: br;q=1, GZIP\r\n\r\n";
+  const auto q = parse_question(head, why);
+  REQUIRE(q);
+  CHECK(q->host == "a:1");
+  CHECK(q->accepts_gzip);
+  for (const char* refused :
+       {"", "Accept-Encoding: br\r\n", "Accept-Encoding: gzip;q=0\r\n", "Accept-Encoding: gzip; q=0.0\r\n",
+        "Accept-Encoding: xgzip\r\n", "Accept-Encoding: ,\r\n"})
+    CHECK_FALSE(asks(refused).accepts_gzip);
+  CHECK(asks("Accept-Encoding: gzip; q=0.5\r\n").accepts_gzip);
+}
+
+TEST_CASE("the name of another host is not an address of this one") {
+  for (const char* own : {"127.0.0.1", "127.0.0.1:9000", "[::1]:9000", "localhost", "LOCALHOST:9000", ""})
+    CHECK(names_an_address(own));
+  for (const char* other :
+       {"evil.example", "evil.example:9000", "127.0.0.1.evil.example", "localhost.evil.example", "a"})
+    CHECK_FALSE(names_an_address(other));
+}
+
 TEST_CASE("the end of a head is behind its empty line") {
   CHECK_FALSE(end_of_head("GET / HTTP/1.1\r\nHost: a\r\n"));
   CHECK(end_of_head("a\r\n\r\nb") == 5);

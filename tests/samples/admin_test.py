@@ -34,7 +34,7 @@ def ask(address, message):
 
 def get(address, path, *headers, method="GET"):
     lines = "".join(f"{h}\r\n" for h in headers)
-    return ask(address, f"{method} {path} HTTP/1.1\r\nHost: admin\r\n{lines}\r\n".encode())
+    return ask(address, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
 
 
 def metrics(address, *headers):

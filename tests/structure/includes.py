@@ -29,7 +29,7 @@ MAY_INCLUDE = {
     "workers": LOOP | {"admission", "connection"},
     "tls": LOOP | {"admission", "connection"},
     "accept": BELOW_SERVER - {"process", "workers", "accept"},
-    "admin": LOOP | {"process", "listen", "model"},
+    "admin": LOOP | {"process", "listen", "model", "admission", "connection", "dump"},
     "dump": LOOP | {"admission", "connection", "workers"},
     "server": BELOW_SERVER | {"admin", "dump"},
     "pool": BELOW_SERVER | {"admin", "server"},

@@ -30,6 +30,9 @@ class core_pool;
 namespace dump {
 class inspection;
 }
+namespace admin {
+class survey;
+}
 
 // A type whose values belong to the core that made them, as a chunk does: they must not travel to another
 // one.
@@ -182,6 +185,7 @@ class core {
  private:
   class spawned;
   friend class dump::inspection;
+  friend class admin::survey;
 
   std::unique_ptr<observe::block> own_figures_;  // if it has no ledger
   std::uint64_t requests_before_ = 0;            // of an earlier core in the same place

@@ -15,6 +15,7 @@
 #include "weir/accept/detail/accept_thread.hpp"
 #include "weir/accept/detail/acceptor.hpp"
 #include "weir/admin/detail/listener.hpp"
+#include "weir/admin/detail/survey.hpp"
 #include "weir/admission/detail/permit_pool.hpp"
 #include "weir/config/settings.hpp"
 #include "weir/connection/detail/connection_starter.hpp"
@@ -168,6 +169,7 @@ class server {
 
  private:
   void build(const std::vector<int>& cpus, std::size_t loops);
+  void begin_admin();
   void begin_recording();
   void write_listener_figures(observe::figures& to) noexcept;
   void tell_state(process::worker_score::state now) noexcept;
@@ -271,6 +273,7 @@ class server {
   std::atomic<std::uint64_t> found_nobody_{0};
   std::chrono::milliseconds first_bytes_grace_{0};
   std::optional<admin::listener> admin_;
+  std::optional<admin::survey> survey_;  // with an admin listener
   // Last, so that they go first: frames and connections that are left refer to all of the above. The workers
   // outlive the cores whose connections migrate to them, and the offload threads outlive the cores of both.
   std::unique_ptr<offload_pool> offload_;

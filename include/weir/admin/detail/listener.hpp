@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "weir/admin/detail/question.hpp"
 #include "weir/core/core.hpp"
@@ -20,15 +21,16 @@ namespace weir::admin {
 // `recorder` gives the last turns of its loops, on another thread, or throws.
 struct source {
   process::scoreboard& board;
-  std::function<void()> bring_up_to_date;
-  std::function<std::string()> recorder;
+  std::function<void()> bring_up_to_date = {};
+  std::function<std::string()> recorder = {};
+  std::vector<std::string> listen = {};  // addresses that clients connect to
 };
 
-// /metrics, /status, /status.txt, /recorder, /ready and /live. Problem: what tells of a server must not count
-// as its traffic, wait for its permits, end with its listeners, or need what a program does not link. So this
-// waits through Asio on the core's io_context, which every model has: also one whose threads block in system
-// calls lets Asio have a turn after each of theirs. At most 16 clients at once, 5 s for each. Thread: the
-// core's. Lifetime: outlives the core, within that of the socket.
+// The page, /metrics, /status, /status.txt, /connections, /recorder, /ready and /live. Problem: what tells of a
+// server must not count as its traffic, wait for its permits, end with its listeners, or need what a program
+// does not link. So this waits through Asio on the core's io_context, which every model has: also one whose
+// threads block in system calls lets Asio have a turn after each of theirs. At most 16 clients at once, 5 s
+// for each. Thread: the core's. Lifetime: outlives the core, within that of the socket.
 class listener {
  public:
   listener(core& home, const bound_socket& on, std::string token, source from)

@@ -2,8 +2,10 @@
 // admin: the figures of a server, added up for each of its loops.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "weir/config/settings.hpp"
 #include "weir/observe/detail/ledger.hpp"
 
 namespace weir::admin {
@@ -14,18 +16,38 @@ struct place {
 
   std::uint16_t worker = 0;
   std::uint16_t core = 0;
+  std::uint32_t live = 0;  // loops or threads that have not ended: two of a loop during a reload
   observe::figures sums{};
+  std::span<const observe::block* const> blocks{};  // of its loops; a thread measures nothing by itself
 
   [[nodiscard]] std::uint64_t operator[](observe::figure f) const noexcept { return sums[f].read(); }
   // Connections that are open: every one that was begun ends as one of these.
   [[nodiscard]] std::uint64_t open() const noexcept;
+  [[nodiscard]] observe::histogram_view measured(observe::measure m) const noexcept;
 };
 
-// In the order of workers and their cores. Errors: std::bad_alloc.
-[[nodiscard]] std::vector<place> places_of(const observe::ledger& all);
+// All places, in the order of workers and their cores.
+// Thread: any. Lifetime: within that of the ledger.
+class places {
+ public:
+  // As they are now. Errors: std::bad_alloc.
+  explicit places(const observe::ledger& from);
+  places(const places&) = delete;
+  places& operator=(const places&) = delete;
+  ~places() = default;
 
-// The measurements of one place; of all places without one.
-[[nodiscard]] observe::histogram_view measured_in(const observe::ledger& all, observe::measure m,
-                                                  const place* only = nullptr) noexcept;
+  [[nodiscard]] auto begin() const noexcept { return all_.begin(); }
+  [[nodiscard]] auto end() const noexcept { return all_.end(); }
+
+  // The measurements of all.
+  [[nodiscard]] observe::histogram_view measured(observe::measure m) const noexcept;
+  [[nodiscard]] std::uint64_t sum(observe::figure f) const noexcept;
+  // A figure of listeners. Workers that share a listener all see the same queue.
+  [[nodiscard]] std::uint64_t of_listeners(observe::figure f, accept_kind how) const noexcept;
+
+ private:
+  std::vector<const observe::block*> blocks_;
+  std::vector<place> all_;
+};
 
 }  // namespace weir::admin

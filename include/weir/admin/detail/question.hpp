@@ -9,7 +9,7 @@
 
 namespace weir::admin {
 
-// Problem: four GETs do not need an HTTP library, which a program may not even link. So this reads one
+// Problem: a few GETs do not need an HTTP library, which a program may not even link. So this reads one
 // request, strictly: what HTTP/1.1 allows and nobody needs here is refused, and every answer ends the
 // connection.
 struct question {
@@ -17,7 +17,9 @@ struct question {
 
   bool has_body = true;   // HEAD: the answer has none
   std::string_view path;  // without the query
+  std::string_view host;  // of the header; empty without one
   bool wants_openmetrics = false;
+  bool accepts_gzip = false;
   std::string_view token;  // of "Authorization: Bearer"
 };
 
@@ -32,6 +34,11 @@ struct refused_question {
 // `head`: with its empty line. Views into it.
 [[nodiscard]] std::optional<question> parse_question(std::string_view head, refused_question& why) noexcept;
 
+// Whether a request with that Host is meant for this server: it names an address, or localhost. A page of
+// somebody else's may have its own name resolved to the address of a server that a browser reaches, and then
+// read what it answers; but the browser says that name.
+[[nodiscard]] bool names_an_address(std::string_view host) noexcept;
+
 // Takes as long for any `given` of that length.
 [[nodiscard]] bool is_token(std::string_view given, std::string_view token) noexcept;
 
@@ -39,6 +46,7 @@ struct answer {
   int status = 200;
   std::string_view type = "text/plain; charset=utf-8";
   std::string text;
+  bool is_gzip = false;  // that text
 };
 
 // As it is sent. `whole`: with its text.

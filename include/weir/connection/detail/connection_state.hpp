@@ -161,6 +161,7 @@ class connection_state final : public moving_socket, private io::timer, public c
  private:
   friend class connection_table;
   friend class dump::inspection;
+  friend class admin::survey;
   friend class parked_wait;
   friend class unattended_wait;
   friend struct phase_table;

@@ -57,6 +57,7 @@ class connection_table {
  private:
   friend class connection_state;
   friend class dump::inspection;
+  friend class admin::survey;
   [[nodiscard]] state_slab& slab_with_room();
   void free(connection_state& c) noexcept;
   void destroy_handlers() noexcept;

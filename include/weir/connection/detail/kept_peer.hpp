@@ -12,6 +12,9 @@ namespace weir {
 namespace dump {
 class inspection;
 }
+namespace admin {
+class survey;
+}
 
 // A v4 address and its port lie in place; a v6 address, and that of a connection with an edge, lies in a
 // block of its own.
@@ -41,6 +44,7 @@ class kept_peer {
 
  private:
   friend class dump::inspection;
+  friend class admin::survey;
   struct block;
 
   // The kind lies in the two lowest bits. Above it: the address and the port, or the block's address.

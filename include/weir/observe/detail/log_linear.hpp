@@ -55,6 +55,9 @@ class histogram_view {
 
   [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
   [[nodiscard]] std::uint64_t sum() const noexcept { return sum_; }
+  [[nodiscard]] const std::array<std::uint64_t, log_linear::buckets>& counts() const noexcept {
+    return counts_;
+  }
   // Values below `bound`, which is a power of two.
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) const noexcept;
   // The value below which the share `q` of all values lies, at most 3.2 % off; 0 if there is none.

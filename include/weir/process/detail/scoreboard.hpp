@@ -14,6 +14,7 @@
 #include "weir/config/settings.hpp"
 #include "weir/observe/detail/ledger.hpp"
 #include "weir/observe/detail/series.hpp"
+#include "weir/process/detail/connection_list.hpp"
 
 namespace weir::process {
 
@@ -50,6 +51,7 @@ struct pool_score {
   std::atomic<model_kind> model;
   std::atomic<io_kind> io;
   std::atomic<accept_kind> accept;
+  std::atomic<policy_kind> policy;
   std::atomic<std::uint32_t> generation;
   std::atomic<std::int64_t> started;  // milliseconds of the monotonic clock
   std::atomic<std::uint64_t> restarts;
@@ -67,6 +69,8 @@ struct pool_score {
   // Of workers above their share: the lowest load of a sibling for which one of them waits, and the futex.
   std::atomic<std::uint32_t> least_awaited;
   std::atomic<std::uint32_t> wake_ups;
+  // Until when workers write lists of their connections: milliseconds of the monotonic clock.
+  std::atomic<std::int64_t> lists_wanted_until;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
@@ -98,6 +102,10 @@ class scoreboard {
   [[nodiscard]] pool_score& pool() noexcept { return memory_->pool; }
   [[nodiscard]] std::span<worker_score, capacity> workers() noexcept { return memory_->workers; }
   [[nodiscard]] observe::ledger& ledger() noexcept { return memory_->ledger; }
+  // Written by the worker of that row.
+  [[nodiscard]] published<connection_list>& connections_of(const worker_score& row) noexcept {
+    return memory_->lists[number_of(row)];
+  }
 
   // What the loops of a worker write to.
   [[nodiscard]] std::uint16_t number_of(const worker_score& row) noexcept {
@@ -139,11 +147,12 @@ class scoreboard {
     std::uint64_t form;  // of this very layout
     pool_score pool;
     worker_score workers[capacity];
+    published<connection_list> lists[capacity];
     observe::ledger ledger;
     observe::series_store series;
   };
   // A program that was built otherwise would read nonsense.
-  static constexpr std::uint64_t this_form = 0x7765'6972'0005'0000U + sizeof(layout);
+  static constexpr std::uint64_t this_form = 0x7765'6972'0006'0000U + sizeof(layout);
 
   void map(int access);
 

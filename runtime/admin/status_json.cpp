@@ -1,0 +1,161 @@
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <iterator>
+#include <span>
+
+#include "weir/admin/detail/places.hpp"
+#include "weir/admin/detail/status.hpp"
+#include "weir/base/detail/json_text.hpp"
+#include "weir/config/detail/names.hpp"
+
+namespace weir::admin {
+namespace {
+
+using observe::figure;
+using observe::measure;
+using process::listed_connection;
+
+double seconds(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; }
+double seconds_between(std::int64_t from_ms, std::int64_t to_ms) {
+  return static_cast<double>(to_ms - from_ms) / 1000;
+}
+
+template <class List, class Write>
+void write_list(std::string& out, std::string_view name, const List& all, Write write) {
+  out += fmt::format(R"(,"{}":[)", name);
+  std::string_view comma;
+  for (const auto& each : all) {
+    const std::size_t before = out.size();
+    out += comma;
+    if (write(each))
+      comma = ",";
+    else
+      out.resize(before);
+  }
+  out += ']';
+}
+
+template <class... Args>
+void put(std::string& out, fmt::format_string<Args...> text, Args&&... args) {
+  fmt::format_to(std::back_inserter(out), text, std::forward<Args>(args)...);
+}
+
+// Quantiles since the start; and the buckets that hold something, for those of a time between two answers:
+// the number of a bucket, and the number of its values.
+void write_histogram(std::string& out, std::string_view name, const observe::histogram_view& h) {
+  put(out, R"(,"{}":{{"count":{},"sum":{},"p50":{},"p90":{},"p99":{},"p999":{},"buckets":[)", name, h.count(),
+      seconds(h.sum()), seconds(h.quantile(0.5)), seconds(h.quantile(0.9)), seconds(h.quantile(0.99)),
+      seconds(h.quantile(0.999)));
+  std::string_view comma;
+  for (std::size_t i = 0; i < h.counts().size(); ++i) {
+    if (h.counts()[i] == 0) continue;
+    put(out, "{}{},{}", comma, i, h.counts()[i]);
+    comma = ",";
+  }
+  out += "]}";
+}
+
+void write_place(std::string& out, const place& p) {
+  put(out, R"({{"worker":{},"core":)", p.worker);
+  if (p.core == place::threads)
+    out += R"("threads")";
+  else
+    put(out, R"("{}")", p.core);
+  put(out, R"(,"live":{},"open":{},"accepted":{},"outgoing":{},"closed":{{"peer_closed":{},"peer_reset":{},)",
+      p.live, p.open(), p[figure::accepted], p[figure::connected], p[figure::peer_closed],
+      p[figure::peer_reset]);
+  put(out,
+      R"("idle":{},"stopping":{},"closed":{},"moved":{}}},"received_bytes":{},"sent_bytes":{},"requests":{})",
+      p[figure::idle], p[figure::stopping], p[figure::closed], p[figure::moved], p[figure::received_bytes],
+      p[figure::sent_bytes], p[figure::requests]);
+  put(out, R"(,"turns":{},"busy_seconds":{},"stalls":{},"queued_tasks":{},"timers":{},"buffer_bytes":{})",
+      p[figure::turns], seconds(p[figure::busy_nanoseconds]), p[figure::stalls], p[figure::run_queue],
+      p[figure::timers], p[figure::chunk_bytes]);
+  write_histogram(out, "turn_seconds", p.measured(measure::turn));
+  write_histogram(out, "lag_seconds", p.measured(measure::lag));
+  write_histogram(out, "request_seconds", p.measured(measure::request));
+  out += '}';
+}
+
+void write_worker(std::string& out, const process::worker_score& row, std::int64_t now) {
+  put(out,
+      R"({{"worker":{},"pid":{},"generation":{},"state":"{}","age_seconds":{},"connections":{},"accepted":{},)",
+      row.index.load(), row.pid.load(), row.generation.load(), word_of(row.now.load()),
+      seconds_between(row.started.load(), now), row.connections.load(), row.accepted.load());
+  put(out, R"("requests":{},"refused":{},"fruitless":{}}})", row.requests.load(), row.refused.load(),
+      row.fruitless.load());
+}
+
+void write_process(std::string& out, process::scoreboard& board, std::int64_t now) {
+  const auto& pool = board.pool();
+  const bool is_pool = pool.model.load() == model_kind::process_pool;
+  put(out, R"({{"program":{},"pid":{},"model":"{}","io":"{}","policy":"{}","accept":)",
+      json_text(program_invocation_short_name), pool.master.load(), name_of(pool.model.load()),
+      name_of(pool.io.load()), name_of(pool.policy.load()));
+  out += is_pool ? fmt::format(R"("{}")", name_of(pool.accept.load())) : "null";
+  put(out, R"(,"ready":{},"uptime_seconds":{},"generation":{},"reloads":{},"restarts":{},"parked":{})",
+      board.is_ready(), seconds_between(pool.started.load(), now), pool.generation.load(),
+      pool.reloads.load(), pool.restarts.load(), pool.parked.load());
+}
+
+}  // namespace
+
+std::string status_json(process::scoreboard& board, std::span<const std::string> listen) {
+  const auto now = now_in_ms();
+  const places all(board.ledger());
+  const auto how = board.pool().accept.load();
+  std::string out;
+  write_process(out, board, now);
+  put(out, R"(,"refused":{{"connections":{},"connections_per_ip":{},"error":{}}})", all.sum(figure::refused),
+      all.sum(figure::refused_per_ip), all.sum(figure::dropped));
+  put(out, R"(,"accept_queue":{{"connections":{},"limit":{},"pauses":{}}})",
+      all.of_listeners(figure::accept_queue, how), all.of_listeners(figure::accept_queue_limit, how),
+      all.sum(figure::accept_pauses));
+  put(out, R"(,"offload":{{"jobs":{},"queued":{}}},"lost_log_lines":{})", all.sum(figure::jobs),
+      all.sum(figure::queued_jobs), all.sum(figure::lost_log_lines));
+  write_list(out, "listen", listen, [&](const std::string& each) {
+    out += json_text(each);
+    return true;
+  });
+  write_list(out, "workers", board.workers().first(board.pool().rows), [&](const process::worker_score& row) {
+    if (row.now.load() == process::worker_score::state::free) return false;
+    write_worker(out, row, now);
+    return true;
+  });
+  write_list(out, "loops", all, [&](const place& p) {
+    write_place(out, p);
+    return true;
+  });
+  write_histogram(out, "request_seconds", all.measured(measure::request));
+  write_histogram(out, "offload_wait_seconds", all.measured(measure::job_wait));
+  put(out, R"(,"buckets_per_octave":{}}})", observe::log_linear::per_octave);
+  out += '\n';
+  return out;
+}
+
+std::string connections_json(process::scoreboard& board) {
+  const auto now = now_in_ms();
+  std::string out = R"({"kept":)";
+  put(out, "{}", process::connection_list::most);
+  write_list(
+      out, "processes", board.workers().first(board.pool().rows), [&](const process::worker_score& row) {
+        const auto list = board.connections_of(row).load();
+        if (!list || row.now.load() == process::worker_score::state::free || list->pid != row.pid.load())
+          return false;
+        put(out, R"({{"worker":{},"pid":{},"age_seconds":{},"seen":{})", row.index.load(), list->pid,
+            seconds_between(list->at, now), list->seen);
+        const auto write = [&](const listed_connection& c) {
+          put(out, R"({{"peer":{},"fd":{},"core":{},"runs":{},"quiet_seconds":{},"bytes_per_second":{}}})",
+              json_text(c.peer.to_string()), c.fd, c.core, c.runs, c.quiet_ms / 1000.0, c.bytes_per_second);
+          return true;
+        };
+        write_list(out, "longest", std::span(list->longest).first(list->longest_count), write);
+        write_list(out, "busiest", std::span(list->busiest).first(list->busiest_count), write);
+        out += '}';
+        return true;
+      });
+  return out += "}\n";
+}
+
+}  // namespace weir::admin
