@@ -80,6 +80,10 @@ constexpr std::array rows = {
     single("weir_offload_jobs", kind::counter, "", figure::jobs, "Offloaded jobs that have begun.", true),
     single("weir_log_lost_lines", kind::counter, "", figure::lost_log_lines,
            "Log lines that could not be written.", true),
+    single("weir_recorded_bytes", kind::counter, "bytes", figure::recorded_bytes,
+           "Bytes of the file of a recording.", true),
+    single("weir_record_lost_pieces", kind::counter, "", figure::record_lost,
+           "Pieces of connections that found no room on their way to the recording.", true),
     single("weir_loop_queued_tasks", kind::gauge, "", figure::run_queue,
            "Chains of coroutines that waited for their turn when it was last looked."),
     single("weir_timers_armed", kind::gauge, "", figure::timers, "Timers that are armed."),
@@ -92,9 +96,11 @@ constexpr std::array rows = {
 };
 
 std::string label_of(const place& p, bool of_process) {
-  if (of_process) return fmt::format("worker=\"{}\"", p.worker);
-  if (p.core == place::threads) return fmt::format("worker=\"{}\",core=\"threads\"", p.worker);
-  return fmt::format("worker=\"{}\",core=\"{}\"", p.worker, p.core);
+  const std::string_view model = name_of(p.model);
+  if (of_process) return fmt::format("worker=\"{}\",model=\"{}\"", p.worker, model);
+  if (p.core == place::threads)
+    return fmt::format("worker=\"{}\",core=\"threads\",model=\"{}\"", p.worker, model);
+  return fmt::format("worker=\"{}\",core=\"{}\",model=\"{}\"", p.worker, p.core, model);
 }
 
 void write_rows(exposition& to, const std::vector<place>& all) {
@@ -119,18 +125,20 @@ void write_measures(exposition& to, const observe::ledger& from, const std::vect
   const auto of_loops = [&](std::string_view name, measure m, std::string_view help) {
     to.family(name, kind::histogram, "seconds", help);
     for (const place& p : all)
-      if (p.core != place::threads) to.sample(label_of(p, false), measured_in(from, m, &p), nanosecond);
+      if (p.core != place::threads) to.sample(label_of(p, false), measured_in(from, m, p), nanosecond);
   };
   of_loops("weir_loop_turn_duration_seconds", measure::turn,
            "Time from the end of a wait of a loop to the next one, of some turns.");
   of_loops("weir_loop_lag_seconds", measure::lag,
            "How much later than it should have a timer of a loop fired.");
-  to.family("weir_request_duration_seconds", kind::histogram, "seconds",
+  const auto of_models = [&](std::string_view name, measure m, std::string_view help) {
+    to.family(name, kind::histogram, "seconds", help);
+    for (const model_kind model : models_in(all))
+      to.sample(fmt::format("model=\"{}\"", name_of(model)), measured_in(from, m, model), nanosecond);
+  };
+  of_models("weir_request_duration_seconds", measure::request,
             "Time from when a request was read to its answer, as protocols report it.");
-  to.sample("", measured_in(from, measure::request), nanosecond);
-  to.family("weir_offload_wait_seconds", kind::histogram, "seconds",
-            "Time that offloaded jobs waited for a thread.");
-  to.sample("", measured_in(from, measure::job_wait), nanosecond);
+  of_models("weir_offload_wait_seconds", measure::job_wait, "Time that offloaded jobs waited for a thread.");
 }
 
 // Workers that share a listener all see the same queue.
@@ -161,13 +169,16 @@ void write_pool(exposition& to, process::scoreboard& board, const std::vector<pl
   const auto began = std::chrono::system_clock::now().time_since_epoch() - age;
   to.family("weir_start_time_seconds", kind::gauge, "seconds", "When the server started, since 1970.");
   to.sample("", std::chrono::duration<double>(std::chrono::floor<std::chrono::milliseconds>(began)).count());
-  to.family("weir_workers", kind::gauge, "", "Worker processes, by their state.");
+  to.family("weir_workers", kind::gauge, "", "Worker processes, by their state and model.");
   for (const auto& [name, wanted] :
        {std::pair{"starting", state::starting}, std::pair{"serving", state::serving},
         std::pair{"draining", state::draining}}) {
-    std::uint64_t n = 0;
-    for (const auto& w : board.workers().first(pool.rows)) n += w.now.load() == wanted ? 1 : 0;
-    to.sample(fmt::format("state=\"{}\"", name), n);
+    for (const model_kind model : models_in(all)) {
+      std::uint64_t n = 0;
+      for (const auto& w : board.workers().first(pool.rows))
+        n += w.now.load() == wanted && w.model.load() == model ? 1 : 0;
+      to.sample(fmt::format("state=\"{}\",model=\"{}\"", name, name_of(model)), n);
+    }
   }
   to.family("weir_worker_restarts", kind::counter, "", "Worker processes that were replaced, by why.");
   for (std::size_t i = 0; i < pool.restarts_for.size(); ++i)

@@ -47,16 +47,16 @@ std::string core_of(const place& p) {
 
 void write_loops(std::string& out, const observe::ledger& from) {
   fmt::format_to(std::back_inserter(out),
-                 "\n{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9} {:>12} {:>11}\n", "worker", "core",
-                 "open", "accepted", "bytes in", "bytes out", "requests", "busy s", "turn p99 ms",
-                 "lag p99 ms");
+                 "\n{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9} {:>12} {:>11}  {}\n", "worker",
+                 "core", "open", "accepted", "bytes in", "bytes out", "requests", "busy s", "turn p99 ms",
+                 "lag p99 ms", "model");
   for (const place& p : places_of(from))
     fmt::format_to(std::back_inserter(out),
-                   "{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9.1f} {:>12.3f} {:>11.3f}\n", p.worker,
-                   core_of(p), p.open(), p[figure::accepted], p[figure::received_bytes],
+                   "{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9.1f} {:>12.3f} {:>11.3f}  {}\n",
+                   p.worker, core_of(p), p.open(), p[figure::accepted], p[figure::received_bytes],
                    p[figure::sent_bytes], p[figure::requests], seconds(p[figure::busy_nanoseconds]),
-                   milliseconds(measured_in(from, measure::turn, &p).quantile(0.99)),
-                   milliseconds(measured_in(from, measure::lag, &p).quantile(0.99)));
+                   milliseconds(measured_in(from, measure::turn, p).quantile(0.99)),
+                   milliseconds(measured_in(from, measure::lag, p).quantile(0.99)), name_of(p.model));
 }
 
 std::string quantiles(const observe::histogram_view& h) {
@@ -78,15 +78,16 @@ std::string status_table(process::scoreboard& board) {
   else
     out = fmt::format("process {}: up {}, {}, {}\n", pool.master.load(), age(pool.started, now),
                       name_of(pool.model.load()), name_of(pool.io.load()));
-  out += fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}\n", "worker", "pid",
+  out += fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}  {}\n", "worker", "pid",
                      "generation", "state", "age", "connections", "accepted", "requests", "refused",
-                     "fruitless");
+                     "fruitless", "model");
   for (const auto& row : board.workers())
     if (const auto its = row.now.load(); its != state::free)
-      out += fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}\n",
-                         row.index.load(), row.pid.load(), row.generation.load(), word(its),
-                         age(row.started, now), row.connections.load(), row.accepted.load(),
-                         row.requests.load(), row.refused.load(), row.fruitless.load());
+      out +=
+          fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}  {}\n",
+                      row.index.load(), row.pid.load(), row.generation.load(), word(its),
+                      age(row.started, now), row.connections.load(), row.accepted.load(), row.requests.load(),
+                      row.refused.load(), row.fruitless.load(), name_of(row.model.load()));
   write_loops(out, board.ledger());
   return out;
 }
@@ -104,21 +105,23 @@ std::string status_json(process::scoreboard& board) {
     const auto its = row.now.load();
     if (its == state::free) continue;
     out += fmt::format(
-        R"({}{{"worker":{},"pid":{},"generation":{},"state":"{}","age_seconds":{},"connections":{},"accepted":{},"requests":{},"refused":{},"fruitless":{}}})",
-        comma, row.index.load(), row.pid.load(), row.generation.load(), word(its),
-        static_cast<double>(now - row.started.load()) / 1000, row.connections.load(), row.accepted.load(),
-        row.requests.load(), row.refused.load(), row.fruitless.load());
+        R"({}{{"worker":{},"pid":{},"model":"{}","io":"{}","generation":{},"state":"{}","age_seconds":{},"connections":{},"accepted":{},"requests":{},"refused":{},"fruitless":{}}})",
+        comma, row.index.load(), row.pid.load(), name_of(row.model.load()), name_of(row.io.load()),
+        row.generation.load(), word(its), static_cast<double>(now - row.started.load()) / 1000,
+        row.connections.load(), row.accepted.load(), row.requests.load(), row.refused.load(),
+        row.fruitless.load());
     comma = ",";
   }
   out += R"(],"loops":[)";
   comma = "";
   for (const place& p : places_of(board.ledger())) {
     out += fmt::format(
-        R"({}{{"worker":{},"core":"{}","open":{},"accepted":{},"received_bytes":{},"sent_bytes":{},"requests":{},"turns":{},"busy_seconds":{},"queued_tasks":{},"timers":{},"turn_seconds":{},"lag_seconds":{}}})",
-        comma, p.worker, core_of(p), p.open(), p[figure::accepted], p[figure::received_bytes],
-        p[figure::sent_bytes], p[figure::requests], p[figure::turns], seconds(p[figure::busy_nanoseconds]),
-        p[figure::run_queue], p[figure::timers], quantiles(measured_in(board.ledger(), measure::turn, &p)),
-        quantiles(measured_in(board.ledger(), measure::lag, &p)));
+        R"({}{{"worker":{},"core":"{}","model":"{}","open":{},"accepted":{},"received_bytes":{},"sent_bytes":{},"requests":{},"turns":{},"busy_seconds":{},"queued_tasks":{},"timers":{},"turn_seconds":{},"lag_seconds":{}}})",
+        comma, p.worker, core_of(p), name_of(p.model), p.open(), p[figure::accepted],
+        p[figure::received_bytes], p[figure::sent_bytes], p[figure::requests], p[figure::turns],
+        seconds(p[figure::busy_nanoseconds]), p[figure::run_queue], p[figure::timers],
+        quantiles(measured_in(board.ledger(), measure::turn, p)),
+        quantiles(measured_in(board.ledger(), measure::lag, p)));
     comma = ",";
   }
   out += fmt::format(R"(],"request_seconds":{},"offload_wait_seconds":{}}})",

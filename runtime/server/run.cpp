@@ -27,6 +27,7 @@
 #include "weir/process/detail/pid_file.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/service_manager.hpp"
+#include "weir/server/detail/comparison.hpp"
 #include "weir/server/detail/log_file.hpp"
 #include "weir/server/detail/loop_pulse.hpp"
 #include "weir/server/detail/plan.hpp"
@@ -77,6 +78,7 @@ std::vector<std::string> mistakes(const command_line& asked, state_kind keeps) {
   };
   check_file("log.file", asked.settings.log.file);
   check_file("processes.pid_file", asked.settings.processes.pid_file);
+  check_file("record.file", asked.settings.record.file);
   if (auto problem = process::check_privileges(asked.settings.privileges); !problem.empty())
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(problem.substr(0, problem.find(':'))), problem));
   return wrong;
@@ -237,6 +239,10 @@ int run(int argc, char** argv, service_form form, const program& what) {
                ok;
       case action::dump: return say(stdout, dump_of(asked)), ok;
       case action::status: return say(stdout, status_of(asked.settings, asked.json)), ok;
+      case action::compare:
+        static_cast<void>(validate(asked, form.keeps));
+        return run_comparison(
+            {named.name, without_comparison(argc, argv), asked.settings, form.keeps, asked.compare});
       case action::run: break;
     }
     const core_choice cores = validate(asked, form.keeps);

@@ -15,8 +15,20 @@
 namespace weir {
 
 // What the command line asks the program to do. `check` validates the settings, `plan` prints what would run
-// where, `status` prints the state of the running server, `dump` what its coroutines wait for.
-enum class action : std::uint8_t { run, help, version, check, print_config, plan, list_models, status, dump };
+// where, `status` prints the state of the running server, `dump` what its coroutines wait for, `compare` runs
+// the program in every model and measures it.
+enum class action : std::uint8_t {
+  run,
+  help,
+  version,
+  check,
+  print_config,
+  plan,
+  list_models,
+  status,
+  dump,
+  compare
+};
 
 struct command_line {
   weir::action action = weir::action::run;
@@ -24,6 +36,7 @@ struct command_line {
   key_values own;                                           // of the program's keys, which put() sets
   bool json = false;                                        // --status or --dump prints JSON
   int pid = 0;                                              // whose coroutines --dump prints; 0: not given
+  std::string compare;                                      // what --compare was given
   std::string config_file;                                  // as given; empty: none
   std::map<std::string, std::string, std::less<>> origins;  // key -> what set it; defaults are absent
 
