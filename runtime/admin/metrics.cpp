@@ -96,6 +96,10 @@ constexpr std::array rows = {
            "Lines of such files that were lost: the disk was full, or too slow.", true),
     single("weir_log_lost_lines", kind::counter, "", figure::lost_log_lines,
            "Log lines that could not be written.", true),
+    single("weir_recorded_bytes", kind::counter, "bytes", figure::recorded_bytes,
+           "Bytes of the file of a recording.", true),
+    single("weir_record_lost_pieces", kind::counter, "", figure::record_lost,
+           "Pieces of connections that found no room on their way to the recording.", true),
     single("weir_loop_queued_tasks", kind::gauge, "", figure::run_queue,
            "Chains of coroutines that waited for their turn when it was last looked."),
     single("weir_timers_armed", kind::gauge, "", figure::timers, "Timers that are armed."),
@@ -108,9 +112,11 @@ constexpr std::array rows = {
 };
 
 label_text label_of(const place& p, bool of_process) {
-  if (of_process) return label_text("worker=\"{}\"", p.worker);
-  if (p.core == place::threads) return label_text("worker=\"{}\",core=\"threads\"", p.worker);
-  return label_text("worker=\"{}\",core=\"{}\"", p.worker, p.core);
+  const std::string_view model = name_of(p.model);
+  if (of_process) return label_text("worker=\"{}\",model=\"{}\"", p.worker, model);
+  if (p.core == place::threads)
+    return label_text("worker=\"{}\",core=\"threads\",model=\"{}\"", p.worker, model);
+  return label_text("worker=\"{}\",core=\"{}\",model=\"{}\"", p.worker, p.core, model);
 }
 
 void write_rows(exposition& to, const places& all) {
@@ -144,12 +150,14 @@ void write_measures(exposition& to, const places& all) {
            "Time from the end of a wait of a loop to the next one, of some turns.");
   of_loops("weir_loop_lag_seconds", measure::lag,
            "How much later than it should have a timer of a loop fired.");
-  to.family("weir_request_duration_seconds", kind::histogram, "seconds",
+  const auto of_models = [&](std::string_view name, measure m, std::string_view help) {
+    to.family(name, kind::histogram, "seconds", help);
+    for (const model_kind model : all.models())
+      to.sample(label_text("model=\"{}\"", name_of(model)), all.measured(m, model), nanosecond);
+  };
+  of_models("weir_request_duration_seconds", measure::request,
             "Time from when a request was read to its answer, as protocols report it.");
-  to.sample("", all.measured(measure::request), nanosecond);
-  to.family("weir_offload_wait_seconds", kind::histogram, "seconds",
-            "Time that offloaded jobs waited for a thread.");
-  to.sample("", all.measured(measure::job_wait), nanosecond);
+  of_models("weir_offload_wait_seconds", measure::job_wait, "Time that offloaded jobs waited for a thread.");
 }
 
 void write_accept_queue(exposition& to, process::scoreboard& board, const places& all) {
@@ -173,13 +181,16 @@ void write_pool(exposition& to, process::scoreboard& board, const places& all) {
   const auto began = std::chrono::system_clock::now().time_since_epoch() - age;
   to.family("weir_start_time_seconds", kind::gauge, "seconds", "When the server started, since 1970.");
   to.sample("", std::chrono::duration<double>(std::chrono::floor<std::chrono::milliseconds>(began)).count());
-  to.family("weir_workers", kind::gauge, "", "Worker processes, by their state.");
+  to.family("weir_workers", kind::gauge, "", "Worker processes, by their state and model.");
   for (const auto& [name, wanted] :
        {std::pair{"starting", state::starting}, std::pair{"serving", state::serving},
         std::pair{"draining", state::draining}}) {
-    std::uint64_t n = 0;
-    for (const auto& w : board.workers().first(pool.rows)) n += w.now.load() == wanted ? 1 : 0;
-    to.sample(fmt::format("state=\"{}\"", name), n);
+    for (const model_kind model : all.models()) {
+      std::uint64_t n = 0;
+      for (const auto& w : board.workers().first(pool.rows))
+        n += w.now.load() == wanted && w.model.load() == model ? 1 : 0;
+      to.sample(fmt::format("state=\"{}\",model=\"{}\"", name, name_of(model)), n);
+    }
   }
   to.family("weir_worker_restarts", kind::counter, "", "Worker processes that were replaced, by why.");
   for (std::size_t i = 0; i < pool.restarts_for.size(); ++i)

@@ -31,16 +31,16 @@ std::string core_of(const place& p) {
 
 void write_loops(std::string& out, const places& all) {
   fmt::format_to(std::back_inserter(out),
-                 "\n{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9} {:>12} {:>11}\n", "worker", "core",
-                 "open", "accepted", "bytes in", "bytes out", "requests", "busy s", "turn p99 ms",
-                 "lag p99 ms");
+                 "\n{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9} {:>12} {:>11}  {}\n", "worker",
+                 "core", "open", "accepted", "bytes in", "bytes out", "requests", "busy s", "turn p99 ms",
+                 "lag p99 ms", "model");
   for (const place& p : all)
     fmt::format_to(std::back_inserter(out),
-                   "{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9.1f} {:>12.3f} {:>11.3f}\n", p.worker,
-                   core_of(p), p.open(), p[figure::accepted], p[figure::received_bytes],
+                   "{:>6} {:>7} {:>8} {:>10} {:>14} {:>14} {:>10} {:>9.1f} {:>12.3f} {:>11.3f}  {}\n",
+                   p.worker, core_of(p), p.open(), p[figure::accepted], p[figure::received_bytes],
                    p[figure::sent_bytes], p[figure::requests], seconds(p[figure::busy_nanoseconds]),
                    milliseconds(p.measured(measure::turn).quantile(0.99)),
-                   milliseconds(p.measured(measure::lag).quantile(0.99)));
+                   milliseconds(p.measured(measure::lag).quantile(0.99)), name_of(p.model));
 }
 
 }  // namespace
@@ -72,15 +72,16 @@ std::string status_table(process::scoreboard& board) {
   else
     out = fmt::format("process {}: up {}, {}, {}\n", pool.master.load(), age(pool.started, now),
                       name_of(pool.model.load()), name_of(pool.io.load()));
-  out += fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}\n", "worker", "pid",
+  out += fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}  {}\n", "worker", "pid",
                      "generation", "state", "age", "connections", "accepted", "requests", "refused",
-                     "fruitless");
+                     "fruitless", "model");
   for (const auto& row : board.workers())
     if (const auto its = row.now.load(); its != state::free)
-      out += fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}\n",
-                         row.index.load(), row.pid.load(), row.generation.load(), word_of(its),
-                         age(row.started, now), row.connections.load(), row.accepted.load(),
-                         row.requests.load(), row.refused.load(), row.fruitless.load());
+      out +=
+          fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}  {}\n",
+                      row.index.load(), row.pid.load(), row.generation.load(), word_of(its),
+                      age(row.started, now), row.connections.load(), row.accepted.load(), row.requests.load(),
+                      row.refused.load(), row.fruitless.load(), name_of(row.model.load()));
   write_loops(out, places(board.ledger()));
   return out;
 }

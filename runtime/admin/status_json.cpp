@@ -62,6 +62,7 @@ void write_place(std::string& out, const place& p) {
     out += R"("threads")";
   else
     put(out, R"("{}")", p.core);
+  put(out, R"(,"model":"{}")", name_of(p.model));
   put(out, R"(,"live":{},"open":{},"accepted":{},"outgoing":{},"closed":{{"peer_closed":{},"peer_reset":{},)",
       p.live, p.open(), p[figure::accepted], p[figure::connected], p[figure::peer_closed],
       p[figure::peer_reset]);
@@ -79,11 +80,11 @@ void write_place(std::string& out, const place& p) {
 }
 
 void write_worker(std::string& out, const process::worker_score& row, std::int64_t now) {
-  put(out,
-      R"({{"worker":{},"pid":{},"generation":{},"state":"{}","age_seconds":{},"connections":{},"accepted":{},)",
-      row.index.load(), row.pid.load(), row.generation.load(), word_of(row.now.load()),
-      seconds_between(row.started.load(), now), row.connections.load(), row.accepted.load());
-  put(out, R"("requests":{},"refused":{},"fruitless":{}}})", row.requests.load(), row.refused.load(),
+  put(out, R"({{"worker":{},"pid":{},"model":"{}","io":"{}","generation":{},"state":"{}","age_seconds":{},)",
+      row.index.load(), row.pid.load(), name_of(row.model.load()), name_of(row.io.load()),
+      row.generation.load(), word_of(row.now.load()), seconds_between(row.started.load(), now));
+  put(out, R"("connections":{},"accepted":{},"requests":{},"refused":{},"fruitless":{}}})",
+      row.connections.load(), row.accepted.load(), row.requests.load(), row.refused.load(),
       row.fruitless.load());
 }
 

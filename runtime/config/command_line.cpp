@@ -43,12 +43,13 @@ struct key_flag {
   std::string type;
   std::string help;
 };
-const std::array<key_flag, 6> key_flags{{
+const std::array<key_flag, 7> key_flags{{
     {"--listen", "listen", "ADDRESS", "where to accept connections; may be repeated"},
     {"--model", "model", "NAME", "the concurrency model"},
     {"--io", "io", "NAME", "how a loop does I/O"},
     {"--cores", "cores.use", "LIST", "the CPUs that run loops: auto, 0-3,8"},
     {"--processes", "processes.count", "N", "worker processes of model process-pool"},
+    {"--record", "record.file", "FILE", "write down what clients send"},
     {"--policy", "distribute.policy", "NAME", "how the core or worker of a new connection is chosen"},
 }};
 
@@ -81,6 +82,7 @@ struct parser {
   CLI::Option* pid = nullptr;
   CLI::Option* running = nullptr;
   CLI::Option* recorder = nullptr;
+  CLI::Option* compare = nullptr;
 
   explicit parser(const program& what) : app(what.summary, what.name) {
     app.set_help_flag();
@@ -96,6 +98,10 @@ struct parser {
                  "processes.pid_file");
     running = app.add_flag("--running")
                   ->description("with --plan: compare with the server that runs, found as by --dump");
+    compare =
+        valued("--compare", "COMMAND",
+               "run this program in every model under a load command, in which {address}, {host}, {port} "
+               "and {seconds} are replaced, and tell which suits it");
     file = valued("--config", "FILE", "the configuration file (TOML)");
     for (const key_flag& each : key_flags)
       keys.emplace_back(valued(each.flag, each.type, each.help), each.key);
@@ -247,6 +253,11 @@ command_line parse_command_line(int argc, const char* const* argv, const char* c
       result.action == action::list_models)
     return result;
 
+  if (from.compare->count() != 0) {
+    if (result.action != action::run) all.errors.emplace_back("--compare: it is an action of its own");
+    result.action = action::compare;
+    result.compare = from.compare->results().back();
+  }
   result.json = from.json->count() != 0;
   result.running = from.running->count() != 0;
   if (result.running && result.action != action::plan) all.errors.emplace_back("--running: only with --plan");

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <optional>
 #include <type_traits>
 
@@ -56,6 +57,31 @@ inline std::string expected(std::string_view what, const written& value, std::st
 inline const std::string* text_of(const written& value) {
   if (const auto* plain = std::get_if<untyped>(&value)) return &plain->text;
   return std::get_if<std::string>(&value);
+}
+
+inline std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> out;
+  for (std::size_t at = 0; at <= text.size();) {
+    const auto end = std::min(text.find(',', at), text.size());
+    out.emplace_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return out;
+}
+
+// A list of texts, or one of them; nothing for any other type. "" is the empty list.
+inline std::optional<std::vector<std::string>> texts_of(const written& value) {
+  std::vector<std::string> all;
+  if (const auto* typed = std::get_if<std::vector<std::string>>(&value))
+    all = *typed;
+  else if (const auto* one = std::get_if<std::string>(&value))
+    all = {*one};
+  else if (const auto* plain = std::get_if<untyped>(&value))
+    all = split(plain->text);
+  else
+    return std::nullopt;
+  if (all.size() == 1 && all.front().empty()) all.clear();
+  return all;
 }
 
 // The functions below each make one kind of row. `Member` is a generic lambda from settings to the member.
@@ -145,6 +171,35 @@ tunable choice(std::string_view key, Member member, std::string help) {
             if (!parsed)
               return fmt::format("{} is none of: {}{}", quoted(*text), range, suggestion(*text, words));
             member(s) = *parsed;
+            return {};
+          }};
+}
+
+// Words of an enumeration, one string or a list.
+template <class Member>
+tunable choices(std::string_view key, Member member, std::string help) {
+  using enumeration = typename member_type<Member>::value_type;
+  std::vector<std::string> words;
+  for (const auto& each : names<enumeration>) words.emplace_back(each.name);
+  const auto range = fmt::format("a list of: {}", fmt::join(words, ", "));
+  return {key, std::move(help), range,
+          [=](const settings& s) {
+            std::vector<std::string> each;
+            for (const enumeration one : member(s)) each.push_back(quoted(name_of(one)));
+            return fmt::format("[{}]", fmt::join(each, ", "));
+          },
+          [=](settings& s, const written& value) -> std::string {
+            const auto given = texts_of(value);
+            if (!given) return expected("a list of strings", value, range);
+            member_type<Member> all;
+            for (const std::string& text : *given) {
+              const auto parsed = parse_name<enumeration>(text);
+              if (!parsed)
+                return fmt::format("{} is none of: {}{}", quoted(text), fmt::join(words, ", "),
+                                   suggestion(text, words));
+              all.push_back(*parsed);
+            }
+            member(s) = std::move(all);
             return {};
           }};
 }

@@ -14,16 +14,6 @@ namespace {
 
 using namespace rows;
 
-std::vector<std::string> split(std::string_view text) {
-  std::vector<std::string> out;
-  for (std::size_t at = 0; at <= text.size();) {
-    const auto end = std::min(text.find(',', at), text.size());
-    out.emplace_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return out;
-}
-
 tunable addresses() {
   const std::string range =
       "one or more of \"127.0.0.1:7000\", \"[::1]:7000\", \"*:7000\", \"unix:/path\", \"unix:@name\", "
@@ -35,13 +25,10 @@ tunable addresses() {
             return fmt::format("[{}]", fmt::join(each, ", "));
           },
           [=](settings& s, const written& value) -> std::string {
-            std::vector<std::string> list;
-            if (const auto* typed = std::get_if<std::vector<std::string>>(&value)) list = *typed;
-            if (const auto* one = std::get_if<std::string>(&value)) list = {*one};
-            if (const auto* plain = std::get_if<untyped>(&value)) list = split(plain->text);
-            if (list.empty() || std::find(list.begin(), list.end(), "") != list.end())
+            auto list = texts_of(value);
+            if (!list || list->empty() || std::find(list->begin(), list->end(), "") != list->end())
               return expected("addresses", value, range);
-            s.listen = std::move(list);
+            s.listen = *std::move(list);
             return {};
           }};
 }
@@ -101,20 +88,12 @@ tunable list(std::string_view key, std::string_view what, std::string range, Mem
             return fmt::format("[{}]", fmt::join(each, ", "));
           },
           [=](settings& s, const written& value) -> std::string {
-            std::vector<std::string> all;
-            if (const auto* typed = std::get_if<std::vector<std::string>>(&value))
-              all = *typed;
-            else if (const auto* one = std::get_if<std::string>(&value))
-              all = {*one};
-            else if (const auto* plain = std::get_if<untyped>(&value))
-              all = plain->text.empty() ? std::vector<std::string>{} : split(plain->text);
-            else
-              return expected(what, value, range);
-            if (all.size() == 1 && all.front().empty()) all.clear();
-            for (const std::string& each : all)
+            auto all = texts_of(value);
+            if (!all) return expected(what, value, range);
+            for (const std::string& each : *all)
               if (std::string wrong = why_not(each); !wrong.empty())
                 return fmt::format("{}; allowed: {}", wrong, range);
-            member(s) = std::move(all);
+            member(s) = *std::move(all);
             return {};
           }};
 }
@@ -127,6 +106,13 @@ std::string why_no_balancer(const std::string& text) {
   return text == "unix" || address_prefix::parse(text)
              ? ""
              : fmt::format("{} is no address, no prefix and not \"unix\"", quoted(text));
+}
+
+std::string why_no_header(const std::string& text) {
+  const bool right = !text.empty() && text.size() <= 255 && std::all_of(text.begin(), text.end(), [](char c) {
+    return c > ' ' && c < 0x7f && c != ':';
+  });
+  return right ? "" : fmt::format("{} is no name of a header", quoted(text));
 }
 
 std::string why_no_protocol(const std::string& text) {
@@ -305,7 +291,14 @@ std::vector<tunable> make_tunables() {
           "reuseport: a socket per worker; notify: the worker that the master tells; dispatch: the master"),
       count(
           "processes.loops", "loops", 1, 1024, [](auto& s) -> auto& { return s.processes.loops; },
-          "loops of one worker process, each on a CPU of its own"),
+          "CPUs of one worker process: a loop on each, where its model has several"),
+      choice(
+          "processes.model", [](auto& s) -> auto& { return s.processes.model; },
+          "what each worker process is inside, any model but process-pool"),
+      choices(
+          "processes.models", [](auto& s) -> auto& { return s.processes.models; },
+          "the models of workers 0, 1 and so on, from the first again behind the last; empty: "
+          "processes.model"),
       duration(
           "processes.start_timeout", 0ms, 24h, [](auto& s) -> auto& { return s.processes.start_timeout; },
           "replace a worker that has not begun to serve after so long; 0s: never"),
@@ -381,6 +374,43 @@ std::vector<tunable> make_tunables() {
           "tls.key_log", [](auto& s) -> auto& { return s.tls.key_log; },
           "file to which the secrets of every connection are appended, with which all of its "
           "bytes can be read; for debugging; empty: none"),
+
+      path(
+          "record.file", [](auto& s) -> auto& { return s.record.file; },
+          "file in which it is written down what clients send, and when; in a pool one for each worker; "
+          "empty: none"),
+      fact(
+          "record.answers", [](auto& s) -> auto& { return s.record.answers; },
+          "what clients are sent is written down too"),
+      size(
+          "record.size", 64 * kib, 1024 * kib * kib * kib, [](auto& s) -> auto& { return s.record.size; },
+          "of the file; then recording ends"),
+      duration(
+          "record.time", 100ms, 8760h, [](auto& s) -> auto& { return s.record.time; },
+          "how long is recorded"),
+      count(
+          "record.share", "percent", 1, 100, [](auto& s) -> auto& { return s.record.share; },
+          "of the connections that are recorded"),
+      list(
+          "record.redact", "names of headers", "names of headers, one string or a list",
+          [](auto& s) -> auto& { return s.record.redact; },
+          "headers of HTTP whose values are written down as so many \"x\"", why_no_header),
+      fact(
+          "record.tls_plaintext", [](auto& s) -> auto& { return s.record.tls_plaintext; },
+          "connections over TLS are recorded too, decrypted"),
+
+      count(
+          "compare.rounds", "rounds", 1, 100, [](auto& s) -> auto& { return s.compare.rounds; },
+          "--compare: runs of each model"),
+      duration(
+          "compare.time", 100ms, 1h, [](auto& s) -> auto& { return s.compare.time; },
+          "--compare: of one run; {seconds} in a load command"),
+      duration(
+          "compare.most", 1s, 24h, [](auto& s) -> auto& { return s.compare.most; },
+          "--compare: for all runs; fewer rounds are made, or shorter runs, than were asked for"),
+      path(
+          "compare.output", [](auto& s) -> auto& { return s.compare.output; },
+          "--compare: folder of compare.html and compare.json; empty: the present one"),
 
       choice(
           "log.level", [](auto& s) -> auto& { return s.log.level; }, "lines below it are dropped"),

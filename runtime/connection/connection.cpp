@@ -10,7 +10,7 @@ void connection::shutdown_send() noexcept { state_->shut_output(); }
 
 std::optional<tls_info> connection::tls() const {
   const stream_layer* const layer = state_->layer();
-  if (layer == nullptr) return std::nullopt;
+  if (layer == nullptr || !layer->is_secret()) return std::nullopt;
   return layer->info();
 }
 

@@ -8,7 +8,6 @@
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
 #include "weir/connection/detail/open_layers.hpp"
-#include "weir/core/sleep.hpp"
 
 namespace weir {
 namespace {
@@ -169,6 +168,7 @@ void connection_starter::serve(accepted_socket s) noexcept {
   try {
     connection_state& state = table_.open(s.fd.release(), s.peer);
     connection client(state);
+    if (taps_ != nullptr) listen_to(s);
     if (s.layers.any() && !s.edge) s.edge = std::make_unique<connection_edge>();
     if (s.layers.proxy) s.edge->counts_later = true;
     if (s.edge) state.set_edge(std::move(s.edge));
@@ -177,15 +177,26 @@ void connection_starter::serve(accepted_socket s) noexcept {
     if (slice_.count() > 0) state.block(slice_);
     if (const auto idle = idle_timeout_.load(std::memory_order_relaxed); idle.count() > 0)
       client.set_idle_timeout(idle);
+    if (!s.layers.any() && taps_ != nullptr) set_tapped_layer(state);
     if (s.layers.tls) state.edge()->opening.begin(state, opening_timeout_);
     task<> handler = s.layers.any() ? open(std::move(client), s.layers) : handler_(std::move(client));
     home_.driver().counted()[observe::figure::accepted].add(1);
     state.serve(std::move(handler), std::move(s.permit));
-    if (stopping_) state.stop(static_cast<std::uint32_t>(grace_.count()));
+    if (stopping_ && (worker_queue_ == nullptr || grace_.count() == 0))
+      state.stop(static_cast<std::uint32_t>(grace_.count()));
   } catch (...) {
     is_lost(s);
     has_dropped(s.peer);
   }
+}
+
+// One that comes from another core has been listened to there, or is not.
+void connection_starter::listen_to(accepted_socket& s) {
+  if (s.edge != nullptr) return;
+  auto tap = taps_->tap(s.peer, s.layers.tls);
+  if (tap == nullptr) return;
+  s.edge = std::make_unique<connection_edge>();
+  s.edge->tap = std::move(tap);
 }
 
 task<> connection_starter::open(connection client, socket_layers layers) {
@@ -224,25 +235,5 @@ bool connection_starter::has_moved(connection& client, socket_layers closed) {
   next.enter(std::move(s));
   return true;
 }
-
-void connection_starter::stop(std::chrono::milliseconds grace) {
-  stopping_ = true;
-  grace_ = grace;
-  home_.local<stop_signal>().set();
-  home_.driver().refresh_now();
-  // What waits for the answer of another server is a request in progress.
-  for (connection_state* c : table_.all())
-    if (!c->is_outgoing()) c->stop(static_cast<std::uint32_t>(grace.count()));
-  if (grace.count() != 0) home_.spawn(limit_grace());
-}
-
-task<> connection_starter::limit_grace() {
-  co_await sleep_for(grace_);
-  grace_ = {};
-  for (connection_state* c : table_.all())
-    if (c->awaits_first_bytes) c->end_grace();
-}
-
-void connection_starter::cancel() noexcept { table_.cut(); }
 
 }  // namespace weir

@@ -81,6 +81,7 @@ void connection_state::leave_table() noexcept {
 // Its core ends before its handle does. From here on it is closed, and the handle's end frees it.
 void connection_state::orphan() noexcept {
   if (driver != nullptr) leave_table();
+  if (connection_edge* const e = edge()) e->tap.reset();  // of a server that may end before the handle
   driver = nullptr;
   move_to(nowhere());
   phase_ = phase::ended;

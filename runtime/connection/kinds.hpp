@@ -72,7 +72,10 @@ struct by_layer {
   static constexpr bool asks_ring = false;
   static constexpr bool knows_readiness = false;
   static long recv(connection_state& c, void* into, std::size_t size) noexcept {
-    return c.fd < 0 ? -EBADF : c.layer()->recv(into, size);
+    if (c.fd < 0) return -EBADF;
+    const long n = c.layer()->recv(into, size);
+    if (stream_tap* const tap = c.edge()->tap.get(); tap != nullptr) tell(*tap, into, n);
+    return n;
   }
   static long send(connection_state& c, const void* from, std::size_t size, int flags = 0) noexcept {
     std::size_t done = 0;
@@ -80,11 +83,19 @@ struct by_layer {
       const long n =
           c.fd < 0 ? -EBADF : c.layer()->send(static_cast<const char*>(from) + done, size - done, flags);
       if (n <= 0) return done != 0 ? static_cast<long>(done) : n;
+      if (stream_tap* const tap = c.edge()->tap.get(); tap != nullptr)
+        tap->has_sent(static_cast<const char*>(from) + done, static_cast<std::size_t>(n));
       done += static_cast<std::size_t>(n);
     }
     return static_cast<long>(done);
   }
   static long flush(connection_state& c) noexcept { return c.fd < 0 ? -EBADF : c.layer()->flush(); }
+
+ private:
+  static void tell(stream_tap& tap, const void* bytes, long n) noexcept {
+    if (n > 0) return tap.has_received(bytes, static_cast<std::size_t>(n));
+    if (n == 0 || n == -ECONNRESET) tap.input_has_ended(n != 0);
+  }
 };
 
 // What receive() answers without bytes: an errno, or 0 for an end.

@@ -7,6 +7,7 @@
 
 #include "kinds.hpp"
 #include "weir/connection/detail/connection_starter.hpp"
+#include "weir/connection/detail/plain_layer.hpp"
 #include "weir/connection/detail/proxy_rules.hpp"
 
 namespace weir {
@@ -57,6 +58,11 @@ const operation_kind kind_of_open{
 }  // namespace
 }  // namespace detail
 
+void set_tapped_layer(connection_state& c) {
+  if (c.edge() != nullptr && c.edge()->tap != nullptr && c.layer() == nullptr)
+    c.set_layer(std::make_unique<plain_layer>());
+}
+
 task<int> open_layer(connection_state& c) {
   detail::open_operation opening(c);
   const int error = co_await opening;
@@ -89,6 +95,7 @@ task<> open_layers_and_serve(connection client, socket_layers layers, connection
     const bool resumed = c.layer()->was_resumed();
     c.driver->counted()[resumed ? observe::figure::tls_resumed : observe::figure::tls_full].add(1);
   }
+  set_tapped_layer(c);
   c.edge()->opening.end();
   place.give_back();
   task<> serving = at->handler()(std::move(client));

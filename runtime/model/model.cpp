@@ -28,9 +28,57 @@ bool finds_its_process(const settings& s) {
                       [](const std::string& address) { return address.starts_with("proxy:"); });
 }
 
+// The key that says what the workers are.
+std::string_view worker_key(const settings& s) {
+  return s.processes.models.empty() ? "processes.model" : "processes.models";
+}
+
+// Why no worker of `s` can be of that model.
+std::string why_no_worker(const settings& s, const model_row& row) {
+  if (row.in_pool == as_worker::never)
+    return fmt::format(
+        "the workers of a pool are servers of one process, which \"{}\" is not; the nearest "
+        "that runs is \"loop-per-core\"",
+        row.name());
+  const auto accept = s.processes.accept;
+  if (row.in_pool != as_worker::if_it_asks) return {};
+  if (accept != accept_kind::shared && accept != accept_kind::mutex)
+    return fmt::format(
+        "a worker of model \"{}\" serves one connection at a time, and with processes.accept = "
+        "\"{}\" further ones would be given to it; the nearest that runs is processes.accept "
+        "= \"shared\", or model \"thread-per-connection\"",
+        row.name(), name_of(accept));
+  if (accept == accept_kind::shared && s.listen.size() > 1)
+    return fmt::format(
+        "a worker of model \"{}\" has one permit, and each of {} listening sockets holds one "
+        "while it waits; the nearest that runs is processes.accept = \"mutex\"",
+        row.name(), s.listen.size());
+  return {};
+}
+
+bool use_more_than_one_cpu(const settings& s) {
+  const auto models = models_of(s);
+  return std::any_of(models.begin(), models.end(),
+                     [](model_kind each) { return !row_of(each).is_one_thread(); });
+}
+
 // What a process pool cannot do.
 std::optional<refusal> check_pool(const settings& s) {
   const auto accept = s.processes.accept;
+  for (const model_kind each : models_of(s))
+    if (std::string why = why_no_worker(s, row_of(each)); !why.empty())
+      return refusal{worker_key(s), std::move(why)};
+  if (const auto& p = s.processes; p.count != 0 && p.count < p.models.size())
+    return refusal{"processes.count",
+                   fmt::format("processes.models names {} models for {} workers; the nearest that runs is "
+                               "processes.count = {}",
+                               p.models.size(), p.count, p.models.size())};
+  if (s.processes.loops > 1 && !use_more_than_one_cpu(s))
+    return refusal{
+        "processes.loops",
+        fmt::format("a worker of model \"{}\" is one thread, which {} CPUs do not help; the nearest "
+                    "that runs is processes.loops = 1, or {} = \"loop-per-core\"",
+                    name_of(s.processes.model_of(0)), s.processes.loops, worker_key(s))};
   if (accept == accept_kind::shared && s.limits.connections < s.listen.size())
     return refusal{
         "limits.connections",
@@ -52,9 +100,35 @@ std::optional<refusal> check_pool(const settings& s) {
   return std::nullopt;
 }
 
+std::string_view told_of(as_worker what) {
+  switch (what) {
+    case as_worker::never: break;
+    case as_worker::if_it_asks:
+      return "of worker processes (processes.model) that accept as \"shared\" or \"mutex\"";
+    case as_worker::always: return "of worker processes (processes.model), however they accept";
+  }
+  return "it is the pool";
+}
+
 static_assert(in_order(), "one row per model_kind, in its order");
 
 }  // namespace
+
+std::vector<model_kind> models_of(const settings& s) {
+  if (!row_of(s.model).processes) return {s.model};
+  std::vector<model_kind> out;
+  const auto& p = s.processes;
+  for (std::uint32_t i = 0; i < std::max<std::size_t>(p.models.size(), 1); ++i)
+    if (const auto its = p.model_of(i); std::find(out.begin(), out.end(), its) == out.end())
+      out.push_back(its);
+  return out;
+}
+
+settings settings_of_worker(const settings& s, std::uint32_t index) {
+  settings out = s;
+  out.model = s.processes.model_of(index);
+  return out;
+}
 
 std::string why_no_ring(const settings& s) {
   const auto& row = row_of(s.model);
@@ -68,18 +142,27 @@ std::string why_no_ring(const settings& s) {
 
 std::optional<refusal> check(const settings& s, state_kind keeps) {
   const auto& row = row_of(s.model);
-  if (const std::string why = why_no_ring(s); s.io == io_kind::io_uring && !why.empty())
-    return refusal{
-        "io", fmt::format("\"io_uring\": {}; the nearest that runs is io = \"epoll\" or \"auto\", or {}", why,
-                          row.loops_do_io ? "workers.io = \"loop\""
-                          : row.one_loop  ? "model \"single-loop\""
-                                          : "model \"loop-per-core\"")};
-  if ((keeps == state_kind::per_core || keeps == state_kind::sharded) && !row.handlers_run_on_loops())
-    return refusal{"model",
-                   fmt::format("the handler keeps state per core, without locks, and in model \"{}\" {} runs "
-                               "it; the nearest that runs is \"{}\"",
-                               row.name(), row.runs_handler,
-                               name_of(row.one_loop ? model_kind::single_loop : model_kind::loop_per_core))};
+  if (row.processes)
+    if (auto refused = check_pool(s)) return refused;
+  for (const model_kind kind : models_of(s)) {
+    const auto& each = row_of(kind);
+    settings of_it = s;
+    of_it.model = kind;
+    if (const std::string why = why_no_ring(of_it); s.io == io_kind::io_uring && !why.empty())
+      return refusal{
+          "io",
+          fmt::format("\"io_uring\": {}; the nearest that runs is io = \"epoll\" or \"auto\", or {}", why,
+                      each.loops_do_io ? "workers.io = \"loop\""
+                      : each.one_loop  ? "model \"single-loop\""
+                                       : "model \"loop-per-core\"")};
+    if ((keeps == state_kind::per_core || keeps == state_kind::sharded) && !each.handlers_run_on_loops())
+      return refusal{
+          row.processes ? worker_key(s) : "model",
+          fmt::format("the handler keeps state per core, without locks, and in model \"{}\" {} runs it; the "
+                      "nearest that runs is \"{}\"",
+                      each.name(), each.runs_handler,
+                      name_of(each.one_loop ? model_kind::single_loop : model_kind::loop_per_core))};
+  }
   if ((keeps == state_kind::shared || keeps == state_kind::sharded) && row.processes && !finds_its_process(s))
     return refusal{"model",
                    "the handler keeps state that every client must find again, and in model \"process-pool\" "
@@ -123,8 +206,6 @@ std::optional<refusal> check(const settings& s, state_kind keeps) {
             fmt::format("policy \"kernel\" opens several sockets on one TCP address, which \"{}\" is not; "
                         "the nearest that runs is policy \"least-connections\"",
                         address)};
-  if (row.processes)
-    if (const auto refused = check_pool(s)) return refused;
   if (s.distribute.pin_incoming && !by_kernel)
     return refusal{
         "distribute.pin_incoming",
@@ -144,8 +225,9 @@ std::string list_models() {
   for (const auto& row : model_table)
     out += fmt::format(
         "{}\n  accepts:      {}\n  does I/O:     {}\n  runs handler: {}\n  in the wild:  {}\n  use it:     "
-        "  {}\n\n",
-        row.name(), row.accepts, row.does_io, row.runs_handler, row.in_the_wild, row.advice);
+        "  {}\n  in a pool:    {}\n\n",
+        row.name(), row.accepts, row.does_io, row.runs_handler, row.in_the_wild, row.advice,
+        told_of(row.in_pool));
   out.pop_back();
   return out;
 }

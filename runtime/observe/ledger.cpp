@@ -8,7 +8,7 @@ using state = block::owner::state;
 // One of `all` that an earlier loop of the same place has left, or a free one.
 template <class Block>
 Block* claim(std::span<Block> all, std::atomic<std::uint32_t>& high, block::owner whose) noexcept {
-  const block::owner left{state::retired, 0, whose.worker, whose.core};
+  const block::owner left{state::retired, whose.model, 0, whose.worker, whose.core};
   for (Block& each : all.first(std::min<std::size_t>(high.load(), all.size()))) {
     block::owner was = left;
     if (each.whose.compare_exchange_strong(was, whose)) return &each;
@@ -30,7 +30,7 @@ void retire_in(std::span<Block> all, std::size_t used, std::uint16_t row) noexce
     if (was.now != state::live || was.row != row) continue;
     for (std::size_t i = 0; i < figures_count; ++i)
       if (is_level(static_cast<figure>(i))) each.counted.each[i].set(0);
-    each.whose.store({state::retired, 0, was.worker, was.core});
+    each.whose.store({state::retired, was.model, 0, was.worker, was.core});
   }
 }
 
@@ -47,8 +47,8 @@ void ledger::retire(std::uint16_t row) noexcept {
   retire_in(std::span<thread_block>(threads), used_threads().size(), row);
 }
 
-process_ledger::process_ledger(ledger& all, std::uint16_t row, std::uint16_t worker)
-    : all_(all), row_(row), worker_(worker) {
+process_ledger::process_ledger(ledger& all, std::uint16_t row, std::uint16_t worker, std::uint8_t model)
+    : all_(all), row_(row), worker_(worker), model_(model) {
   first_ = loop(0);
   if (first_.counted != nullptr) return;
   unseen_ = std::make_unique<block>();
@@ -57,12 +57,12 @@ process_ledger::process_ledger(ledger& all, std::uint16_t row, std::uint16_t wor
 
 recorder process_ledger::loop(unsigned core) noexcept {
   if (core == 0 && first_.counted != nullptr) return first_;
-  block* const b = all_.take({state::live, row_, worker_, static_cast<std::uint16_t>(core)});
+  block* const b = all_.take({state::live, model_, row_, worker_, static_cast<std::uint16_t>(core)});
   return b == nullptr ? recorder{} : recorder{&b->counted, &b->measured};
 }
 
 recorder process_ledger::thread() noexcept {
-  thread_block* const b = all_.take_thread({state::live, row_, worker_, 0});
+  thread_block* const b = all_.take_thread({state::live, model_, row_, worker_, 0});
   return b == nullptr ? recorder{} : recorder{&b->counted, first_.measured};
 }
 

@@ -15,6 +15,7 @@
 #include "weir/config/config_error.hpp"
 #include "weir/config/detail/names.hpp"
 #include "weir/core/detail/cpu_set.hpp"
+#include "weir/model/model.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/scoreboard.hpp"
 #include "weir/process/detail/worker_siblings.hpp"
@@ -30,18 +31,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Properties of an open socket, or of the master: a reload leaves them as they are.
-constexpr auto fixed_keys =
-    std::to_array<std::string_view>({"model", "processes.accept", "processes.pid_file", "socket.backlog",
-                                     "socket.nodelay", "socket.unix_mode", "admin", "admin_token"});
-
-void keep_fixed_keys(const settings& present, settings& fresh) {
-  for (const auto key : fixed_keys) tell_of_restart(*find_tunable(key), present, fresh);
+void keep_fixed_keys(const settings& present, settings& fresh, state_kind keeps) {
+  for (const tunable& each : tunables())
+    if (needs_restart_in_pool(each.key)) tell_of_restart(each, present, fresh, model_hint(each.key));
   fresh.model = present.model;
   fresh.processes.accept = present.processes.accept;
   fresh.processes.pid_file = present.processes.pid_file;
   fresh.socket = present.socket;
   fresh.admin = present.admin;
+  // The new keys beside the old ones.
+  if (const auto refused = check(fresh, keeps))
+    throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
 }
 
 // The name of the admin listener among the sockets that a pool hands over to the next one.
@@ -152,8 +152,11 @@ void pool::tell_where() const {
   std::string where;
   for (const endpoint& at : addresses()) where += (where.empty() ? "" : ", ") + at.to_string();
   const auto& p = plan_.settings.processes;
-  log::info("listening on {}; {}, {} workers of {} loop{}, {}{}", where, name_of(plan_.settings.model),
-            p.count, p.loops, p.loops == 1 ? "" : "s", name_of(p.accept),
+  std::string kinds;
+  for (const model_kind each : models_of(plan_.settings))
+    kinds += fmt::format("{}{}", kinds.empty() ? " in model " : " and ", name_of(each));
+  log::info("listening on {}; {}, {} workers of {} loop{}{}, {}{}", where, name_of(plan_.settings.model),
+            p.count, p.loops, p.loops == 1 ? "" : "s", kinds, name_of(p.accept),
             plan_.settings.cores.pin ? ", on CPU " + cpu_set(plan_.cpus).to_string() : "");
   if (admin_) log::info("admin listener on {}", admin_->local());
   log_io_choice(plan_.settings);
@@ -310,7 +313,7 @@ void pool::keep_sockets(const settings& s) {
 std::optional<settings> pool::reload() {
   try {
     pool_plan fresh = read_again_();
-    keep_fixed_keys(plan_.settings, fresh.settings);
+    keep_fixed_keys(plan_.settings, fresh.settings, form_.keeps);
     fresh.tls = read_tls(fresh.settings);
     open_sockets(fresh.settings, fresh.settings.processes.count);
     coming_ = std::move(fresh);
@@ -339,7 +342,7 @@ void pool::reloaded(bool taken) {
 
 int pool::work(process::worker_slot slot) {
   const pool_plan mine = slot.is_coming ? std::move(*coming_) : std::move(plan_);
-  const settings& s = mine.settings;
+  const settings s = settings_of_worker(mine.settings, slot.index);
   log::set_level(s.log.level);
   process::drop_privileges(s.privileges);
 

@@ -68,11 +68,13 @@ scoreboard::~scoreboard() {
   ::munmap(memory_, sizeof(layout));
 }
 
-worker_score* scoreboard::take() noexcept {
+worker_score* scoreboard::take(model_kind model) noexcept {
   for (auto& row : workers()) {
     if (row.now.load() != worker_score::state::free) continue;
     row.connections = row.load = row.held_up = row.passed_over = row.coming = 0;
     row.accepted = row.requests = row.refused = row.fruitless = row.beats = 0;
+    row.model = model;
+    row.io = io_kind::automatic;  // not chosen yet
     row.now = worker_score::state::starting;
     const auto used = static_cast<std::uint32_t>(&row - workers().data()) + 1;
     if (used > pool().rows) pool().rows = used;

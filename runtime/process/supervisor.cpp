@@ -234,7 +234,7 @@ bool supervisor::is_coming(unsigned generation) const noexcept {
 
 bool supervisor::start(unsigned index, unsigned generation) {
   const settings& with = is_coming(generation) ? coming_->with : settings_;
-  worker_score* const score = board_.take();
+  worker_score* const score = board_.take(with.processes.model_of(index));
   try {
     if (score == nullptr) throw_system_error(EAGAIN, "the scoreboard is full");
     auto ends = descriptor_channel::make();

@@ -210,6 +210,7 @@ void supervisor::finish_reload(bool taken) {
     history_.young_deaths = 0;
     std::fill(not_before_.begin(), not_before_.end(), clock::time_point());
     board_.pool().generation = generation_;
+    board_.pool().io = settings_.io;
     board_.pool().reloads.fetch_add(1);
     log::info("generation {} serves with {} workers; generation {} drains", generation_, wanted_, leaving);
   }

@@ -16,7 +16,7 @@ namespace {
 
 // One line per fact: the first carries the label.
 void add(std::string& out, std::string_view label, std::string_view text) {
-  out += fmt::format("{:<14}{}\n", label, text);
+  out += fmt::format("{:<14}{}{}\n", label, label.size() < 14 ? "" : " ", text);
 }
 
 std::string accepted_by(const settings& s, std::size_t listener, std::size_t loops) {
@@ -54,12 +54,25 @@ std::string further_threads(const settings& s) {
   return {};
 }
 
+// What does I/O for `row`, and how.
+std::string io_line(const model_row& row, const io_choice& io) {
+  return fmt::format("does I/O: {} ({}{}{})", row.does_io, name_of(io.io), io.why.empty() ? "" : "; ",
+                     io.why);
+}
+
 void add_workers(std::string& out, const pool_plan& p) {
   const auto& processes = p.settings.processes;
   for (std::uint32_t i = 0; i < processes.count; ++i)
     add(out, i == 0 ? "workers" : "",
-        fmt::format("worker {}: {} loop{}{}", i, processes.loops, processes.loops == 1 ? "" : "s",
-                    p.settings.cores.pin ? " on CPU " + cpu_set(cpus_of_worker(p, i)).to_string() : ""));
+        fmt::format("worker {}: {}, {}", i, name_of(processes.model_of(i)),
+                    describe_threads(settings_of_worker(p.settings, i), {cpus_of_worker(p, i), {}})));
+  for (const model_kind kind : models_of(p.settings)) {
+    settings its = p.settings;
+    its.model = kind;
+    const auto& row = row_of(kind);
+    add(out, row.name(), io_line(row, choose_io(its)));
+    add(out, "", fmt::format("runs the handler: {}", row.runs_handler));
+  }
   add(out, "accept", fmt::format("{}: {}", name_of(processes.accept), explained(processes.accept)));
 }
 
@@ -72,6 +85,16 @@ bool has_tls(const settings& s) {
 std::string timeout(std::chrono::milliseconds d) {
   if (d.count() % 1000 == 0) return fmt::format("{}", std::chrono::duration_cast<std::chrono::seconds>(d));
   return fmt::format("{}", d);
+}
+
+void add_recording(std::string& out, const record_settings& r, bool any_tls) {
+  if (r.file.empty()) return;
+  add(out, "recorded",
+      fmt::format("what {} % of the clients send{}, in {}, for {}, up to {} bytes{}", r.share,
+                  r.answers ? " and get" : "", r.file, timeout(r.time), r.size,
+                  !any_tls          ? ""
+                  : r.tls_plaintext ? "; those over TLS as plaintext"
+                                    : "; none over TLS"));
 }
 
 // What is decided before a balancer has named the client goes by the address of the balancer.
@@ -137,8 +160,13 @@ io_choice choose_io(const settings& s) {
 
 void log_io_choice(const settings& s) {
   if (s.io != io_kind::automatic) return;
-  const io_choice chosen = choose_io(s);
-  log::info("io: {}; {}", name_of(chosen.io), chosen.why);
+  for (const model_kind kind : models_of(s)) {
+    settings its = s;
+    its.model = kind;
+    const io_choice chosen = choose_io(its);
+    log::info("io{}: {}; {}", row_of(s.model).processes ? fmt::format(" of {}", name_of(kind)) : "",
+              name_of(chosen.io), chosen.why);
+  }
 }
 
 std::optional<refusal> check_io(const settings& s) {
@@ -152,7 +180,9 @@ std::optional<refusal> check_io(const settings& s) {
 pool_plan plan_pool(const settings& s, const core_choice& cores) {
   pool_plan out{s, cores.cpus};
   auto& p = out.settings.processes;
-  if (p.count == 0) p.count = std::max(1U, static_cast<std::uint32_t>(cores.cpus.size()) / p.loops);
+  if (p.count == 0)
+    p.count = std::max({1U, static_cast<std::uint32_t>(cores.cpus.size()) / p.loops,
+                        static_cast<std::uint32_t>(p.models.size())});
   return out;
 }
 
@@ -176,15 +206,17 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
   add(out, "model", fmt::format("{}, as in {}", row.name(), row.in_the_wild));
   add(out, "", fmt::format("accepts: {}", row.accepts));
   const io_choice io = choose_io(s);
-  add(out, "",
-      fmt::format("does I/O: {} ({}{}{})", row.does_io, name_of(io.io), io.why.empty() ? "" : "; ", io.why));
+  add(out, "", row.processes ? fmt::format("does I/O: {}", row.does_io) : io_line(row, io));
   add(out, "", fmt::format("runs the handler: {}", row.runs_handler));
 
   add(out, "allowed CPUs", allowed.to_string());
   add(out, "cgroup quota", quota ? fmt::format("{:.2f} CPUs ({})", quota->cpus, quota->file) : "none");
   add(out, "cores", fmt::format("{} ({})", cores.cpus.size(), cores.why));
   const bool is_pool = row.processes;
-  const std::size_t loops = is_pool ? s.processes.loops : row.one_loop ? 1 : cores.cpus.size();
+  const auto models = models_of(s);
+  const bool one_loop =
+      std::all_of(models.begin(), models.end(), [](model_kind each) { return row_of(each).one_loop; });
+  const std::size_t loops = one_loop ? 1 : is_pool ? s.processes.loops : cores.cpus.size();
   const std::string_view loop = row_of(s.model).io_blocks ? "main thread" : "loop";
   if (is_pool)
     add_workers(out, plan_pool(s, cores));
@@ -205,6 +237,7 @@ std::string describe_plan(const settings& s, const cpu_set& allowed, const std::
     const std::vector<std::string> certificates = tls_provided()->describe(s);
     for (std::size_t i = 0; i < certificates.size(); ++i) add(out, i == 0 ? "tls" : "", certificates[i]);
   }
+  add_recording(out, s.record, has_tls(s));
   add(out, "policy",
       loops == 1 ? fmt::format("{}, of no effect with one loop", name_of(s.distribute.policy))
                  : std::string(name_of(s.distribute.policy)));

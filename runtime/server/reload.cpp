@@ -21,6 +21,14 @@ constexpr auto live_keys = std::to_array<std::string_view>(
      "tls.ciphersuites", "tls.key", "tls.key_log", "tls.minimum_version", "tls.ticket_lifetime",
      "tls.tickets", "tls.verify"});
 
+// There is no master that could start processes of another kind.
+std::string_view pool_hint(std::string_view key) {
+  if (key == "model")
+    return "; a server of model \"process-pool\" takes processes.model, which is what its workers are, at a "
+           "reload";
+  return needs_restart_in_pool(key) ? "" : "; a server of model \"process-pool\" takes it at a reload";
+}
+
 bool is_live(std::string_view key, const settings& present, const settings& fresh) {
   // What standard error was before the log went to a file is gone.
   if (key == "log.file" && fresh.log.file.empty()) return false;
@@ -38,7 +46,7 @@ void take(settings& present, const settings& fresh,
   settings next = present;
   for (const tunable& each : tunables()) {
     if (!is_live(each.key, present, fresh))
-      tell_of_restart(each, present, fresh);
+      tell_of_restart(each, present, fresh, pool_hint(each.key));
     else if (each.print(present) != each.print(fresh))
       taken += fmt::format("{}{} = {}", taken.empty() ? "" : ", ", each.key, each.print(fresh));
   }
@@ -64,12 +72,24 @@ void take(settings& present, const settings& fresh,
 
 }  // namespace
 
-void tell_of_restart(const tunable& key, const settings& present, const settings& fresh) {
+bool needs_restart_in_pool(std::string_view key) {
+  constexpr auto fixed = std::to_array<std::string_view>(
+      {"model", "processes.accept", "processes.pid_file", "admin", "admin_token"});
+  return key.starts_with("socket.") || std::find(fixed.begin(), fixed.end(), key) != fixed.end();
+}
+
+std::string_view model_hint(std::string_view key) {
+  return key == "model" ? "; what its workers are is processes.model, which a reload changes" : "";
+}
+
+void tell_of_restart(const tunable& key, const settings& present, const settings& fresh,
+                     std::string_view hint) {
   if (key.print(present) == key.print(fresh)) return;
   if (key.key == "admin_token")
     log::warning("admin_token has changed, which needs a restart");  // it is a secret
   else
-    log::warning("{} = {} needs a restart; it stays {}", key.key, key.print(fresh), key.print(present));
+    log::warning("{} = {} needs a restart; it stays {}{}", key.key, key.print(fresh), key.print(present),
+                 hint);
 }
 
 void reload_live(settings& present, const std::function<settings()>& read_again,

@@ -36,6 +36,7 @@
 #include "weir/process/detail/pid_file.hpp"
 #include "weir/process/detail/privileges.hpp"
 #include "weir/process/detail/service_manager.hpp"
+#include "weir/server/detail/comparison.hpp"
 #include "weir/server/detail/log_file.hpp"
 #include "weir/server/detail/loop_pulse.hpp"
 #include "weir/server/detail/placement.hpp"
@@ -90,6 +91,7 @@ std::vector<std::string> mistakes(const command_line& asked, state_kind keeps, s
   for (std::size_t i = 0; i < own.size(); ++i)
     if (const auto* text = std::get_if<std::string>(&asked.own[i]); text != nullptr && own[i].start_check)
       if (const std::string why = own[i].start_check(*text); !why.empty()) add(own[i].name, why);
+  check_file("record.file", asked.settings.record.file);
   if (auto problem = process::check_privileges(asked.settings.privileges); !problem.empty())
     wrong.push_back(fmt::format("{}: {}", asked.origin_of(problem.substr(0, problem.find(':'))), problem));
   return wrong;
@@ -323,6 +325,10 @@ int run(int argc, char** argv, service_form form, const program& what) {
       case action::dump: return say(stdout, dump::text_of(process_of(asked, "--dump"), asked.json)), ok;
       case action::recorder: return write_trace(asked), ok;
       case action::status: return say(stdout, status_of(asked.settings, asked.json)), ok;
+      case action::compare:
+        static_cast<void>(validate(asked, form.keeps, named.keys));
+        return run_comparison(
+            {named.name, without_comparison(argc, argv), asked.settings, form.keeps, asked.compare});
       case action::run: break;
     }
     const core_choice cores = validate(asked, form.keeps, named.keys);

@@ -22,13 +22,13 @@
 #include "weir/distribute/detail/policy.hpp"
 #include "weir/model/model.hpp"
 #include "weir/server/detail/plan.hpp"
+#include "weir/server/detail/recording.hpp"
 
 namespace weir {
 
 core_choice choose_cores(const settings& s, std::string_view origin) {
   const auto& row = row_of(s.model);
-  const bool one = row.one_loop && row.threads == handler_threads::none;
-  const std::size_t most = one ? 1 : std::numeric_limits<std::size_t>::max();
+  const std::size_t most = row.is_one_thread() ? 1 : std::numeric_limits<std::size_t>::max();
   return choose_cores(s.cores.use, allowed_cpus(), read_cgroup_quota(), physical_cores_first(), most, origin);
 }
 
@@ -62,7 +62,7 @@ server::server(const settings& s, service_form form)
       form_(std::move(form)),
       own_board_(std::make_unique<process::scoreboard>()),
       board_(*own_board_),
-      score_(*own_board_->take()),
+      score_(*own_board_->take(s.model)),
       ledger_(board_.ledger_of(score_)),
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
       permits_(most_connections(s)),
@@ -105,19 +105,23 @@ server::server(const settings& s, service_form form, inheritance from_master)
       form_(std::move(form)),
       own_board_(from_master.board == nullptr ? std::make_unique<process::scoreboard>() : nullptr),
       board_(own_board_ ? *own_board_ : *from_master.board),
-      score_(own_board_ ? *own_board_->take() : *from_master.score),
+      score_(own_board_ ? *own_board_->take(s.model) : *from_master.score),
       ledger_(board_.ledger_of(score_)),
       counts_live_(from_master.accept != accept_kind::shared && from_master.accept != accept_kind::mutex),
+      shares_listeners_(true),
       listeners_(std::move(from_master.listeners)),
       admin_socket_(std::move(from_master.admin)),
       seed_(s.distribute.seed != 0 ? s.distribute.seed : std::random_device{}()),
-      permits_(s.limits.connections, nullptr, from_master.connections),
+      permits_(most_connections(s), nullptr, from_master.connections),
       per_address_(s.limits.connections_per_ip),
       proxied_(s.proxy),
       when_serving_(std::move(from_master.serving)),
       first_bytes_grace_(std::chrono::seconds(1)) {
+  // There it puts off the end of every idle connection, which must come before what is left is cut.
+  if (row_of(s.model).handlers_migrate())
+    first_bytes_grace_ = std::min(first_bytes_grace_, s.limits.drain_timeout / 2);
   if (from_master.tls) take_certificates(s, *from_master.tls);
-  build(from_master.cpus, from_master.cpus.size());
+  build(from_master.cpus, row_of(s.model).one_loop ? 1 : from_master.cpus.size());
   for (connection_starter& r : starters_)
     r.give_parked_to(from_master.give_parked, from_master.accept == accept_kind::dispatch);
   siblings_ = from_master.siblings;
@@ -176,6 +180,7 @@ void server::take_limits(const limit_settings& fresh) noexcept {
 
 void server::build(const std::vector<int>& cpus, std::size_t loops) {
   settings_.io = choose_io(settings_).io;
+  score_.io = settings_.io;
   drain_delays_ = settings_.limits.drain_delay.count() != 0;
   std::vector<std::optional<int>> pins;
   for (std::size_t i = 0; i < loops; ++i)
@@ -201,6 +206,11 @@ void server::build(const std::vector<int>& cpus, std::size_t loops) {
         settings_, threads_on, form_.handler, permits_, per_address_.is_on() ? &per_address_ : nullptr,
         cores_->offload_threads(), &leaves_, &proxied_, &ledger_, &tls_);
   if (row.one_at_a_time) starters_[0].block(slice);
+  taps_ =
+      make_recorder(settings_.record, shares_listeners_ ? std::optional(score_.index.load()) : std::nullopt,
+                    ledger_.first());
+  for (connection_starter& r : starters_) r.listen_by(taps_.get());
+  if (threads_) threads_->listen_by(taps_.get());
   acceptors_of_.resize(cores_->size());
   watching_.resize(cores_->size());
   const bool stays = starters_.size() == 1 || settings_.distribute.policy == policy_kind::kernel;
@@ -250,9 +260,11 @@ acceptor& server::add_acceptor(const bound_socket& listener, unsigned at_core) {
     };
   acceptor& made =
       acceptors_.emplace_back((*cores_)[at_core], listener, permits_, std::move(deliver), excess);
-  if (row.io_blocks) made.accept_blocking_sockets();
+  // Whether a listener blocks holds for each process that has it, and a socket may be handed on to a loop.
+  const bool blocks = row.io_blocks && !shares_listeners_;
+  if (blocks) made.accept_blocking_sockets();
   // One blocking call can wait for one listener only.
-  if (row.io_blocks && listeners_.size() == 1) made.block(slice);
+  if (blocks && listeners_.size() == 1) made.block(slice);
   acceptors_of_[at_core].push_back(&made);
   return made;
 }

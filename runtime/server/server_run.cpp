@@ -244,7 +244,7 @@ void server::placed(std::uint32_t count) {
 
 // Again and again: a signal may come a moment before the call that it is to end.
 void server::tell_threads() {
-  threads_->tell();
+  threads_->tell(first_bytes_grace_);
   ending_->threads.expires_after(50ms);
 }
 

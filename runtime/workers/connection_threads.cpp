@@ -15,9 +15,9 @@ constexpr std::chrono::milliseconds slice(
 connection_threads::slot::slot(unsigned index, connection_threads& of)
     : thread(index, of.cpus_, of.settings_, of.offload_, {.io_blocks = true, .ledger = of.ledger_}),
       tell(thread.home(),
-           [this] {
+           [this, &of] {
              try {
-               at->stop();
+               at->stop(of.grace_.load());
              } catch (const std::bad_alloc&) {  // it is told again: server::tell_threads()
              }
            }),
@@ -25,6 +25,7 @@ connection_threads::slot::slot(unsigned index, connection_threads& of)
   at.emplace(thread.home(), of.settings_, of.handler_, of.all_, of.per_address_, of.leaves_, of.proxied_,
              of.tls_);
   at->block(slice);
+  at->listen_by(of.taps_);
   at->when_left([this, &of] { of.left(*this); });
   thread.home().when_own_work_ends([this, &of] { of.own_work_ended(*this); });
 }
@@ -110,7 +111,10 @@ void connection_threads::each(standing_post slot::* told) noexcept {
   }
 }
 
-void connection_threads::tell() noexcept { each(&slot::tell); }
+void connection_threads::tell(std::chrono::milliseconds grace) noexcept {
+  grace_ = grace;
+  each(&slot::tell);
+}
 
 void connection_threads::cancel() noexcept { each(&slot::cancel); }
 

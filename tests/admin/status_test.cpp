@@ -6,6 +6,8 @@
 
 #include <system_error>
 
+#include "weir/admin/detail/places.hpp"
+
 using namespace weir;
 using namespace weir::process;
 using Catch::Matchers::Contains;
@@ -30,6 +32,22 @@ TEST_CASE("the state of a pool is a line for itself and one for each worker that
   CHECK_THAT(text, Contains("master 77: up ") && Contains("generation 3, reloads 2, restarts 5, parked 9"));
   for (const char* part : {"4242", "serving", " 11 ", " 222 ", " 3333 "}) CHECK_THAT(text, Contains(part));
   CHECK(std::count(text.begin(), text.end(), '\n') == 5);
+}
+
+TEST_CASE("what a thread has counted as ended is no longer open on the loop that began it") {
+  using observe::figure;
+  scoreboard board;
+  worker_score& row = *board.take(model_kind::loop_with_workers);
+  auto mine = board.ledger_of(row);
+  (*mine.first().counted)[figure::accepted].add(5);
+  (*mine.thread().counted)[figure::peer_closed].add(2);
+  (*mine.thread().counted)[figure::closed].add(1);
+  std::uint64_t open = 0;
+  for (const admin::place& each : admin::places(board.ledger())) {
+    CHECK(each.model == model_kind::loop_with_workers);
+    open += each.open();
+  }
+  CHECK(open == 2);
 }
 
 TEST_CASE("a pool is seen from outside by its master's number, and only a pool is") {

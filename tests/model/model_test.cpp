@@ -78,6 +78,54 @@ TEST_CASE("the list shows every model and marks those that do not run") {
   CHECK_THAT(text, Contains("in the wild:  Redis"));
 }
 
+TEST_CASE("a worker is of any model that its way to accept can serve") {
+  for (const auto& mode : names<accept_kind>)
+    for (const auto& row : model_table) {
+      settings s;
+      s.model = model_kind::process_pool;
+      s.processes.accept = mode.value;
+      s.processes.model = row.kind;
+      const bool asks = mode.value == accept_kind::shared || mode.value == accept_kind::mutex;
+      const bool runs = row.in_pool == as_worker::always || (row.in_pool == as_worker::if_it_asks && asks);
+      CAPTURE(mode.name, row.name());
+      CHECK(check(s).has_value() != runs);
+      if (!runs) CHECK(check(s)->key == "processes.model");
+    }
+}
+
+TEST_CASE("worker i is of model i modulo the number of models") {
+  settings s;
+  s.model = model_kind::process_pool;
+  CHECK(models_of(s) == std::vector{model_kind::loop_per_core});
+  s.processes.models = {model_kind::single_loop, model_kind::thread_per_event, model_kind::single_loop};
+  CHECK(models_of(s) == std::vector{model_kind::single_loop, model_kind::thread_per_event});
+  CHECK(settings_of_worker(s, 4).model == model_kind::thread_per_event);
+  s.model = model_kind::serial;
+  CHECK(models_of(s) == std::vector{model_kind::serial});
+}
+
+TEST_CASE("every model of a pool's workers is checked") {
+  settings s;
+  s.model = model_kind::process_pool;
+  s.processes.models = {model_kind::loop_per_core, model_kind::loop_with_workers};
+  CHECK_FALSE(check(s));
+  REQUIRE(check(s, state_kind::per_core));
+  CHECK(check(s, state_kind::per_core)->key == "processes.models");
+  s.io = io_kind::io_uring;
+  CHECK_FALSE(check(s));
+  s.workers.io = worker_io_kind::worker;
+  REQUIRE(check(s));
+  CHECK(check(s)->key == "io");
+  s.io = io_kind::epoll;
+  s.processes.count = 1;
+  REQUIRE(check(s));
+  CHECK_THAT(check(s)->text, Contains("processes.count = 2"));
+  s.processes.models = {model_kind::single_loop};
+  s.processes.loops = 2;
+  REQUIRE(check(s));
+  CHECK(check(s)->key == "processes.loops");
+}
+
 TEST_CASE("a pool is refused what its way to accept cannot do") {
   settings s;
   s.model = model_kind::process_pool;

@@ -41,6 +41,23 @@ TEST_CASE("what a loop has counted stays when it has ended, and its levels do no
   CHECK(all->used_threads().size() == 1);
 }
 
+TEST_CASE("what a worker has counted in one model is kept apart from the next one") {
+  const auto all = std::make_unique<ledger>();
+  for (const std::uint8_t model : {std::uint8_t{2}, std::uint8_t{4}, std::uint8_t{2}}) {
+    process_ledger mine(*all, 3, 1, model);
+    (*mine.first().counted)[figure::received_bytes].add(7);
+    (*mine.thread().counted)[figure::received_bytes].add(100);
+    all->retire(3);
+  }
+  CHECK(all->used().size() == 2);
+  CHECK(all->used_threads().size() == 2);
+  std::uint64_t of_second = 0;
+  for (const block& b : all->used())
+    if (b.whose.load().model == 4) of_second += b.counted[figure::received_bytes].read();
+  CHECK(of_second == 7);
+  CHECK(sum_of(*all, figure::received_bytes) == 321);
+}
+
 TEST_CASE("one worker's end leaves the figures of the others alone") {
   const auto all = std::make_unique<ledger>();
   process_ledger one(*all, 0, 0);

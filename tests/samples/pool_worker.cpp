@@ -49,6 +49,8 @@ void count(std::string_view command) {
 
 class commands {
  public:
+  static constexpr auto keeps = weir::state_kind::per_connection;
+
   void start() {
     const char* const file = std::getenv("POOL_INIT");
     if (file == nullptr) return;

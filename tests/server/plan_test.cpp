@@ -59,15 +59,33 @@ TEST_CASE("the plan of a pool tells the CPUs of each worker") {
   s.model = model_kind::process_pool;
   s.processes.count = 3;
   const auto text = plan(s);
-  CHECK_THAT(text,
-             Contains("workers       worker 0: 1 loop on CPU 0\n              worker 1: 1 loop on CPU 2\n"
-                      "              worker 2: 1 loop on CPU 0\n"));
+  CHECK_THAT(text, Contains("workers       worker 0: loop-per-core, 1 loop on CPU 0\n              worker 1: "
+                            "loop-per-core, 1 loop on CPU 2\n"
+                            "              worker 2: loop-per-core, 1 loop on CPU 0\n"));
   CHECK_THAT(text, Contains("127.0.0.1:7000: bound by the master, accepted by the workers\n"));
   s.processes.count = 0;
-  CHECK_THAT(plan(s, {1, 3}), Contains("worker 1: 1 loop on CPU 3\n"));
+  CHECK_THAT(plan(s, {1, 3}), Contains("worker 1: loop-per-core, 1 loop on CPU 3\n"));
   s.processes.loops = 2;
-  CHECK_THAT(plan(s, {0, 1, 2, 3}),
-             Contains("worker 0: 2 loops on CPU 0-1\n              worker 1: 2 loops on CPU 2-3\n"));
+  CHECK_THAT(plan(s, {0, 1, 2, 3}), Contains("worker 0: loop-per-core, 2 loops on CPU 0-1\n              "
+                                             "worker 1: loop-per-core, 2 loops on CPU 2-3\n"));
+}
+
+TEST_CASE("the plan tells the model of each worker, and what each of them means") {
+  settings s;
+  s.model = model_kind::process_pool;
+  s.processes.models = {model_kind::loop_with_workers, model_kind::thread_per_connection};
+  s.processes.loops = 2;
+  s.workers.count = 3;
+  const auto text = plan(s, {0, 1, 2, 3});
+  CHECK_THAT(text, Contains("worker 0: loop-with-workers, 1 loop on CPU 0 and 3 workers on CPU 0-1\n"));
+  CHECK_THAT(text,
+             Contains("worker 1: thread-per-connection, 1 thread on CPU 2 and a thread for each connection, "
+                      "at most 1024, on CPU 2-3\n"));
+  CHECK_THAT(text, Contains("loop-with-workers does I/O: the loop, before and after"));
+  CHECK_THAT(text, Contains("thread-per-connection does I/O: the connection's own thread, blocking (epoll)\n"
+                            "              runs the handler: the connection's own thread\n"));
+  CHECK_THAT(text, Contains("of no effect with one loop"));
+  CHECK(plan_pool(s, {{0}, "because"}).settings.processes.count == 2);  // a worker of each model
 }
 
 TEST_CASE("the plan tells of the limits that are not there by default") {

@@ -33,6 +33,7 @@ MAY_INCLUDE = {
     "dump": LOOP | {"admission", "connection", "workers"},
     "server": BELOW_SERVER | {"admin", "dump"},
     "pool": BELOW_SERVER | {"admin", "server"},
+    "compare": BELOW_SERVER | {"admin", "server", "pool"},
     "http": BELOW_SERVER | {"admin", "server", "pool"},
 }
 

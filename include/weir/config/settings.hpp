@@ -115,7 +115,9 @@ enum class accept_kind : std::uint8_t { shared, mutex, reuseport, notify, dispat
 struct process_settings {
   std::uint32_t count = 0;  // workers; 0: one per core
   accept_kind accept = accept_kind::shared;
-  std::uint32_t loops = 1;  // of each worker, each on a CPU of its own
+  std::uint32_t loops = 1;  // CPUs of each worker: a loop on each, where its model has several
+  model_kind model = model_kind::loop_per_core;  // of each worker
+  std::vector<model_kind> models = {};  // of worker i: the one at i modulo their number; empty: `model`
   std::chrono::milliseconds start_timeout{
       60000};  // a worker that has not served by then is replaced; 0: never
   std::chrono::milliseconds stuck_timeout{
@@ -123,6 +125,11 @@ struct process_settings {
   std::uint32_t max_connections_per_worker = 0;  // then it is replaced; 0: never
   std::uint64_t memory_limit = 0;                // resident bytes beyond which it is replaced; 0: none
   std::string pid_file;                          // absolute; empty: none
+
+  // Of the worker at that index.
+  [[nodiscard]] model_kind model_of(std::uint32_t index) const noexcept {
+    return models.empty() ? model : models[index % models.size()];
+  }
   bool operator==(const process_settings&) const = default;
 };
 
@@ -180,6 +187,28 @@ struct log_settings {
   bool operator==(const log_settings&) const = default;
 };
 
+// A file in which the server writes down what its clients send, and when.
+struct record_settings {
+  std::string file = {};                   // absolute; empty: nothing is recorded
+  bool answers = false;                    // what clients are sent too
+  std::uint64_t size = 256 * 1024 * 1024;  // bytes of the file
+  std::chrono::milliseconds time{std::chrono::hours(1)};
+  std::uint32_t share = 100;  // of the connections, in percent
+  // Headers of HTTP whose values are not written down.
+  std::vector<std::string> redact{"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"};
+  bool tls_plaintext = false;  // of connections over TLS too, which are left out otherwise
+  bool operator==(const record_settings&) const = default;
+};
+
+// How --compare measures.
+struct compare_settings {
+  std::uint32_t rounds = 3;                // runs of each model
+  std::chrono::milliseconds time{2000};    // of one run
+  std::chrono::milliseconds most{180000};  // for all runs: there are fewer rounds, or shorter runs
+  std::string output = {};                 // folder of what it writes, absolute; empty: the present one
+  bool operator==(const compare_settings&) const = default;
+};
+
 // Thread: a value. A server copies it when it is made; later changes do not reach a running server.
 struct settings {
   std::vector<std::string> listen{"127.0.0.1:7000"};  // in the forms of listen/endpoint.hpp
@@ -198,6 +227,8 @@ struct settings {
   log_settings log;
   admin_settings admin;
   observe_settings observe;
+  record_settings record;
+  compare_settings compare;
   bool operator==(const settings&) const = default;
 };
 

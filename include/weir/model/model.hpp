@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "weir/config/detail/names.hpp"
 #include "weir/config/settings.hpp"
@@ -18,6 +19,13 @@ enum class handler_threads : std::uint8_t {
   per_connection,  // one for each connection, which also does its I/O
   fixed,           // settings.workers.count of them take ready connections from one queue
   per_event        // one for each ready connection, up to settings.workers.most
+};
+
+// Whether the worker processes of a pool can be of that model.
+enum class as_worker : std::uint8_t {
+  never,
+  if_it_asks,  // where a worker takes a connection only when it can serve it: accept_kind::shared and mutex
+  always
 };
 
 struct model_row {
@@ -33,6 +41,7 @@ struct model_row {
   handler_threads threads = handler_threads::none;
   bool processes = false;    // a master and its worker processes
   bool loops_do_io = false;  // and so may have it done by io_uring; with fixed workers if workers.io = "loop"
+  as_worker in_pool = as_worker::always;
 
   [[nodiscard]] constexpr std::string_view name() const noexcept { return name_of(kind); }
   // A handler runs on other threads than its connection's core, one after the other.
@@ -41,6 +50,10 @@ struct model_row {
   }
   [[nodiscard]] constexpr bool handlers_run_on_loops() const noexcept {
     return threads == handler_threads::none;
+  }
+  // One thread does all of it.
+  [[nodiscard]] constexpr bool is_one_thread() const noexcept {
+    return one_loop && threads == handler_threads::none;
   }
 };
 
@@ -53,7 +66,8 @@ inline constexpr auto model_table = std::to_array<model_row>({
      .in_the_wild = "teaching",
      .advice = "to see a protocol work; the second client waits for the first",
      .one_at_a_time = true,
-     .io_blocks = true},
+     .io_blocks = true,
+     .in_pool = as_worker::if_it_asks},
     {.kind = model_kind::thread_per_connection,
      .accepts = "the main thread, blocking",
      .does_io = "the connection's own thread, blocking",
@@ -93,7 +107,8 @@ inline constexpr auto model_table = std::to_array<model_row>({
      .advice = "when a crash may cost one process, and for reload and upgrade without a refused connection",
      .one_loop = false,
      .processes = true,
-     .loops_do_io = true},
+     .loops_do_io = true,
+     .in_pool = as_worker::never},
     {.kind = model_kind::thread_per_event,
      .accepts = "an acceptor loop",
      .does_io = "a short-lived thread per ready event",
@@ -107,6 +122,12 @@ inline constexpr auto model_table = std::to_array<model_row>({
 [[nodiscard]] constexpr const model_row& row_of(model_kind kind) noexcept {
   return model_table[static_cast<std::size_t>(kind)];
 }
+
+// The models in which handlers run, each once: that of `s`, or those of the workers of a pool.
+[[nodiscard]] std::vector<model_kind> models_of(const settings& s);
+
+// What the worker at that index runs with: as a server of one process, in the model of that worker.
+[[nodiscard]] settings settings_of_worker(const settings& s, std::uint32_t index);
 
 // What a handler keeps beyond a connection, and so where it would go wrong.
 enum class state_kind : std::uint8_t {

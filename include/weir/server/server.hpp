@@ -40,7 +40,7 @@ namespace weir {
 // yet is waited for, up to a second.
 struct inheritance {
   std::vector<bound_socket> listeners;
-  std::vector<int> cpus;                 // one loop on each
+  std::vector<int> cpus;                 // a loop on each, in the models that have several
   std::shared_ptr<const tls_files> tls;  // with settings that have a listener with TLS
   accept_kind accept = accept_kind::shared;
   int lock = -1;                                      // with accept_kind::mutex
@@ -222,10 +222,12 @@ class server {
   observe::process_ledger ledger_;
   std::array<std::uint64_t, 9> told_{};  // by write_figures()
   bool counts_live_ = false;             // score_.connections is always right
+  bool shares_listeners_ = false;        // with other processes
   std::vector<bound_socket> listeners_;
   std::optional<bound_socket> admin_socket_;
   std::uint64_t seed_;  // of the first acceptor's policy; each further one takes the next
   present_source tls_;
+  std::unique_ptr<tap_source> taps_;  // of a server that records
   permit_pool permits_;
   address_limit<peer_address> per_address_;
   proxy_rules proxied_;

@@ -10,23 +10,27 @@
 
 namespace weir::admin {
 
-// What the loops of one worker and core have counted, one after another and side by side.
+// What the loops of one worker, core and model have counted, one after another and side by side.
 struct place {
   static constexpr std::uint16_t threads = UINT16_MAX;  // instead of a core: all threads of that worker
 
   std::uint16_t worker = 0;
   std::uint16_t core = 0;
+  model_kind model{};
   std::uint32_t live = 0;  // loops or threads that have not ended: two of a loop during a reload
   observe::figures sums{};
   std::span<const observe::block* const> blocks{};  // of its loops; a thread measures nothing by itself
+  std::uint64_t ended_by_threads = 0;               // of its connections, where handlers run on other threads
 
   [[nodiscard]] std::uint64_t operator[](observe::figure f) const noexcept { return sums[f].read(); }
-  // Connections that are open: every one that was begun ends as one of these.
+  // Connections that have ended, counted here.
+  [[nodiscard]] std::uint64_t ended() const noexcept;
+  // Connections that are open: every one that was begun ends, here or on a thread.
   [[nodiscard]] std::uint64_t open() const noexcept;
   [[nodiscard]] observe::histogram_view measured(observe::measure m) const noexcept;
 };
 
-// All places, in the order of workers and their cores.
+// All places, in the order of workers, their cores and models.
 // Thread: any. Lifetime: within that of the ledger.
 class places {
  public:
@@ -39,13 +43,18 @@ class places {
   [[nodiscard]] auto begin() const noexcept { return all_.begin(); }
   [[nodiscard]] auto end() const noexcept { return all_.end(); }
 
-  // The measurements of all.
+  // Their models, each once. Errors: std::bad_alloc.
+  [[nodiscard]] std::vector<model_kind> models() const;
+  // The measurements of all, and of those of one model.
   [[nodiscard]] observe::histogram_view measured(observe::measure m) const noexcept;
+  [[nodiscard]] observe::histogram_view measured(observe::measure m, model_kind only) const noexcept;
   [[nodiscard]] std::uint64_t sum(observe::figure f) const noexcept;
   // A figure of listeners. Workers that share a listener all see the same queue.
   [[nodiscard]] std::uint64_t of_listeners(observe::figure f, accept_kind how) const noexcept;
 
  private:
+  void give_ends_to_loops() noexcept;
+
   std::vector<const observe::block*> blocks_;
   std::vector<place> all_;
 };

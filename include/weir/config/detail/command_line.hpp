@@ -16,7 +16,7 @@ namespace weir {
 
 // What the command line asks the program to do. `check` validates the settings, `plan` prints what would run
 // where, `status` prints the state of the running server, `dump` what its coroutines wait for, `recorder`
-// writes the last turns of its loops.
+// writes the last turns of its loops, `compare` runs the program in every model and measures it.
 enum class action : std::uint8_t {
   run,
   help,
@@ -27,7 +27,8 @@ enum class action : std::uint8_t {
   list_models,
   status,
   dump,
-  recorder
+  recorder,
+  compare
 };
 
 struct command_line {
@@ -38,6 +39,7 @@ struct command_line {
   bool running = false;                                     // --plan compares with the server that runs
   int pid = 0;                                              // of the server that is asked about; 0: not given
   std::string trace_file;                                   // of --recorder
+  std::string compare;                                      // what --compare was given
   std::string config_file;                                  // as given; empty: none
   std::map<std::string, std::string, std::less<>> origins;  // key -> what set it; defaults are absent
 

@@ -6,6 +6,7 @@
 
 #include "weir/connection/detail/opening_deadline.hpp"
 #include "weir/connection/detail/stream_layer.hpp"
+#include "weir/connection/detail/stream_tap.hpp"
 #include "weir/listen/peer_address.hpp"
 
 namespace weir {
@@ -16,6 +17,7 @@ struct connection_edge {
   std::string tlvs;           // what the balancer has told beside the addresses, as it came
   bool counts_later = false;  // for its address: when the balancer has told it
   std::unique_ptr<stream_layer> layer;
+  std::unique_ptr<stream_tap> tap;  // only with a layer
   opening_deadline opening;
 };
 

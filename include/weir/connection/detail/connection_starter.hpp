@@ -50,6 +50,8 @@ class connection_starter {
   // Before the first connection. Where the handlers run, if not here; how long a call may block, if it may.
   void run_handlers_on(worker_queue& at) noexcept { worker_queue_ = &at; }
   void block(std::chrono::milliseconds slice) noexcept { slice_ = slice; }
+  // Before the first connection. What listens to connections, if anything does.
+  void listen_by(tap_source* taps) noexcept { taps_ = taps; }
   connection_starter(const connection_starter&) = delete;
   connection_starter& operator=(const connection_starter&) = delete;
 
@@ -90,7 +92,8 @@ class connection_starter {
   void when_taken_up(std::function<void()> f) { taken_up_ = std::move(f); }
 
   // Tells every handler that the server stops, those that arrive later too. Those that came less than
-  // `grace` ago and whose first bytes have not come yet get that long.
+  // `grace` ago and whose first bytes have not come yet get that long. Where handlers run on other threads
+  // all are told after `grace`: this thread may not look at what a worker holds. Again if it failed.
   void stop(std::chrono::milliseconds grace = {});
 
   // For open_layers_and_serve(); the thread of the handler. The client is known: it counts from now on.
@@ -129,6 +132,8 @@ class connection_starter {
   void has_dropped(const peer_address& peer) noexcept;
   void empty_mailbox() noexcept;
   task<> limit_grace();
+  void tell_all() noexcept;
+  void listen_to(accepted_socket& s);
 
   core& home_;
   connection_table& table_;
@@ -154,7 +159,9 @@ class connection_starter {
   std::function<connection_starter&(const peer_address&)> place_;
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::uint64_t> dropped_{0};
+  tap_source* taps_ = nullptr;
   bool stopping_ = false;
+  bool tells_later_ = false;  // limit_grace() is on its way
   std::chrono::milliseconds grace_{0};
   std::function<void()> taken_up_;
   std::atomic<std::uint32_t> waiting_{0};

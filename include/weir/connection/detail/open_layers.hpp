@@ -32,6 +32,9 @@ class opening_place {
 [[nodiscard]] task<> open_layers_and_serve(connection client, socket_layers layers, connection_starter* at,
                                            opening_place place);
 
+// A connection that is listened to gets a layer that changes nothing, if it has none.
+void set_tapped_layer(connection_state& c);
+
 // Until the layer of `c` is open: 0, or an errno.
 [[nodiscard]] task<int> open_layer(connection_state& c);
 

@@ -37,6 +37,8 @@ class stream_layer {
   // Bytes for which the socket need not be asked.
   [[nodiscard]] virtual bool holds_input() const noexcept = 0;
 
+  // Others on the way cannot read it: it is TLS.
+  [[nodiscard]] virtual bool is_secret() const noexcept { return true; }
   [[nodiscard]] virtual tls_info info() const = 0;
   // Of one that is open: a session of an earlier connection goes on.
   [[nodiscard]] virtual bool was_resumed() const noexcept = 0;
@@ -63,6 +65,7 @@ class stream_layer {
 
  protected:
   stream_layer() noexcept : event_(*this) {}
+  [[nodiscard]] bool has_early() const noexcept { return !early_.empty(); }
   // Some of the bytes that came before the layer; 0 when there are none.
   [[nodiscard]] std::size_t take_early(void* into, std::size_t size) noexcept;
 

@@ -45,7 +45,9 @@ enum class figure : std::uint8_t {
   file_lines,       // written to files such as the access log
   lost_file_lines,  // that were not
   lost_log_lines,
-  last_counter = lost_log_lines,
+  recorded_bytes,  // of the file of a recording
+  record_lost,     // pieces that found no room on their way to it
+  last_counter = record_lost,
   run_queue,  // chains that wait for their turn, when it was last looked
   timers,     // armed
   chunks,     // receive and reply buffers, in use and kept
@@ -93,8 +95,9 @@ using histograms = std::array<shared_histogram, measures_count>;
 struct alignas(128) block {
   // Whose it is. 0: nobody's.
   struct owner {
-    enum class state : std::uint16_t { free, live, retired };
+    enum class state : std::uint8_t { free, live, retired };
     state now = state::free;
+    std::uint8_t model = 0;    // a model_kind: what a worker counts in one model is kept apart
     std::uint16_t row = 0;     // the worker's in the scoreboard, while it lives
     std::uint16_t worker = 0;  // its index
     std::uint16_t core = 0;

@@ -15,8 +15,8 @@ namespace weir::observe {
 
 // Problem: a sum over processes must not shrink when one of them ends, no process may be stopped for it, and
 // a reader may not wait. Each loop takes a block and writes it alone. The block of a loop that has ended
-// stays as it is, and the next loop of that worker and core goes on in it. So each counter only ever grows.
-// Lies in memory of zeroes. Thread: any process, unless said otherwise.
+// stays as it is, and the next loop of that worker, core and model goes on in it. So each counter only ever
+// grows. Lies in memory of zeroes. Thread: any process, unless said otherwise.
 struct ledger {
   static constexpr std::size_t capacity = 4096;  // memory is taken only for what is used
   static constexpr std::size_t most_threads = 32768;
@@ -45,8 +45,9 @@ struct ledger {
 // The loops and threads of one process in a ledger. Thread: any. Lifetime: within that of the ledger.
 class process_ledger {
  public:
-  // `row` and `worker` tell processes apart: 0 in a program of one process. Errors: std::bad_alloc.
-  process_ledger(ledger& all, std::uint16_t row, std::uint16_t worker);
+  // `row` and `worker` tell processes apart: 0 in a program of one process. `model`: a model_kind.
+  // Errors: std::bad_alloc.
+  process_ledger(ledger& all, std::uint16_t row, std::uint16_t worker, std::uint8_t model = 0);
 
   // Where a loop writes. In a full ledger: nowhere.
   [[nodiscard]] recorder loop(unsigned core) noexcept;
@@ -59,6 +60,7 @@ class process_ledger {
   ledger& all_;
   std::uint16_t row_;
   std::uint16_t worker_;
+  std::uint8_t model_;
   std::unique_ptr<block> unseen_;
   recorder first_;
 };

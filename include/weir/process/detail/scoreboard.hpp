@@ -27,6 +27,8 @@ struct alignas(128) worker_score {
   std::atomic<std::int32_t> pid;           // the master's
   std::atomic<std::uint32_t> index;        // the master's
   std::atomic<std::uint32_t> generation;   // the master's
+  std::atomic<model_kind> model;           // the master's
+  std::atomic<io_kind> io;                 // what its loops wait in
   std::atomic<std::int64_t> started;       // the master's: milliseconds of the monotonic clock
   std::atomic<std::uint32_t> connections;  // open, with those that are being waited for
   std::atomic<std::uint32_t> load;     // permits taken, at any instant: where workers accept by themselves
@@ -112,7 +114,8 @@ class scoreboard {
     return static_cast<std::uint16_t>(&row - memory_->workers);
   }
   [[nodiscard]] observe::process_ledger ledger_of(const worker_score& row) {
-    return {memory_->ledger, number_of(row), static_cast<std::uint16_t>(row.index.load())};
+    return {memory_->ledger, number_of(row), static_cast<std::uint16_t>(row.index.load()),
+            static_cast<std::uint8_t>(row.model.load())};
   }
 
   void count_restart(restart_reason why) noexcept;
@@ -120,8 +123,8 @@ class scoreboard {
   // A worker serves and is told to go on.
   [[nodiscard]] bool is_ready() noexcept;
 
-  // A free row, zeroed and taken; null if all are in use.
-  [[nodiscard]] worker_score* take() noexcept;
+  // A free row, zeroed and taken; null if all are in use. `model`: of the worker.
+  [[nodiscard]] worker_score* take(model_kind model = model_kind::loop_per_core) noexcept;
   // Its process has ended: what it has counted stays.
   void give_back(worker_score& row) noexcept;
 

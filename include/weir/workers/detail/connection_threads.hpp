@@ -1,6 +1,8 @@
 #pragma once
 // workers: a thread for each connection.
 
+#include <atomic>
+#include <chrono>
 #include <csignal>
 #include <deque>
 #include <mutex>
@@ -35,8 +37,12 @@ class connection_threads {
   // Errors: std::system_error without a thread, std::bad_alloc; the connection is closed.
   void deliver(accepted_socket s);
 
+  // Before the first connection. What listens to connections, if anything does.
+  void listen_by(tap_source* taps) noexcept { taps_ = taps; }
+
   // Tells every handler that the server stops; cancels what they wait for. Again if one has not heard it.
-  void tell() noexcept;
+  // `grace`: of those whose first bytes have not come yet, as of connection_starter::stop().
+  void tell(std::chrono::milliseconds grace = {}) noexcept;
   void cancel() noexcept;
 
   // Any thread. For the connections that begin from now on.
@@ -74,6 +80,8 @@ class connection_threads {
   const departure_state* leaves_;
   proxy_rules* proxied_;
   observe::process_ledger* ledger_;
+  tap_source* taps_ = nullptr;
+  std::atomic<std::chrono::milliseconds> grace_{std::chrono::milliseconds(0)};
   struct sigaction before_{};
   mutable std::mutex mutex_;
   std::vector<slot*> idle_;

@@ -1,0 +1,240 @@
+#include "weir/compare/detail/figures.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "page.hpp"
+
+namespace weir::compare {
+namespace {
+
+std::string duration(double us) {
+  if (us < 1000) return fmt::format("{:.0f} µs", us);
+  return us < 1e6 ? fmt::format("{:.1f} ms", us / 1000) : fmt::format("{:.1f} s", us / 1e6);
+}
+
+double cpu_each(const run_figures& f) { return f.amount() > 0 ? std::max(0.0, f.cpu_us) / f.amount() : 0; }
+
+std::string unit(const run_figures& f) { return f.requests_per_second ? "requests/s" : "bytes/s"; }
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string out;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    out += fmt::format("{}{}", i == 0 ? "" : i + 1 == names.size() ? " and " : ", ", names[i]);
+  return out;
+}
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    // "</" would end the script in which the page has it.
+    if (static_cast<unsigned char>(c) < 0x20 || c == '<')
+      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    else
+      out += c;
+  }
+  return out + '"';
+}
+
+std::string optional_number(const std::optional<double>& v) { return v ? fmt::format("{:.3f}", *v) : "null"; }
+
+}  // namespace
+
+bool measured::failed() const noexcept {
+  return runs.empty() ||
+         std::any_of(runs.begin(), runs.end(), [](const auto& r) { return !r.failed.empty(); });
+}
+
+const run_figures& measured::typical() const {
+  std::vector<const run_figures*> order;
+  for (const run_figures& each : runs) order.push_back(&each);
+  std::sort(order.begin(), order.end(),
+            [](const run_figures* a, const run_figures* b) { return a->rate() < b->rate(); });
+  return *order[order.size() / 2];
+}
+
+bool measured::serves_everybody() const noexcept {
+  return !failed() && std::all_of(runs.begin(), runs.end(), [](const auto& r) {
+    return r.starved == 0 && r.served > 0 && r.rate() > 0;
+  });
+}
+
+double measured::spread() const noexcept {
+  double least = INFINITY;
+  double most = 0;
+  for (const run_figures& each : runs) {
+    least = std::min(least, each.rate());
+    most = std::max(most, each.rate());
+  }
+  return least > 0 && !runs.empty() ? most / least - 1 : 0;
+}
+
+advice advise(const std::vector<measured>& all, const comparison_facts& facts) {
+  advice out;
+  std::vector<const measured*> rated;
+  for (const measured& each : all)
+    if (each.serves_everybody()) rated.push_back(&each);
+  if (rated.empty()) {
+    out.text = "No model served every client, so nothing is advised.";
+    return out;
+  }
+  const auto faster = [](const measured* a, const measured* b) {
+    return a->typical().rate() < b->typical().rate();
+  };
+  const measured& fastest = **std::max_element(rated.begin(), rated.end(), faster);
+  const double top = fastest.typical().rate();
+  std::vector<const measured*> equals;
+  for (const measured* const each : rated) {
+    const double noise = std::max({equal, fastest.spread() / 2, each->spread() / 2});
+    if (each->typical().rate() >= top * (1 - std::min(noise, 0.5))) equals.push_back(each);
+  }
+  const auto cheaper = [](const measured* a, const measured* b) {
+    return cpu_each(a->typical()) < cpu_each(b->typical());
+  };
+  const measured& best = **std::min_element(equals.begin(), equals.end(), cheaper);
+  const run_figures& f = best.typical();
+  out.best = &best;
+
+  out.text = fmt::format("Take {}: {:.0f} {}", best.what.name, f.rate(), unit(f));
+  if (f.p99_us) out.text += fmt::format(", 99 of 100 answered within {}", duration(*f.p99_us));
+  out.text +=
+      fmt::format(", {:.2f} µs of CPU for each {}.", cpu_each(f), f.requests_per_second ? "request" : "byte");
+  std::vector<std::string> close;
+  std::vector<std::string> as_cheap;
+  for (const measured* const each : equals)
+    if (each != &best) {
+      close.push_back(each->what.name);
+      if (cpu_each(each->typical()) <= cpu_each(f) * (1 + equal)) as_cheap.push_back(each->what.name);
+    }
+  if (!close.empty())
+    out.text += fmt::format(" As fast, as far as these runs tell, {} {}; of those it costs the least CPU.",
+                            close.size() == 1 ? "is" : "are", listed(close));
+  const measured& slowest = **std::min_element(rated.begin(), rated.end(), faster);
+  if (std::find(equals.begin(), equals.end(), &slowest) == equals.end())
+    out.text +=
+        fmt::format(" {} is {:.1f} times slower.", slowest.what.name, f.rate() / slowest.typical().rate());
+  std::vector<std::string> starving;
+  for (const measured& each : all)
+    if (!each.failed() && !each.serves_everybody()) starving.push_back(each.what.name);
+  if (!starving.empty()) out.text += fmt::format(" Not every client was served by {}.", listed(starving));
+
+  std::vector<std::string> differing;
+  for (const measured& each : all)
+    if (std::any_of(each.runs.begin(), each.runs.end(), [](const auto& r) { return !r.different.empty(); }))
+      differing.push_back(each.what.name);
+  if (!differing.empty())
+    out.text += fmt::format(" Some answers were not the recorded ones under {}.", listed(differing));
+
+  std::vector<std::string> doubts;
+  if (!as_cheap.empty())
+    doubts.push_back(fmt::format("{} cannot be told from it: another run may name {}", listed(as_cheap),
+                                 as_cheap.size() == 1 ? "that one" : "one of those"));
+  if (best.spread() > 0.2)
+    doubts.push_back(
+        fmt::format("its own runs differ by {:.0f} %: this machine is noisy, or the runs are too short",
+                    best.spread() * 100));
+  if (facts.busy > 0.5)
+    doubts.push_back(fmt::format("the machine was busy before (load {:.1f})", facts.busy));
+  if (best.runs.size() < 3) doubts.push_back("there were fewer than three rounds");
+  if (f.served < 2 * facts.server_cpus)
+    doubts.push_back(fmt::format("{} client{} cannot show what a model does with many", f.served,
+                                 f.served == 1 ? "" : "s"));
+  const double used = f.seconds > 0 ? f.cpu_us / 1e6 / f.seconds : 0;
+  if (!facts.shared_cpus && used < 0.7 * static_cast<double>(facts.server_cpus))
+    doubts.push_back(
+        fmt::format("the server used {:.1f} of {} CPUs: the load, not the server, may be what limits", used,
+                    facts.server_cpus));
+  if (facts.shared_cpus) doubts.push_back("server and load shared the CPUs");
+  if (!f.requests_per_second)
+    doubts.push_back(
+        "the load command tells no requests/s, so bytes were counted; wrk, ab, h2load and "
+        "redis-benchmark tell them");
+  out.is_certain = as_cheap.empty() && best.spread() <= 0.2 && best.runs.size() >= 2;
+  if (!doubts.empty()) {
+    out.text += " Doubts: ";
+    for (std::size_t i = 0; i < doubts.size(); ++i) out.text += (i == 0 ? "" : "; ") + doubts[i];
+    out.text += ".";
+  }
+  return out;
+}
+
+std::string table_of(const std::vector<measured>& all) {
+  std::string out = fmt::format("{:<54} {:>11} {:>9} {:>9} {:>9} {:>8} {:>9} {:>8} {:>8} {:>7} {:>8}\n",
+                                "model", "requests/s", "p50 us", "p99 us", "p99.9 us", "CPU us", "switches",
+                                "threads", "MB", "served", "starved");
+  const auto cell = [](const std::optional<double>& v) {
+    return v ? fmt::format("{:.0f}", *v) : std::string("-");
+  };
+  for (const measured& each : all) {
+    if (each.failed()) {
+      const std::string why = !each.what.refused.empty() ? each.what.refused
+                              : each.runs.empty()        ? "not measured"
+                                                         : each.runs.back().failed;
+      out += fmt::format("{:<54} not measured: {}\n", each.what.name, why);
+      continue;
+    }
+    const run_figures& f = each.typical();
+    const double amount = std::max(f.amount(), 1.0);
+    out += fmt::format("{:<54} {:>11} {:>9} {:>9} {:>9} {:>8.2f} {:>9.3f} {:>8} {:>8.1f} {:>7} {:>8}\n",
+                       each.what.name, cell(f.requests_per_second), cell(f.p50_us), cell(f.p99_us),
+                       cell(f.p999_us), cpu_each(f), std::max(0.0, f.switches) / amount, f.threads,
+                       static_cast<double>(f.memory) / 1e6, f.served, f.starved);
+  }
+  for (const measured& each : all)
+    for (const run_figures& f : each.runs)
+      if (!f.different.empty()) {
+        out += fmt::format("{}: {}\n", each.what.name, f.different);
+        break;
+      }
+  return out;
+}
+
+std::string json_of(const std::vector<measured>& all, const comparison_facts& facts, const advice& what) {
+  std::string out = fmt::format(
+      R"({{"program":{},"load":{},"kernel":{},"cpus":{},"server_cpus":{},"shared_cpus":{},"busy":{:.2f},"rounds":{},"took":{:.1f},)",
+      quoted(facts.program), quoted(facts.load), quoted(facts.kernel), facts.cpus, facts.server_cpus,
+      facts.shared_cpus, facts.busy, facts.rounds, facts.took);
+  out += fmt::format(R"("advice":{},"certain":{},"best":{},"toml":{},"candidates":[)", quoted(what.text),
+                     what.is_certain, what.best == nullptr ? "null" : quoted(what.best->what.name),
+                     what.best == nullptr ? "null" : quoted(as_toml(what.best->what)));
+  std::string_view comma;
+  for (const measured& each : all) {
+    out += fmt::format(R"({}{{"name":{},"refused":{},"starves":{},"keys":{{)", comma, quoted(each.what.name),
+                       each.what.refused.empty() ? "null" : quoted(each.what.refused),
+                       !each.failed() && !each.serves_everybody());
+    std::string_view between;
+    for (const auto& [key, value] : each.what.keys) {
+      out += fmt::format("{}{}:{}", between, quoted(key), quoted(value));
+      between = ",";
+    }
+    out += fmt::format(R"(}},"typical":{},"runs":[)",
+                       each.failed() ? "null" : fmt::format("{}", &each.typical() - each.runs.data()));
+    between = "";
+    for (const run_figures& f : each.runs) {
+      const double amount = std::max(f.amount(), 1.0);
+      out += fmt::format(
+          R"({}{{"failed":{},"seconds":{:.3f},"rate":{:.3f},"requests_per_second":{},"p50_us":{},"p99_us":{},"p999_us":{},"cpu_us":{:.4f},"switches":{:.5f},"bytes_in":{:.0f},"bytes_out":{:.0f},"served":{},"starved":{},"threads":{},"memory_mb":{:.2f},"different":{}}})",
+          between, f.failed.empty() ? "null" : quoted(f.failed), f.seconds, f.rate(),
+          optional_number(f.requests_per_second), optional_number(f.p50_us), optional_number(f.p99_us),
+          optional_number(f.p999_us), cpu_each(f), std::max(0.0, f.switches) / amount, f.bytes_in,
+          f.bytes_out, f.served, f.starved, f.threads, static_cast<double>(f.memory) / 1e6,
+          f.different.empty() ? "null" : quoted(f.different));
+      between = ",";
+    }
+    out += "]}";
+    comma = ",";
+  }
+  return out + "]}\n";
+}
+
+std::string page_of(const std::string& json) {
+  constexpr std::string_view mark = "/* the data */";
+  std::string out(page);
+  return out.replace(out.find(mark), mark.size(), json);
+}
+
+}  // namespace weir::compare
