@@ -18,8 +18,8 @@ namespace {
 constexpr auto live_keys = std::to_array<std::string_view>(
     {"limits.connections", "limits.connections_per_ip", "limits.drain_delay", "limits.drain_timeout",
      "limits.idle_timeout", "log.file", "log.level", "tls.alpn", "tls.ca", "tls.certificate", "tls.ciphers",
-     "tls.ciphersuites", "tls.key", "tls.key_log", "tls.minimum_version", "tls.ticket_lifetime",
-     "tls.tickets", "tls.verify"});
+     "tls.ciphersuites", "tls.key", "tls.key_log", "tls.minimum_version", "tls.offload_keys",
+     "tls.ticket_lifetime", "tls.tickets", "tls.verify"});
 
 bool is_live(std::string_view key, const settings& present, const settings& fresh) {
   // What standard error was before the log went to a file is gone.
