@@ -370,6 +370,9 @@ std::vector<tunable> make_tunables() {
       count(
           "tls.handshakes", "handshakes", 1, 1'000'000, [](auto& s) -> auto& { return s.tls.handshakes; },
           "of one loop at a time; further clients wait"),
+      fact(
+          "tls.offload_keys", [](auto& s) -> auto& { return s.tls.offload_keys; },
+          "where handlers run on the loop: handshakes use private keys on the threads of workers.count"),
       path(
           "tls.key_log", [](auto& s) -> auto& { return s.tls.key_log; },
           "file to which the secrets of every connection are appended, with which all of its "

@@ -9,6 +9,7 @@
 #include "weir/connection/detail/connection_starter.hpp"
 #include "weir/connection/detail/plain_layer.hpp"
 #include "weir/connection/detail/proxy_rules.hpp"
+#include "weir/core/offload.hpp"
 
 namespace weir {
 namespace detail {
@@ -16,29 +17,40 @@ namespace {
 
 extern const operation_kind kind_of_open;
 
-// Waits until the layer is open: 0, or an errno.
+// Waits until the layer is open, or until its next step is to be taken apart: 0, or an errno.
 struct open_operation : connection_operation {
-  explicit open_operation(connection_state& c) noexcept : connection_operation(kind_of_open, c) {}
-  bool await_ready() const noexcept { return false; }
+  explicit open_operation(connection_state& c, bool offloads = false) noexcept
+      : connection_operation(kind_of_open, c), may_offload(offloads) {}
+  bool await_ready() noexcept { return was_apart && attempt(); }
   template <task_promise P>
   void await_suspend(std::coroutine_handle<P> h) {
     wait_to_read(h);
   }
   int await_resume() const noexcept { return error; }
 
+  // False: more input is awaited, and what there was to send was sent.
+  bool attempt() noexcept {
+    connection_state& c = *on;
+    const bool gone = c.end != ending::none || c.fd < 0;
+    is_apart = !gone && may_offload && c.layer()->opens_slowly();
+    const long n = gone ? -ECONNRESET : is_apart ? c.layer()->hear() : c.layer()->open();
+    c.moved_slowly();
+    error = static_cast<int>(-n);
+    return n != -EAGAIN;
+  }
+
+  bool may_offload;
+  bool was_apart = false;  // a step has been taken: no event is awaited
+  bool is_apart = false;   // the next one is to be taken by take_step()
   int error = 0;
 };
 
 bool proceed_open(operation& op) noexcept {
   auto& self = static_cast<open_operation&>(op);
-  connection_state& c = *self.on;
-  const long n = c.end != ending::none || c.fd < 0 ? -ECONNRESET : c.layer()->open();
-  c.moved_slowly();
-  if (n == -EAGAIN) {
+  if (!self.attempt()) {
     self.park_reading();
     return false;
   }
-  self.error = static_cast<int>(-n);
   self.leave_reading();
   return true;
 }
@@ -54,6 +66,36 @@ const operation_kind kind_of_layered_open{
     .proceed = proceed_open, .cancel = cancel_open, .layered = &kind_of_layered_open};
 const operation_kind kind_of_open{
     .proceed = proceed_open, .cancel = cancel_open, .layered = &kind_of_layered_open};
+
+// On a thread of the offload pool, or here where that has none to spare. 0, or an errno. The layer outlives
+// the step, the connection need not.
+task<int> take_step(connection_state& c) {
+  const std::shared_ptr<stream_layer> layer = c.edge()->layer;
+  bool has_begun = true;
+  try {
+    task<> step = offload([layer] { layer->open_apart(); });
+    co_await std::move(step);
+  } catch (const std::system_error& e) {
+    if (e.code() == std::errc::operation_canceled) co_return ECANCELED;
+    has_begun = false;
+  }
+  if (!has_begun) layer->open_apart();
+  layer->come_home();
+  co_return 0;
+}
+
+// Only the loop of a core is held up by a handshake; elsewhere its thread is one of many.
+task<int> open(connection_state& c) {
+  const bool may_offload = c.mode == io::wait_mode::layered;
+  for (bool was_apart = false;; was_apart = true) {
+    open_operation opening(c, may_offload);
+    opening.was_apart = was_apart;
+    int error = co_await opening;
+    if (error != 0 || !opening.is_apart) co_return error;
+    error = co_await take_step(c);
+    if (error != 0) co_return error;
+  }
+}
 
 }  // namespace
 }  // namespace detail
@@ -82,8 +124,7 @@ task<> open_layers_and_serve(connection client, socket_layers layers, connection
   if (layers.tls) {
     const std::shared_ptr<layer_source> source = at->tls().get();
     c.set_layer(source->accept());
-    detail::open_operation opening(c);
-    const int error = co_await opening;
+    const int error = co_await detail::open(c);
     if (error != 0) {
       const bool late = c.edge()->opening.has_expired();
       c.driver->counted()[late ? observe::figure::tls_timed_out : observe::figure::tls_failed].add(1);

@@ -29,8 +29,6 @@
 namespace weir {
 namespace {
 
-using namespace std::chrono_literals;
-
 void keep_fixed_keys(const settings& present, settings& fresh, state_kind keeps) {
   for (const tunable& each : tunables())
     if (needs_restart_in_pool(each.key)) tell_of_restart(each, present, fresh, model_hint(each.key));
@@ -42,18 +40,6 @@ void keep_fixed_keys(const settings& present, settings& fresh, state_kind keeps)
   // The new keys beside the old ones.
   if (const auto refused = check(fresh, keeps))
     throw config_error({fmt::format("{}: {}", refused->key, refused->text)});
-}
-
-// The name of the admin listener among the sockets that a pool hands over to the next one.
-std::string admin_name(const settings& s) {
-  return s.admin.address.empty() ? std::string() : "admin " + s.admin.address;
-}
-
-// The kernel wakes one worker for a connection if all block in accept4, and all of them if they poll.
-void make_blocking(const bound_socket& s) {
-  const int flags = ::fcntl(s.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(s.get(), F_SETFL, flags & ~O_NONBLOCK) != 0)
-    throw_system_error(errno, "listen on " + s.local().to_string());
 }
 
 // The CPUs of a worker as the system allows them now: one that has left the mask of the master (taskset, a
@@ -86,6 +72,7 @@ pool::pool(pool_plan plan, std::function<pool_plan()> read_again, service_form f
                                            "set up for \"{}\", so an upgrade cannot change it",
                                            accept, from_->accept));
   if (!from_) process::pid_file::refuse_if_taken(plan_.settings.processes.pid_file);
+  take_tickets();
   plan_.tls = read_tls(plan_.settings);
   open_sockets(plan_.settings, slots_);
   open_admin_socket();
@@ -110,7 +97,7 @@ int pool::run() {
     program.own_listeners = [this](unsigned index) { return own_listeners(index); };
   program.reopen_log = [this] { reopen_log(); };
   program.itself = itself_;
-  program.sockets = [this] { return named_sockets(); };
+  program.sockets = [this] { return to_hand_over(); };
   program.handing_over = [this] {
     begin_sharing();
     pid_file_->step_aside();
@@ -160,154 +147,6 @@ void pool::tell_where() const {
             plan_.settings.cores.pin ? ", on CPU " + cpu_set(plan_.cpus).to_string() : "");
   if (admin_) log::info("admin listener on {}", admin_->local());
   log_io_choice(plan_.settings);
-}
-
-// The sockets of each address of `s`, in order; those that are not open are left out.
-std::vector<std::size_t> pool::sockets_of(const settings& s) const {
-  std::vector<std::size_t> out;
-  for (const auto& address : s.listen)
-    for (std::size_t i = 0; i < sockets_.size(); ++i)
-      if (sockets_[i].address == address && std::find(out.begin(), out.end(), i) == out.end()) {
-        out.push_back(i);
-        break;
-      }
-  return out;
-}
-
-void pool::open_sockets(const settings& s, unsigned slots) {
-  const bool grouped = s.processes.accept == accept_kind::reuseport;
-  for (const auto& address : s.listen) {
-    const auto asked = std::count(s.listen.begin(), s.listen.end(), address);
-    const auto open = std::count_if(sockets_.begin(), sockets_.end(),
-                                    [&](const named_socket& n) { return n.address == address; });
-    if (open >= asked) continue;
-    named_socket made{address, inherited(address, s)};
-    const auto at = endpoint::parse(address);
-    if (!made.group.empty())
-      made.shared = made.group.size();
-    else if (grouped)
-      made.group = bind_group(at, std::max(slots, 1U), s.socket);
-    else
-      made.group.push_back(bound_socket::bind(at, s.socket));
-    if (s.processes.accept == accept_kind::shared) make_blocking(made.group.front());
-    sockets_.push_back(std::move(made));
-  }
-  for (auto& each : sockets_)
-    while (grouped && each.group.size() < slots) {
-      each.steered = std::chrono::steady_clock::time_point::max();
-      each.group.push_back(join_group(each.group.front(), s.socket));
-    }
-}
-
-void pool::open_admin_socket() {
-  std::vector<bound_socket> before = inherited(admin_name(plan_.settings), plan_.settings);
-  admin_ = before.empty() ? admin::listener::bind(plan_.settings) : std::optional(std::move(before.front()));
-}
-
-// The sockets that the pool before this one had open under that address; each is taken once.
-std::vector<bound_socket> pool::inherited(const std::string& address, const settings& s) {
-  std::vector<bound_socket> out;
-  if (!from_) return out;
-  auto& given = from_->sockets;
-  for (auto each = given.begin(); each != given.end();) {
-    const bool is_it =
-        each->address == address && (out.empty() || s.processes.accept == accept_kind::reuseport);
-    if (is_it) out.push_back(bound_socket::take_over(each->fd, s.socket, endpoint::parse(address).layers()));
-    each = is_it ? given.erase(each) : std::next(each);
-  }
-  return out;
-}
-
-std::vector<process::named_descriptor> pool::named_sockets() const {
-  std::vector<process::named_descriptor> out;
-  for (const auto& each : sockets_)
-    for (const auto& socket : each.group) out.push_back({socket.get(), each.address});
-  if (admin_) out.push_back({admin_->get(), admin_name(plan_.settings)});
-  return out;
-}
-
-// Both masters steer the same groups, each for its own slots, so neither closes a socket while the other is
-// there.
-void pool::begin_sharing() {
-  shares_ = true;
-  for (auto& each : sockets_) each.shared = each.group.size();
-  unlink_files(false);
-}
-
-void pool::end_sharing() {
-  shares_ = false;
-  unlink_files(true);
-  steer(slots_);
-}
-
-// Sockets that the other master does not have get no new connections first.
-void pool::close_sockets() {
-  for (auto& each : sockets_) {
-    if (!shares_ || each.shared == 0 || each.shared >= each.group.size()) continue;
-    try {
-      steer_to_first(each.group.front(), each.shared);
-    } catch (const std::system_error& e) {
-      log::error("{}", e.what());
-    }
-  }
-  sockets_.clear();
-}
-
-// Of two masters the one that ends last removes the files of unix sockets.
-void pool::unlink_files(bool yes) {
-  for (auto& each : sockets_)
-    for (auto& socket : each.group) socket.unlink_on_close(yes);
-  if (admin_) admin_->unlink_on_close(yes);
-}
-
-// New connections go to sockets with a slot only; the others are emptied by the master, and then closed.
-void pool::steer(unsigned slots) {
-  slots_ = slots;
-  if (plan_.settings.processes.accept != accept_kind::reuseport) return;
-  for (auto& each : sockets_) {
-    try {
-      steer_to_first(each.group.front(), slots < each.group.size() ? slots : 0);
-      each.steered = std::chrono::steady_clock::now();
-    } catch (const std::system_error& e) {
-      // New connections still come to the sockets without a slot, so the master has to go on emptying them.
-      each.steered = std::chrono::steady_clock::time_point::max();
-      log::error("{}", e.what());
-    }
-  }
-}
-
-// The listeners from which the master takes connections itself.
-std::vector<process::watched_listener> pool::watched(const std::vector<bool>& occupied) {
-  std::vector<process::watched_listener> out;
-  const auto add = [&out](const bound_socket& s) { out.push_back({s.get(), s.local().layers()}); };
-  const auto mode = plan_.settings.processes.accept;
-  if (mode == accept_kind::notify || mode == accept_kind::dispatch)
-    for (const std::size_t i : sockets_of(plan_.settings)) add(sockets_[i].group.front());
-  if (mode != accept_kind::reuseport || slots_ == 0) return out;
-  const auto long_ago = std::chrono::steady_clock::now() - 1s;
-  for (auto& each : sockets_) {
-    // A handshake that began before the steering has ended by then. A socket that is closed earlier resets
-    // connections.
-    if (!coming_ && !shares_ && each.steered < long_ago)
-      while (each.group.size() > slots_) each.group.pop_back();
-    for (std::size_t i = 0; i < each.group.size(); ++i)
-      if (i >= occupied.size() || !occupied[i]) add(each.group[i]);
-  }
-  return out;
-}
-
-std::vector<int> pool::own_listeners(unsigned index) const {
-  std::vector<int> out;
-  for (const auto& each : sockets_)
-    if (index < each.group.size()) out.push_back(each.group[index].get());
-  return out;
-}
-
-// Closes those that `s` does not name.
-void pool::keep_sockets(const settings& s) {
-  std::vector<named_socket> kept;
-  for (const std::size_t i : sockets_of(s)) kept.push_back(std::move(sockets_[i]));
-  sockets_ = std::move(kept);
 }
 
 std::optional<settings> pool::reload() {

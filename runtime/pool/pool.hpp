@@ -46,7 +46,8 @@ class pool {
   void open_sockets(const settings& s, unsigned slots);
   void open_admin_socket();
   [[nodiscard]] std::vector<bound_socket> inherited(const std::string& address, const settings& s);
-  [[nodiscard]] std::vector<process::named_descriptor> named_sockets() const;
+  void take_tickets();
+  [[nodiscard]] std::vector<process::named_descriptor> to_hand_over();
   void begin_sharing();
   void end_sharing();
   void close_sockets();
@@ -70,6 +71,7 @@ class pool {
   std::optional<bound_socket> admin_;
   unsigned slots_;
   unique_fd accept_lock_;  // with accept_kind::mutex
+  unique_fd tickets_;      // for the program that takes over
   process::invocation itself_;
   std::optional<process::heritage> from_;
   bool shares_;  // the sockets, with another master

@@ -18,8 +18,8 @@ namespace {
 constexpr auto live_keys = std::to_array<std::string_view>(
     {"limits.connections", "limits.connections_per_ip", "limits.drain_delay", "limits.drain_timeout",
      "limits.idle_timeout", "log.file", "log.level", "tls.alpn", "tls.ca", "tls.certificate", "tls.ciphers",
-     "tls.ciphersuites", "tls.key", "tls.key_log", "tls.minimum_version", "tls.ticket_lifetime",
-     "tls.tickets", "tls.verify"});
+     "tls.ciphersuites", "tls.key", "tls.key_log", "tls.minimum_version", "tls.offload_keys",
+     "tls.ticket_lifetime", "tls.tickets", "tls.verify"});
 
 // There is no master that could start processes of another kind.
 std::string_view pool_hint(std::string_view key) {

@@ -1,7 +1,9 @@
 #include "key_files.hpp"
 
+#include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,6 +13,8 @@
 #include <mutex>
 #include <optional>
 #include <system_error>
+
+#include "weir/base/error.hpp"
 
 namespace weir::tls {
 namespace {
@@ -29,9 +33,10 @@ std::string file_text(std::string_view key, const std::string& path, std::vector
 }
 
 // Of this process. Workers have it from their master, and a reload goes on with it.
+std::mutex mutex;
+std::optional<ticket_secret> secret;
+
 ticket_secret present_secret(std::chrono::milliseconds lifetime) {
-  static std::mutex mutex;
-  static std::optional<ticket_secret> secret;
   const std::lock_guard lock(mutex);
   const auto asked = std::chrono::duration_cast<std::chrono::seconds>(lifetime);
   const std::int64_t now = ::time(nullptr);
@@ -61,6 +66,22 @@ std::shared_ptr<const key_files> read_files(const settings& s, std::vector<probl
     problems.push_back(
         {"tls.ca", "clients are asked for certificates (tls.verify), and no authority is believed"});
   return out;
+}
+
+unique_fd pass_tickets() {
+  const std::lock_guard lock(mutex);
+  if (!secret) return {};
+  secret->advance_to(::time(nullptr));
+  unique_fd file(::memfd_create("weir tickets", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) throw_system_error(errno, "memfd_create");
+  secret->save(file.get());
+  ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  return file;
+}
+
+void take_tickets(int file) {
+  const std::lock_guard lock(mutex);
+  secret = ticket_secret::load(file);
 }
 
 }  // namespace weir::tls

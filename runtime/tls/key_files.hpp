@@ -6,6 +6,7 @@
 
 #include "openssl.hpp"
 #include "ticket_keys.hpp"
+#include "weir/base/unique_fd.hpp"
 #include "weir/connection/detail/tls_support.hpp"
 
 namespace weir::tls {
@@ -38,6 +39,10 @@ struct usable_certificate {
                                                           std::vector<tls_support::problem>& problems);
 [[nodiscard]] std::vector<usable_certificate> parse(const settings& s, const key_files& files,
                                                     std::vector<tls_support::problem>& problems);
+
+// The secret of tickets goes on in the program that takes over. Errors: std::system_error.
+[[nodiscard]] unique_fd pass_tickets();
+void take_tickets(int file);
 
 // Names for people and for matching: the DNS names and addresses of a certificate, else its common name.
 [[nodiscard]] std::vector<std::string> names_of(const x509_st& c);

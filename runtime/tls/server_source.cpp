@@ -61,7 +61,8 @@ bool set_up(const ticket_secret::keys& k, const unsigned char* iv, EVP_CIPHER_CT
          ::EVP_MAC_init(mac, k.mac.data(), k.mac.size(), how) == 1;
 }
 
-// 1: the key is there; 2: it is the one before, so the client gets a new ticket; 0: none.
+// 1: the key is there; 2: so it is, and the client gets a new ticket; 0: there is none. In version 1.3 a
+// ticket is for one connection (RFC 8446, C.4), so each brings the next one.
 int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
                int encrypts) noexcept {
   try {
@@ -76,7 +77,8 @@ int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX*
     const auto is = [name](const ticket_secret::keys& k) {
       return std::equal(k.name.begin(), k.name.end(), name);
     };
-    if (is(present)) return set_up(present, iv, cipher, mac, 0) ? 1 : -1;
+    const int found = ::SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
+    if (is(present)) return set_up(present, iv, cipher, mac, 0) ? found : -1;
     if (has_before && is(before)) return set_up(before, iv, cipher, mac, 0) ? 2 : -1;
     return 0;
   } catch (...) {
@@ -89,7 +91,7 @@ void log_secret(const SSL* ssl, const char* line) noexcept { source_of(ssl).log_
 }  // namespace
 
 server_source::server_source(const settings& s, const key_files& files, std::vector<problem>& problems)
-    : secret_(files.tickets), present_(secret_.present()) {
+    : offloads_keys_(s.tls.offload_keys), secret_(files.tickets), present_(secret_.present()) {
   for (const std::string& each : s.tls.alpn) {
     alpn_.push_back(static_cast<char>(each.size()));
     alpn_.append(each);
@@ -158,7 +160,9 @@ context server_source::make_context(const settings& s, const key_files& files,
 }
 
 std::unique_ptr<stream_layer> server_source::accept() {
-  return tls_layer::accept(*contexts_.front(), shared_from_this());
+  auto out = tls_layer::accept(*contexts_.front(), shared_from_this());
+  if (offloads_keys_) out->offload_keys();
+  return out;
 }
 
 ssl_ctx_st* server_source::certificate_for(std::string_view server_name) const {

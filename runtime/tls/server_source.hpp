@@ -39,6 +39,7 @@ class server_source final : public layer_source, public std::enable_shared_from_
   std::vector<context> contexts_;  // the first is for clients that ask for no name that there is
   std::map<std::string, ssl_ctx_st*, std::less<>> by_name_;  // "*.example.org" too
   std::string alpn_;                                         // as in the protocol: each behind its length
+  bool offloads_keys_;
   unique_fd key_log_;
   std::mutex mutex_;
   ticket_secret secret_;

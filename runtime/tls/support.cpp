@@ -58,8 +58,13 @@ std::shared_ptr<layer_source> load(const settings& s, const tls_files& files) {
   return out;
 }
 
-constexpr tls_support all{
-    .check = check, .describe = describe, .read = read, .load = load, .connect = make_client_layer};
+constexpr tls_support all{.check = check,
+                          .describe = describe,
+                          .read = read,
+                          .load = load,
+                          .pass_tickets = pass_tickets,
+                          .take_tickets = take_tickets,
+                          .connect = make_client_layer};
 
 }  // namespace
 }  // namespace weir::tls

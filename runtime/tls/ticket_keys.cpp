@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -31,7 +32,34 @@ std::uint64_t period_of(std::int64_t now, std::chrono::seconds lifetime) noexcep
   return static_cast<std::uint64_t>(std::max<std::int64_t>(now, 0) / lifetime.count());
 }
 
+// Also read by programs of other versions: another layout has another name.
+struct saved_secret {
+  std::array<char, 16> form;
+  block secret;
+  std::int64_t lifetime;  // seconds
+  std::uint64_t period;
+};
+constexpr std::array<char, 16> this_form{"weir tickets 1"};
+
 }  // namespace
+
+void ticket_secret::save(int file) const {
+  const saved_secret text{this_form, secret_, lifetime_.count(), period_};
+  if (::pwrite(file, &text, sizeof text, 0) != static_cast<ssize_t>(sizeof text))
+    throw_system_error(errno, "keys of tickets for another process");
+}
+
+ticket_secret ticket_secret::load(int file) {
+  saved_secret text{};
+  const bool whole = ::pread(file, &text, sizeof text, 0) == static_cast<ssize_t>(sizeof text);
+  if (!whole || text.form != this_form || text.lifetime < 1)
+    throw_system_error(EPROTO, "keys of tickets of another process");
+  ticket_secret out;
+  out.secret_ = text.secret;
+  out.lifetime_ = std::chrono::seconds(text.lifetime);
+  out.period_ = text.period;
+  return out;
+}
 
 ticket_secret ticket_secret::make(std::chrono::seconds lifetime, std::int64_t now) {
   ticket_secret out;

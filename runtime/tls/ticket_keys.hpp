@@ -32,6 +32,10 @@ class ticket_secret {
   // The secret from which a lifetime that has changed goes on.
   [[nodiscard]] ticket_secret with(std::chrono::seconds lifetime, std::int64_t now) const;
 
+  // As bytes, for another process. Errors: std::system_error if `file` does not hold what save() writes.
+  void save(int file) const;
+  [[nodiscard]] static ticket_secret load(int file);
+
  private:
   ticket_secret() = default;
 

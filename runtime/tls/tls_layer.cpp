@@ -6,8 +6,10 @@
 #include <openssl/x509.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <new>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -17,6 +19,15 @@ namespace weir::tls {
 namespace {
 
 constexpr std::size_t most_at_once = std::size_t{64} * 1024;  // of plaintext, until the socket is asked
+
+// The text begins with a record of a handshake that is not all there.
+bool lacks_rest(std::string_view text) noexcept {
+  const auto byte = [text](std::size_t i) { return std::size_t{static_cast<unsigned char>(text[i])}; };
+  if (byte(0) != SSL3_RT_HANDSHAKE) return false;
+  if (text.size() < SSL3_RT_HEADER_LENGTH) return true;
+  const std::size_t size = byte(3) << 8 | byte(4);
+  return size <= SSL3_RT_MAX_ENCRYPTED_LENGTH && text.size() < SSL3_RT_HEADER_LENGTH + size;
+}
 
 tls_layer& layer_of(BIO* b) noexcept { return *static_cast<tls_layer*>(::BIO_get_data(b)); }
 
@@ -59,8 +70,9 @@ const BIO_METHOD* method() {
 }  // namespace
 
 void set_modes(ssl_ctx_st* c) noexcept {
+  // What a certificate's file does not hold is not looked for in each handshake: NO_AUTO_CHAIN.
   SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
+                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY | SSL_MODE_NO_AUTO_CHAIN);
   SSL_CTX_set_read_ahead(c, 1);  // a record's head and body by one system call
 }
 
@@ -100,6 +112,10 @@ std::unique_ptr<tls_layer> tls_layer::connect(ssl_ctx_st& of, std::shared_ptr<co
 
 long tls_layer::read_socket(void* into, std::size_t size) noexcept {
   if (const std::size_t early = take_early(into, size); early != 0) return static_cast<long>(early);
+  return away_ ? -EAGAIN : receive(into, size);
+}
+
+long tls_layer::receive(void* into, std::size_t size) noexcept {
   const long n = socket_recv(into, size);
   if (n == 0) at_end_ = true;
   if (n < 0 && n != -EAGAIN) error_ = static_cast<int>(-n);
@@ -132,7 +148,7 @@ long tls_layer::push(int flags) noexcept {
   return n;
 }
 
-long tls_layer::flush() noexcept { return push(0); }
+long tls_layer::flush() noexcept { return away_ ? 0 : push(0); }
 
 long tls_layer::failed() noexcept {
   failed_ = true;
@@ -145,21 +161,54 @@ long tls_layer::failed() noexcept {
   return -(kept != 0 ? kept : at_end_ ? ECONNRESET : EPROTO);
 }
 
-long tls_layer::open() noexcept {
+// 0, -EAGAIN when input is missing, or another -errno.
+long tls_layer::step() noexcept {
   if (failed_) return -EPROTO;
   ::ERR_clear_error();
   const int result = ::SSL_do_handshake(ssl_.get());
-  if (result == 1) {
-    holds_input_ = ::SSL_has_pending(ssl_.get()) == 1;
-    const long n = push(0);
-    return n == -EAGAIN ? 0 : n;
-  }
-  const bool waits = ::SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ;
-  const long answer = waits ? -EAGAIN : failed();
-  holds_input_ = false;
+  if (result == 1) return 0;
+  return ::SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ ? -EAGAIN : failed();
+}
+
+long tls_layer::open() noexcept {
+  const long answer = step();
+  holds_input_ = answer == 0 && ::SSL_has_pending(ssl_.get()) == 1;
+  // A client whose system gathers small segments (Nagle) sends its request when the end of its handshake was
+  // acknowledged, which the kernel delays by 40 ms.
+  if (answer == 0 && unsent_.empty()) acknowledge();
   const long sent = push(0);  // also an alert
+  if (answer == 0) return sent == -EAGAIN ? 0 : sent;
   return answer == -EAGAIN && sent < 0 ? sent : answer;
 }
+
+// Until the own Finished is written, in which the server's key is used; a client's certificate is verified
+// after it.
+bool tls_layer::opens_slowly() const noexcept {
+  if (!offloads_ || failed_) return false;
+  return ::SSL_get_verify_mode(ssl_.get()) == SSL_VERIFY_NONE
+             ? ::SSL_get_finished(ssl_.get(), nullptr, 0) == 0
+             : ::SSL_is_init_finished(ssl_.get()) == 0;
+}
+
+// A whole record, because a step that waits for the rest of one is not worth another thread.
+long tls_layer::hear() noexcept {
+  if (const long sent = push(0); sent < 0) return sent;
+  std::string& heard = early();
+  std::array<char, 2048> more;
+  while (heard.empty() || lacks_rest(heard)) {
+    const long n = receive(more.data(), more.size());
+    if (n <= 0) return n == -EAGAIN ? n : failed();
+    try {
+      heard.append(more.data(), static_cast<std::size_t>(n));
+    } catch (const std::bad_alloc&) {
+      return -ENOMEM;
+    }
+  }
+  away_ = true;
+  return 0;
+}
+
+void tls_layer::open_apart() noexcept { static_cast<void>(step()); }
 
 long tls_layer::recv(void* into, std::size_t size) noexcept {
   static_cast<void>(push(0));
@@ -206,7 +255,8 @@ long tls_layer::send(const void* from, std::size_t size, int flags) noexcept {
 }
 
 void tls_layer::end_output() noexcept {
-  if (failed_ || std::exchange(output_ended_, true) || ::SSL_is_init_finished(ssl_.get()) == 0) return;
+  if (away_ || failed_ || std::exchange(output_ended_, true) || ::SSL_is_init_finished(ssl_.get()) == 0)
+    return;
   ::ERR_clear_error();
   ::SSL_shutdown(ssl_.get());
   static_cast<void>(push(0));

@@ -21,15 +21,22 @@ class tls_layer final : public stream_layer {
   [[nodiscard]] long recv(void* into, std::size_t size) noexcept override;
   [[nodiscard]] long send(const void* from, std::size_t size, int flags) noexcept override;
   [[nodiscard]] long flush() noexcept override;
-  [[nodiscard]] bool has_unsent() const noexcept override { return !unsent_.empty(); }
+  [[nodiscard]] bool has_unsent() const noexcept override { return !away_ && !unsent_.empty(); }
   [[nodiscard]] long open() noexcept override;
+  [[nodiscard]] bool opens_slowly() const noexcept override;
+  [[nodiscard]] long hear() noexcept override;
+  void open_apart() noexcept override;
+  void come_home() noexcept override { away_ = false; }
   [[nodiscard]] bool holds_input() const noexcept override { return holds_input_; }
   [[nodiscard]] tls_info info() const override;
   [[nodiscard]] bool was_resumed() const noexcept override;
-  [[nodiscard]] std::string reason() const override { return reason_; }
+  [[nodiscard]] std::string reason() const override { return away_ ? "it was given up" : reason_; }
   void end_output() noexcept override;
 
   [[nodiscard]] ssl_st& ssl() noexcept { return *ssl_; }
+
+  // Before the opening: it may be done on other threads.
+  void offload_keys() noexcept { offloads_ = true; }
 
   // For OpenSSL's callbacks: they answer as a socket does.
   [[nodiscard]] long read_socket(void* into, std::size_t size) noexcept;
@@ -38,8 +45,10 @@ class tls_layer final : public stream_layer {
 
  private:
   tls_layer(ssl_ctx_st& of, std::shared_ptr<const void> keeps);
+  [[nodiscard]] long receive(void* into, std::size_t size) noexcept;
   [[nodiscard]] long push(int flags) noexcept;
   [[nodiscard]] long failed() noexcept;
+  [[nodiscard]] long step() noexcept;
 
   session ssl_;
   std::shared_ptr<const void> keeps_;  // what the context refers to
@@ -50,6 +59,8 @@ class tls_layer final : public stream_layer {
   bool at_end_ = false;  // the socket's input has ended
   bool failed_ = false;  // for good
   bool output_ended_ = false;
+  bool offloads_ = false;
+  bool away_ = false;  // another thread has it: OpenSSL's object and all above but the two that hold it
 };
 
 // What every context of weir has.

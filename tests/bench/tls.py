@@ -3,8 +3,13 @@
 
 Both servers run on CPU 0 and are loaded in turns from CPU 1. Handshakes are made one after another, so the client limits their
 rate: what counts is the CPU time of the server for each. Figures are medians of paired rounds.
+
+In the last part weir has both CPUs, its loop the first: the answers to established connections are timed while 64 clients do
+nothing but handshakes, with the keys used on the loop and elsewhere. Those clients get only the CPU time that the server leaves,
+as clients on other machines would take none of it.
 """
 import argparse
+import contextlib
 import os
 import re
 import socket
@@ -13,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +28,7 @@ from measure import Failure, Program, Server, say
 from web import Nginx, nginx_version, table
 
 ROOT = Path(__file__).resolve().parents[2]
+STORM_COLUMNS = [("case", "{}"), ("quiet, ms", "{:.2f}"), ("64 handshaking, ms", "{:.2f}"), ("ratio", "{:.2f}"), ("handshakes/s", "{:,.0f}")]
 COLUMNS = [("case", "{}"), ("nginx", "{:,.1f}"), ("weir", "{:,.1f}"), ("weir/nginx", "{:.2f}")]
 
 
@@ -36,10 +43,10 @@ class TlsNginx(Nginx):
         file.write_text(text.replace(listening, keys + listening, 1))
 
 
-def weir(build, root, work):
+def weir(build, root, work, *more, cpus=(measure.SERVER_CPU,)):
     return Server(Program("weir", [Path(build) / "samples/http", "--listen", "tls:127.0.0.1:{port}", "--cores",
                                    str(measure.SERVER_CPU), "--root", root, "--set", f"tls.certificate={work}/own.crt", "--set",
-                                   f"tls.key={work}/own.key"]))
+                                   f"tls.key={work}/own.key", *more], cpus=cpus))
 
 
 def context():
@@ -112,6 +119,82 @@ def idle_bytes(server, count):
     return grown / count
 
 
+class Storm:
+    """64 clients that make handshakes and nothing else."""
+
+    def __init__(self, server, clients=64):
+        self.server, self.clients = server, clients
+
+    def __enter__(self):
+        command = ["chrt", "-i", "0", "openssl", "s_time", "-connect", f"127.0.0.1:{self.server.port}", "-new", "-time", "3600"]
+        self.running = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=measure.on_cpus((0, 1)))
+                        for _ in range(self.clients)]
+        time.sleep(1)
+        return self
+
+    def __exit__(self, *_):
+        for each in self.running:
+            each.kill()
+        for each in self.running:
+            each.wait()
+
+
+def answer_times(server, seconds):
+    """Milliseconds, in order: a request each millisecond, on four connections in turns, by a client that never waits for its CPU."""
+    how = context()
+    clients = [how.wrap_socket(socket.create_connection(("127.0.0.1", server.port), 10)) for _ in range(4)]
+    usable, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
+    os.sched_setaffinity(0, {measure.LOAD_CPU})
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    out = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        client = clients[len(out) % len(clients)]
+        start = time.monotonic()
+        client.sendall(b"GET /plain HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.recv(65536)
+        out.append((time.monotonic() - start) * 1e3)
+        time.sleep(0.001)
+    os.sched_setscheduler(0, policy, os.sched_param(0))
+    os.sched_setaffinity(0, usable)
+    for client in clients:
+        client.close()
+    return sorted(out)
+
+
+def accepted(admin):
+    with socket.create_connection(("127.0.0.1", admin), 10) as client, client.makefile("rb") as answer:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        text = answer.read().decode()
+    return sum(map(int, re.findall(r"^weir_connections_accepted_total\S* (\d+)", text, re.M)))
+
+
+def storm(build, root, work, rounds, seconds):
+    """Rows of p99 in quiet and in the storm, with the keys on the loop and elsewhere."""
+    rows = []
+    for name, value in (("on the loop", "false"), ("offloaded", "true")):
+        admin = measure.free_port()
+        how = ["--set", f"tls.offload_keys={value}", "--set", f"admin=127.0.0.1:{admin}"]
+        with weir(build, root, work, *how, cpus=(0, 1)) as server:
+            quiet, loaded, rates = [], [], []
+            for k in range(rounds):
+                say(f"p99 in a storm of handshakes, keys {name}: round {k + 1} of {rounds}")
+                quiet.append(p99(answer_times(server, seconds)))
+                with Storm(server):
+                    before = accepted(admin)
+                    loaded.append(p99(answer_times(server, seconds)))
+                    rates.append((accepted(admin) - before) / seconds)
+            rows.append({"case": f"p99 of an answer, keys {name}", "quiet, ms": statistics.median(quiet),
+                         "64 handshaking, ms": statistics.median(loaded),
+                         "ratio": statistics.median(b / a for a, b in zip(quiet, loaded)), "handshakes/s": statistics.median(rates)})
+    return rows
+
+
+def p99(times):
+    return times[len(times) * 99 // 100]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="tree of the binaries")
@@ -129,6 +212,7 @@ def main():
                        capture_output=True)
         Path(root, "kilobyte").write_bytes(os.urandom(1024))
         Path(root, "large").write_bytes(os.urandom(100 * 1024))
+        storms = storm(options.build, root, work, 1 if options.quick else 5, 2 if options.quick else 5)
         servers = [running.enter_context(TlsNginx(work, root)), running.enter_context(weir(options.build, root, work))]
         os.sched_setaffinity(0, {measure.LOAD_CPU})  # not before: it would be the servers' as well
         cases = {
@@ -153,7 +237,8 @@ def main():
         rows.append({"case": "bytes of an idle connection", "nginx": its, "weir": own, "weir/nginx": own / its})
     print(f"{version}; TLS 1.3, P-256; 32 connections")
     print(table(rows, COLUMNS))
-    measure.write(options, nginx=version, rows=rows)
+    print(table(storms, STORM_COLUMNS))
+    measure.write(options, nginx=version, rows=rows, storms=storms)
     return 0
 
 

@@ -4,13 +4,17 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
+#include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "loop.hpp"
 #include "weir/base/error.hpp"
+#include "weir/connection/detail/connect_to_first.hpp"
 #include "weir/listen/detail/bound_socket.hpp"
 
 using namespace weir;
@@ -34,6 +38,29 @@ std::string received_by(const bound_socket& listener) {
 endpoint nobody_listens() {
   const auto gone = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
   return gone.local();
+}
+
+// A listener that answers no further client: its queue is full, and nobody accepts.
+struct black_hole {
+  black_hole() {
+    for (auto& each : waiting) {
+      each = unique_fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      const auto to = listener.local().to_sockaddr();
+      REQUIRE((::connect(each.get(), to.get(), to.size) == 0 || errno == EINPROGRESS));
+    }
+  }
+  static socket_settings with_short_queue() {
+    socket_settings out;
+    out.backlog = 1;
+    return out;
+  }
+  bound_socket listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), with_short_queue());
+  std::array<unique_fd, 6> waiting;
+};
+
+task<> connect_to(std::vector<endpoint> addresses, std::string* peer) {
+  auto c = co_await connect_to_first(std::move(addresses));
+  *peer = c.peer().to_string();
 }
 
 }  // namespace
@@ -120,6 +147,44 @@ TEST_CASE("an attempt that is cancelled is given up") {
   }
   CHECK(cancelled == waiting);
   CHECK(l.table().all().size() == 6 - cancelled);
+}
+
+TEST_CASE("of a server's addresses the next is tried when one refuses or does not answer") {
+  test::loop l;
+  const black_hole silent;
+  const auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  for (const endpoint& first : {silent.listener.local(), nobody_listens()}) {
+    std::string peer;
+    l.run(connect_to({first, silent.listener.local(), listener.local()}, &peer));
+    CHECK(peer == listener.local().to_string());
+  }
+  l.run(test::rounds());
+  CHECK(l.table().all().empty());  // neither what was won, nor what was given up
+}
+
+TEST_CASE("when all addresses of a server refuse, the error names the last") {
+  test::loop l;
+  const auto first = nobody_listens();
+  const auto last = nobody_listens();
+  std::string peer;
+  CHECK_THROWS_WITH(l.run(connect_to({first, last}, &peer)), Contains("connect " + last.to_string()));
+}
+
+TEST_CASE("a server that does not answer at any address is given up when its client is cancelled") {
+  test::loop l;
+  const black_hole silent;
+  std::string peer;
+  std::error_code error;
+  {
+    test::root attempt(
+        l.core(),
+        test::error_of(connect_to({silent.listener.local(), silent.listener.local()}, &peer), &error));
+    l.run(test::until([&] { return l.table().all().size() == 2; }));
+    attempt.cancel();
+    l.run(test::until([&] { return attempt.has_ended(); }));
+  }
+  CHECK(error == std::errc::operation_canceled);
+  CHECK(l.table().all().empty());
 }
 
 TEST_CASE("connecting on a thread that runs no core is an error") {

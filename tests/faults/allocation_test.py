@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from faults import ALLOCATION, NEW_THREAD, Faults, works
 from pool import MODES, Pool, descriptors
 from rows import rows
 from sample import Sample, program
+from tls import make_certificate
 
 # Of those that keep state for all clients.
 MODELS_OF = {"kv": ("serial", "single-loop", "loop-per-core"),
@@ -281,6 +283,71 @@ class Servers(Base):
                 return f"{one} failed one by one, {self.fail_all(server, target)} in {self.shortage} s"
 
         self.at_once(fail, [(mode, who) for mode in MODES for who in ("master", "worker")])
+
+
+class Handshakes(Base):
+    """Over TLS, with one place for a handshake, so that others wait for it."""
+
+    def exchange(self, address):
+        """False: the server has dropped it, as it may."""
+        host, port = address.removeprefix("tls:").rsplit(":", 1)
+        try:
+            with socket.create_connection((host, int(port)), sample.BOUND) as raw:
+                return self.speak(raw)
+        except ConnectionError:
+            return False
+
+    def speak(self, raw):
+        try:
+            with ssl._create_unverified_context().wrap_socket(raw, server_hostname="localhost") as client:
+                client.sendall(b"hello")
+                got = client.recv(5)
+        except (ConnectionError, ssl.SSLError):
+            return False
+        self.assertIn(got, (b"hello", b""))
+        return got == b"hello"
+
+    def test_a_handshake_that_finds_no_memory_costs_its_connection_also_while_it_waits_for_its_turn(self):
+        crt, key = make_certificate(self.root, "localhost")
+        most = 12
+
+        def fail(model, offloads):
+            with Faults() as faults, \
+                    Sample("--model", model, "--set", f"tls.certificate={crt}", "--set", f"tls.key={key}", "--set", "tls.handshakes=1",
+                           "--set", f"limits.connections_per_ip={most}", "--set", f"tls.offload_keys={offloads}", "--set",
+                           "tls.handshake_timeout=1h", listen=("tls:127.0.0.1:0",), environment=faults.environment) as server:
+                self.assertTrue(self.exchange(server.address))
+                before = server.settled_fds()
+                one = 0
+                for n in range(1, MOST if self.slow else 5 * QUICK):
+                    faults.arm(ALLOCATION, first=n)
+                    self.exchange(server.address)
+                    hits = faults.hits()
+                    faults.disarm()
+                    self.assertTrue(self.exchange(server.address), f"after allocation {n}")
+                    one += hits
+                    if hits == 0:
+                        break
+                lost = waited = 0
+                for _ in range(3):
+                    host, port = server.address.removeprefix("tls:").rsplit(":", 1)
+                    with socket.create_connection((host, int(port)), sample.BOUND) as stalls, contextlib.ExitStack() as held:
+                        sample.until(lambda: len(server.fds()) > before, "the first has the place")
+                        faults.arm(ALLOCATION, count=0)
+                        others = [held.enter_context(socket.create_connection((host, int(port)), sample.BOUND))
+                                  for _ in range(most - 2)]
+                        time.sleep(self.shortage)
+                        faults.disarm()
+                        stalls.close()
+                        told = [self.speak(each) for each in others]
+                        waited += told.count(True)
+                        lost += told.count(False)
+                    # What an address has counts for nothing any more.
+                    sample.until(lambda: len(server.fds()) <= before, lambda: f"{len(server.fds())} descriptors, {before} before")
+                self.assertGreater(lost, 0)
+                return f"{one} failed one by one; of those that waited {lost} were lost, {waited} served"
+
+        self.at_once(fail, [(model, offloads) for model in ("single-loop", "loop-with-workers") for offloads in ("false", "true")])
 
 
 class ServersForLong(Servers):

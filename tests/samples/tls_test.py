@@ -3,6 +3,7 @@
 
 Usage: tls_test.py --build BUILD
 """
+import contextlib
 import http.client
 import os
 import random
@@ -20,6 +21,8 @@ import unittest
 
 import sample
 from admin_test import metrics, total
+from pool import MODES, children, state_of
+from pool import descriptors as descriptors_of
 from rows import rows
 from sample import Sample, until
 from tls import SECONDS, TlsSocket, make_certificate
@@ -41,6 +44,11 @@ def host_and_port(address):
 def anonymous(pid):
     """KB of memory of its own."""
     return int(re.search(r"^RssAnon:\s+(\d+) kB", open(f"/proc/{pid}/status").read(), re.M)[1])
+
+
+def kill(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def descriptors(pid):
@@ -181,10 +189,11 @@ class Handshake(Tls):
 
     def test_a_stalled_handshake_is_cut_at_its_deadline_at_each_step(self):
         hello = self.client_hello()
-        for row in rows(sample.program("echo")):
-            if row.one_at_a_time:
-                continue  # each would wait for the one before
-            with self.subTest(row.name), self.serve("--set", "tls.handshake_timeout=300ms", *row.arguments) as server:
+        models = [(row.name, row.arguments) for row in rows(sample.program("echo"))
+                  if not row.one_at_a_time]  # in which each would wait for the one before
+        models.append(("offloaded", ["--model", "single-loop", "--set", "tls.offload_keys=true"]))
+        for name, arguments in models:
+            with self.subTest(name), self.serve("--set", "tls.handshake_timeout=300ms", *arguments) as server:
                 stalled = []
                 for count in (0, 1, 5, 6, len(hello) // 2, len(hello) - 1, len(hello)):
                     s = socket.create_connection(host_and_port(server.address), SECONDS)
@@ -248,7 +257,8 @@ class Handshake(Tls):
             raw.close()
 
     def test_aborts_at_random_bytes_leave_nothing_behind(self):
-        for arguments in (["--model", "single-loop"], ["--model", "loop-with-workers"]):
+        for arguments in (["--model", "single-loop"], ["--model", "loop-with-workers"],
+                          ["--model", "single-loop", "--set", "tls.offload_keys=true"]):
             with self.subTest(arguments), self.serve(*arguments) as server:
                 self.abort(server, 50)
                 with self.connect(server) as client:
@@ -275,6 +285,57 @@ trusting_all = ssl._create_unverified_context()
 class ManyAborts(Handshake):
     slow = True
     aborts = 10_000
+
+
+class OffloadedKeys(Tls):
+    """Handshakes whose private keys are used on other threads than the loops."""
+
+    def threads(self, server):
+        return [open(f"/proc/{server.pid}/task/{t}/comm").read().strip() for t in os.listdir(f"/proc/{server.pid}/task")]
+
+    def test_both_versions_with_and_without_client_certificates_and_sessions(self):
+        person = make_certificate(self.folder, "person", "/CN=me", "DNS:me.test")
+        verifies = ["--set", "tls.verify=require", "--set", f"tls.ca={person[0]}"]
+        for arguments in ([], verifies):
+            for io in ("epoll", "auto"):
+                with self.subTest(arguments, io=io), self.serve("--set", "tls.offload_keys=true", "--model", "single-loop", "--io",
+                                                                io, "--set", "tls.alpn=a,b", *arguments) as server:
+                    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                        context = trusting(self.crt, minimum_version=version, maximum_version=version)
+                        context.load_cert_chain(*person)
+                        context.set_alpn_protocols(["b"])
+                        session = None
+                        for resumed in (False, True):
+                            with self.connect(server, context, session=session) as client:
+                                self.exchange(client, b"hello")
+                                self.assertEqual(client.session_reused, resumed)
+                                self.assertEqual(client.selected_alpn_protocol(), "b")
+                                session = client.session
+                    self.assertIn("weir offload", self.threads(server))
+
+    def test_a_hello_in_single_bytes_is_a_hello_and_other_bytes_are_refused_at_once(self):
+        with self.serve("--set", "tls.offload_keys=true", "--model", "single-loop") as server:
+            hello = self.client_hello()
+            with socket.create_connection(host_and_port(server.address), SECONDS) as s:
+                for at in range(len(hello)):
+                    s.send(hello[at:at + 1])
+                s.settimeout(SECONDS)
+                self.assertEqual(s.recv(1), b"\x16")  # a ServerHello
+            for other in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\xff\xff" + bytes(100), b"\x00" * 20):
+                with socket.create_connection(host_and_port(server.address), SECONDS) as s:
+                    s.sendall(other)
+                    s.settimeout(SECONDS)
+                    try:
+                        while s.recv(4096):
+                            pass
+                    except ConnectionResetError:
+                        pass
+
+    def test_elsewhere_no_other_thread_is_asked(self):
+        with self.serve("--set", "tls.offload_keys=true", "--model", "thread-per-connection") as server:
+            with self.connect(server) as client:
+                self.exchange(client, b"hello")
+            self.assertNotIn("weir offload", self.threads(server))
 
 
 class Certificates(Tls):
@@ -377,6 +438,58 @@ class Certificates(Tls):
             context.set_alpn_protocols(["spdy"])
             with self.assertRaises(ssl.SSLError):
                 self.connect(server, context)
+
+
+class ManyReloads(Tls):
+    """Clients that come and go, each with the session of the time before, while certificates change."""
+    slow = True
+    reloads = 20
+
+    def come_and_go(self, server, until_set, seen):
+        context, session = ssl._create_unverified_context(), None
+        while not until_set.is_set():
+            seen["connections"] += 1
+            try:
+                with self.connect(server, context, session=session) as client:
+                    client.sendall(b"hello")
+                    if client.recv(5) != b"hello":
+                        raise ConnectionError("the end")
+                    seen["resumed"] += client.session_reused
+                    session = client.session
+            except OSError as e:
+                seen["failures"].append(str(e))
+
+    def presented(self, server):
+        with self.connect(server, trusting_all) as client:
+            return ssl.DER_cert_to_PEM_cert(client.getpeercert(True)).strip()
+
+    def test_no_connection_fails_and_sessions_go_on(self):
+        modes = [["--model", "process-pool", "--processes", 2, "--set", f"processes.accept={mode}"] for mode in MODES]
+        for arguments in ([], *modes):
+            folder = self.enterContext(tempfile.TemporaryDirectory())
+            pair = make_certificate(folder, "served")
+            with self.subTest(arguments), self.serve(*arguments, certificates=[pair]) as server:
+                ends = threading.Event()
+                all_seen = [{"connections": 0, "resumed": 0, "failures": []} for _ in range(4)]
+                threads = [threading.Thread(target=self.come_and_go, args=(server, ends, seen)) for seen in all_seen]
+                for thread in threads:
+                    thread.start()
+                try:
+                    for _ in range(self.reloads):
+                        fresh = make_certificate(folder, "fresh")
+                        for new, old in zip(fresh, pair):
+                            os.replace(new, old)
+                        shown = open(pair[0]).read().strip()
+                        server.send(signal.SIGHUP)
+                        until(lambda: self.presented(server) == shown, "the new certificate", SECONDS)
+                finally:
+                    ends.set()
+                    for thread in threads:
+                        thread.join()
+                connections, resumed = (sum(seen[what] for seen in all_seen) for what in ("connections", "resumed"))
+                sample.figure(f"{' '.join(map(str, arguments))}: {self.reloads} reloads, {connections} connections, {resumed} resumed")
+                self.assertEqual([f for seen in all_seen for f in seen["failures"]], [])
+                self.assertEqual(resumed, connections - len(threads))  # all but the first of each
 
 
 class Told(Tls):
@@ -486,6 +599,44 @@ class Sessions(Tls):
                 until(lambda: counted("timed_out") == before[1] + 1, "one that takes too long", SECONDS)
             self.assertGreaterEqual(counted("full"), 2)
             self.assertEqual(counted("resumed"), 1)
+    def test_sessions_are_resumed_by_the_program_that_takes_over(self):
+        context = trusting(self.crt)
+        with self.serve("--model", "process-pool", "--processes", 2) as server:
+            with self.connect(server, context) as client:
+                self.exchange(client, b"first")
+                session = client.session
+            server.send(signal.SIGUSR2)
+            successor = int(re.search(r"process (\d+) serves", server.wait_for_line("serves beside this one", SECONDS))[1])
+            self.addCleanup(kill, successor)
+            server.send(signal.SIGQUIT)
+            self.assertEqual(server.process.wait(SECONDS), 0)
+            for _ in range(4):
+                with self.connect(server, context, session=session) as client:
+                    self.exchange(client, b"again")
+                    self.assertTrue(client.session_reused)
+            for pid in (successor, *children(successor)):
+                self.assertNotIn("memfd:weir tickets", str(descriptors_of(pid)))
+            os.kill(successor, signal.SIGTERM)
+            until(lambda: state_of(successor) in "XZ", "the new program ends", SECONDS)
+
+    def test_a_request_in_a_segment_of_its_own_waits_for_no_delayed_acknowledgement(self):
+        """40 ms, with a client whose system gathers small segments (Nagle), as Python's does."""
+        def seconds(server, context, session):
+            with self.connect(server, context, session=session) as client:
+                begun = time.monotonic()
+                client.sendall(b"hello")
+                self.assertEqual(client.recv(5), b"hello")
+                return time.monotonic() - begun, client.session
+
+        old, new = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+        for version, resumes, arguments in ((old, True, ()), (new, True, ()), (new, False, ("--set", "tls.tickets=false"))):
+            context = trusting(self.crt, minimum_version=version, maximum_version=version)
+            with self.subTest(version, resumes=resumes), self.serve("--model", "single-loop", *arguments) as server:
+                session, times = None, []
+                for _ in range(10):
+                    taken, session = seconds(server, context, session if resumes else None)
+                    times.append(taken)
+                self.assertLess(min(times[1:]), 0.035)
 
     def test_without_tickets_nothing_is_resumed(self):
         with self.serve("--set", "tls.tickets=false") as server:

@@ -176,6 +176,7 @@ struct tls_settings {
   std::chrono::milliseconds ticket_lifetime{std::chrono::hours(1)};
   std::chrono::milliseconds handshake_timeout{10000};
   std::uint32_t handshakes = 256;  // of one loop at a time
+  bool offload_keys = false;       // private keys are used on the threads of offload()
   std::string key_log = {};        // empty: none
   bool operator==(const tls_settings&) const = default;
 };

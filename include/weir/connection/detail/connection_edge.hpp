@@ -16,8 +16,8 @@ struct connection_edge {
   peer_address via;           // the balancer that has passed the connection on; none if there is none
   std::string tlvs;           // what the balancer has told beside the addresses, as it came
   bool counts_later = false;  // for its address: when the balancer has told it
-  std::unique_ptr<stream_layer> layer;
-  std::unique_ptr<stream_tap> tap;  // only with a layer
+  std::shared_ptr<stream_layer> layer;  // shared with a step of its opening on another thread
+  std::unique_ptr<stream_tap> tap;      // only with a layer
   opening_deadline opening;
 };
 

@@ -34,6 +34,15 @@ class stream_layer {
   // One step of the opening: 0 when it is open, -EAGAIN when input is awaited, or another -errno.
   [[nodiscard]] virtual long open() noexcept = 0;
 
+  // True: the next step of the opening may compute for long, and may be taken on another thread. hear() has
+  // its input from the socket, and answers as open(). After a 0 open_apart() takes the step, on any thread,
+  // and the layer does nothing for its connection, which may end meanwhile, until come_home() was called.
+  // The step after it tells what has failed.
+  [[nodiscard]] virtual bool opens_slowly() const noexcept = 0;
+  [[nodiscard]] virtual long hear() noexcept = 0;
+  virtual void open_apart() noexcept = 0;
+  virtual void come_home() noexcept = 0;
+
   // Bytes for which the socket need not be asked.
   [[nodiscard]] virtual bool holds_input() const noexcept = 0;
 
@@ -68,10 +77,13 @@ class stream_layer {
   [[nodiscard]] bool has_early() const noexcept { return !early_.empty(); }
   // Some of the bytes that came before the layer; 0 when there are none.
   [[nodiscard]] std::size_t take_early(void* into, std::size_t size) noexcept;
+  [[nodiscard]] std::string& early() noexcept { return early_; }
 
   // The system calls. -EAGAIN without one where the socket is known not to be ready.
   [[nodiscard]] long socket_recv(void* into, std::size_t size) noexcept;
   [[nodiscard]] long socket_send(const void* from, std::size_t size, int flags) noexcept;
+  // What the peer has sent is acknowledged now: nothing that is sent soon would do it.
+  void acknowledge() noexcept;
 
  private:
   struct event_operation : operation {

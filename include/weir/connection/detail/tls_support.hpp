@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "weir/base/unique_fd.hpp"
 #include "weir/config/settings.hpp"
 #include "weir/connection/detail/stream_layer.hpp"
 #include "weir/connection/tls_info.hpp"
@@ -59,6 +60,10 @@ struct tls_support {
   // Errors: config_error.
   std::shared_ptr<const tls_files> (*read)(const settings& s);
   std::shared_ptr<layer_source> (*load)(const settings& s, const tls_files& files);
+  // What another process needs to read the tickets of this one, in a sealed memory file: for the program that
+  // takes over, which calls the second one before it reads or loads. Errors: std::system_error.
+  unique_fd (*pass_tickets)();
+  void (*take_tickets)(int file);
   // This side is the client. Errors: std::system_error, std::bad_alloc.
   std::unique_ptr<stream_layer> (*connect)(const tls_client_options& how, const std::string& name);
 };
