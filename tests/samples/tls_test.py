@@ -582,7 +582,7 @@ class Sessions(Tls):
 
     def test_handshakes_are_counted_by_their_results(self):
         admin = f"unix:{self.folder}/admin"
-        with self.serve("--set", f"admin={admin}", "--set", "tls.handshake_timeout=100ms", "--model", "single-loop") as server:
+        with self.serve("--set", f"admin={admin}", "--set", "tls.handshake_timeout=1s", "--model", "single-loop") as server:
             counted = lambda result: total(metrics(admin), "weir_tls_handshakes_total", f'result="{result}"')
             context = trusting(self.crt)
             until(lambda: self.is_served(server, context), "a full handshake", SECONDS)
