@@ -112,9 +112,9 @@ bool proceed_receive(operation& op) noexcept {
 
 bool proceed_read(operation& op) noexcept { return proceed_reading<read_operation>(op); }
 
-constexpr operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation, by_ring>,
+const operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation, by_ring>,
                                            .cancel = cancel_read,
-                                           .begin = begin_reading<read_operation>};
+                                           .completed = &kind_of_ring_read};
 
 }  // namespace
 

@@ -44,7 +44,7 @@ void finish_receive(operation& op, std::uintptr_t answer) {
 const operation_kind kind_of_ring_receive{.proceed = take_received,
                                           .cancel = cancel_receive,
                                           .advance = operation_kind::advance_by<take_received>,
-                                          .begin = begin_reading<receive_operation>,
+                                          .completed = &kind_of_ring_receive,
                                           .finish = finish_receive,
                                           .drop = drop_received};
 

@@ -11,11 +11,10 @@
 
 #include "completion_state.hpp"
 #include "weir/base/error.hpp"
-#include "weir/task/detail/block_pool.hpp"
 
 namespace weir::io {
 
-constinit completion_driver::entry completion_driver::nobody{.on = nullptr};
+constinit completion_driver::entry completion_driver::nobody;
 
 completion_driver::completion_driver(asio::io_context& context, bounds limits, ring_bounds ring,
                                      chunk_pool& chunks)
@@ -23,11 +22,8 @@ completion_driver::completion_driver(asio::io_context& context, bounds limits, r
 
 completion_driver::~completion_driver() {
   close_asio();
-  for (entry* const e : entries_) {
-    if (e == nullptr) continue;
-    drop_input(*e);
-    block_pool::deallocate(e, sizeof *e);
-  }
+  for (const auto& some : entries_)
+    for (std::size_t i = 0; some != nullptr && i < entries_at_once; ++i) drop_input(some[i]);
 }
 
 void completion_driver::open() {
@@ -49,9 +45,10 @@ bool completion_driver::is_mine() const noexcept { return ring_state_->all.is_of
 
 completion_driver::entry* completion_driver::find(const descriptor& on) const noexcept {
   const auto at = static_cast<std::size_t>(on.fd);
-  if (on.fd < 0 || at >= entries_.size() || entries_[at] == nullptr || entries_[at]->on != &on)
-    return nullptr;
-  return entries_[at];
+  if (on.fd < 0 || at / entries_at_once >= entries_.size()) return nullptr;
+  entry* const some = entries_[at / entries_at_once].get();
+  if (some == nullptr || some[at % entries_at_once].on != &on) return nullptr;
+  return &some[at % entries_at_once];
 }
 
 // Null without memory. The core's thread.
@@ -66,54 +63,53 @@ completion_driver::entry* completion_driver::find_or_make(descriptor& on) noexce
   try {
     open();
     const auto at = static_cast<std::size_t>(on.fd);
-    if (at >= entries_.size()) entries_.resize(std::max(at + 1, 2 * entries_.size()));
-    entry*& e = entries_[at];
-    if (e == nullptr) {
-      e = new (block_pool::allocate(sizeof(entry))) entry{.on = &on};
-    } else {  // of a descriptor that has gone elsewhere
-      drain(*e, everything);
-      drop_input(*e);
-      leave_room_set(*e);
-      *e = entry{.on = &on};
-    }
-    e->last = &e->first;
-    return e;
+    if (at / entries_at_once >= entries_.size()) entries_.resize(at / entries_at_once + 1);
+    auto& some = entries_[at / entries_at_once];
+    if (some == nullptr) some = std::make_unique<entry[]>(entries_at_once);
+    entry& e = some[at % entries_at_once];
+    if (e.on != nullptr) end(e);  // of a descriptor that has gone elsewhere
+    e.on = &on;
+    return &e;
   } catch (...) {
     return nullptr;
   }
 }
 
+// Its descriptor has nothing here any more.
+void completion_driver::end(entry& e) noexcept {
+  drain(e, everything);
+  drop_input(e);
+  leave_room_set(e);
+  e = entry{};
+}
+
 void completion_driver::drop_input(entry& e) noexcept {
-  while (e.first != nullptr) chunk_block::release(std::exchange(e.first, e.first->next));
-  e.last = &e.first;
-  e.held = 0;
+  while (e.holds_input()) chunk_block::release(e.take_first());
   e.taken_of_first = 0;
 }
 
 // What is most frequent of it; the rest is watch().
 void completion_driver::begin_wait(descriptor& on, descriptor::watch what) noexcept {
   const entry& e = *recent_;
-  if (e.on != &on || on.mode != wait_mode::loop) [[unlikely]]
+  if (e.on != &on || what == descriptor::watch::both || on.mode != wait_mode::loop) [[unlikely]]
     return driver::begin_wait(on, what);
-  operation& op = *(what == descriptor::watch::both ? on.writing : on.reading);
+  operation& op = *on.reading;
   const operation_kind* const completed = op.kind->completed;
   if (completed == nullptr || on.reads_until_eagain) [[unlikely]]
     return watch(on, what);
   op.kind = completed;
-  if (what != descriptor::watch::both && e.is_receiving()) return;
-  completed->begin(op);
+  if (!e.is_receiving()) await_input(on);
 }
 
 void completion_driver::watch(descriptor& on, descriptor::watch what) noexcept {
   assert_thread("watching a descriptor");
   const bool to_write = what == descriptor::watch::both;
   operation& op = *(to_write ? on.writing : on.reading);
-  if (op.kind->begin != nullptr) return op.kind->begin(op);
-  if (op.kind->completed != nullptr) {
-    op.kind = op.kind->completed;
+  if (!to_write && op.kind->completed != nullptr) {
+    const operation_kind* const before = std::exchange(op.kind, op.kind->completed);
     // Whether anything has come is looked at now: see look().
-    if (!to_write && on.reads_until_eagain) return op.root->schedule();
-    return op.kind->begin(op);
+    if (op.kind != before && on.reads_until_eagain) return op.root->schedule();
+    return await_input(on);
   }
   const int error = poll_once(on, to_write ? polling_room : polling_input);
   if (error == 0) return;
@@ -143,24 +139,13 @@ void completion_driver::disarm(descriptor& on) noexcept {
   assert_thread("forgetting a descriptor");
   drain(*e, everything);
   leave_room_set(*e);
+  e->starved = false;
 }
 
 void completion_driver::forget(descriptor& on) noexcept {
   // A thread that has another loop has a descriptor that was disarmed here.
   if (const run_queue* const here = run_queue::current(); here != nullptr && here != this) return;
-  entry* const e = find(on);
-  if (e == nullptr) return;
-  drain(*e, everything);
-  drop_input(*e);
-  leave_room_set(*e);
-  for (entry** at = &starved_; *at != nullptr; at = &(*at)->next_starved)
-    if (*at == e) {
-      *at = e->next_starved;
-      break;
-    }
-  entries_[static_cast<std::size_t>(on.fd)] = nullptr;
-  if (recent_ == e) recent_ = &nobody;
-  block_pool::deallocate(e, sizeof *e);
+  if (entry* const e = find(on); e != nullptr) end(*e);
 }
 
 bool completion_driver::stop_reading_ahead(descriptor& on) noexcept {
@@ -168,24 +153,19 @@ bool completion_driver::stop_reading_ahead(descriptor& on) noexcept {
   if (e == nullptr) return false;
   assert_thread("reading no further ahead");
   drain(*e, bit(receiving));
-  return e->first != nullptr;
+  return e->holds_input();
 }
 
 bool completion_driver::holds_input(const descriptor& on) const noexcept {
   const entry* const e = find(on);
-  return e != nullptr && e->first != nullptr;
+  return e != nullptr && e->holds_input();
 }
 
 // What a completion says, without resuming anything.
 void completion_driver::note(entry& e, flight what, int result, std::uint32_t flags) noexcept {
   if (what != receiving) {
     e.has_ended(bit(what));
-    if (what == sending) {
-      e.sent = true;
-      e.answer = result;
-    } else if (what == polling_end && result > 0) {
-      e.hung_up = e.on_demand = true;
-    }
+    if (what == polling_end && result > 0) e.hung_up = e.on_demand = true;
     return;
   }
   if ((flags & IORING_CQE_F_MORE) == 0) {
@@ -211,36 +191,29 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
 }
 
 // What is most frequent; the rest is the same, one step after the other.
-inline void completion_driver::complete(std::uint64_t cookie, int result, std::uint32_t flags) {
-  auto* const e = reinterpret_cast<entry*>(cookie & ~flight_bits);
-  const auto what = static_cast<flight>(cookie & flight_bits);
-  if (e == nullptr) [[unlikely]]
+[[gnu::always_inline]] inline void completion_driver::complete(opened& o, std::uint64_t cookie, int result,
+                                                               std::uint32_t flags, std::uint32_t turn) {
+  constexpr unsigned goes_on_with_bytes = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
+  auto* const e = reinterpret_cast<entry*>(cookie);
+  if ((cookie & flight_bits) != receiving || (flags & goes_on_with_bytes) != goes_on_with_bytes ||
+      result <= 0) [[unlikely]]
     return complete_any(cookie, result, flags);
-  descriptor& d = *e->on;
-  if (what == receiving) {
-    constexpr unsigned goes_on_with_bytes = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
-    operation* const op = d.reading;
-    if (op == nullptr || (flags & goes_on_with_bytes) != goes_on_with_bytes || result <= 0 ||
-        op->kind->finish == nullptr || e->holds_or_demands() || e->turn_in == turn()) [[unlikely]]
-      return complete_any(cookie, result, flags);
-    chunk_block* const block = ring_state_->buffers->take(flags >> IORING_CQE_BUFFER_SHIFT);
-    block->size = static_cast<std::size_t>(result);
-    e->turn_in = turn();
-    d.writable = alone_ && !e->is_in_flight(bit(sending));
-    recent_ = e;
-    return finish(*op, reinterpret_cast<std::uintptr_t>(block));
-  }
-  operation* const op = d.writing;
-  if (what != sending || op == nullptr || op->kind->finish == nullptr) [[unlikely]]
+  operation* const op = e->on->reading;
+  if (op == nullptr || op->kind->finish == nullptr || e->holds_input() || e->on_demand || e->turn_in == turn)
+      [[unlikely]]
     return complete_any(cookie, result, flags);
-  e->has_ended(bit(sending));
+  const unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
+  chunk_block* const block = o.buffers->lent(id);
+  block->size = static_cast<std::size_t>(result);
+  e->turn_in = turn;
   recent_ = e;
-  finish(*op, static_cast<std::uintptr_t>(static_cast<long>(result)));
+  finish(*op, reinterpret_cast<std::uintptr_t>(block));
+  // Most often the handler has given it back meanwhile.
+  o.buffers->replace(id);
 }
 
 void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint32_t flags) {
-  auto* const e = reinterpret_cast<entry*>(cookie & ~flight_bits);
-  if (e == nullptr) [[unlikely]] {
+  if ((cookie & flight_bits) == of_no_descriptor) {
     if (cookie == to_asio) {
       ring_state_->asio_armed = false;
       asio_ready_.readable = true;
@@ -252,15 +225,21 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
     }
     return;
   }
+  auto* const e = reinterpret_cast<entry*>(cookie & ~flight_bits);
   const auto what = static_cast<flight>(cookie & flight_bits);
   descriptor& d = *e->on;
   note(*e, what, result, flags);
-  if (e->on_demand && e->ahead && e->is_in_flight(bit(receiving)) && !std::exchange(e->cancelling, true))
-      [[unlikely]]
+  if (e->on_demand && e->ahead && e->is_in_flight(bit(receiving)) && !e->cancelling) [[unlikely]] {
+    e->cancelling = true;
     cancel_flight(*e, receiving);
+  }
   operation* op = nullptr;
   switch (what) {
-    case receiving: d.writable = alone_ && !e->is_in_flight(bit(sending)); [[fallthrough]];
+    case receiving:
+      op = d.reading;
+      // One that has not waited yet, because its chain was cancelled.
+      if (op != nullptr && op->kind->completed != nullptr) op->kind = op->kind->completed;
+      break;
     case polling_input: op = d.reading; break;
     case polling_room:
       op = d.writing;
@@ -270,9 +249,10 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
         d.writing = nullptr;
         return op->root->wait_failed(*op, error);
       }
+      d.writable = true;
       break;
-    case sending: op = d.writing; break;
-    case polling_end: break;
+    case polling_end:
+    case of_no_descriptor: break;
   }
   // A descriptor has one turn in a batch; for the rest of its bytes others have theirs in between.
   if (what == receiving && std::exchange(e->turn_in, turn()) == turn()) [[unlikely]] {
@@ -285,15 +265,15 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
 }
 
 void completion_driver::refill() noexcept {
-  opened& o = *ring_state_;
   // Those that wait for buffers may have found none to be lent at all.
-  if (!o.lend_more() || starved_ == nullptr) return;
-  for (entry* e = std::exchange(starved_, nullptr); e != nullptr;) {
-    entry& each = *e;
-    e = std::exchange(each.next_starved, nullptr);
-    each.starved = false;
-    if (each.on->reading != nullptr && !each.is_in_flight(bit(receiving))) arm_receive(each);
-  }
+  if (!ring_state_->lend_more() || !std::exchange(starved_, false)) return;
+  for (const auto& some : entries_)
+    for (std::size_t i = 0; some != nullptr && i < entries_at_once; ++i) {
+      entry& e = some[i];
+      if (!e.starved) continue;
+      e.starved = false;
+      if (e.on->reading != nullptr && !e.is_in_flight(bit(receiving))) arm_receive(e);
+    }
 }
 
 // A registered ring is a number of the thread that registered it: there the kernel would refuse each call, or
@@ -307,7 +287,7 @@ void completion_driver::run(long microseconds, asio_handlers& ready) {
 
 std::size_t completion_driver::poll(long microseconds) {
   opened& o = *ring_state_;
-  if (starved_ != nullptr || (o.buffers && !o.buffers->is_complete())) refill();
+  if (starved_ || (o.buffers && !o.buffers->is_complete())) refill();
   if (!std::exchange(o.asio_armed, true)) [[unlikely]]
     o.all.next(IORING_OP_POLL_ADD, asio_descriptor(), to_asio).poll32_events = POLLIN;
   if (!std::exchange(o.bell_armed, true)) [[unlikely]] {
@@ -319,7 +299,7 @@ std::size_t completion_driver::poll(long microseconds) {
     o.all.next(IORING_OP_POLL_ADD, o.room_set.get(), to_room).poll32_events = POLLIN;
   const bool waits =
       microseconds != 0 && queue_.empty() && o.spilled.empty() && o.all.head() == o.all.tail() && may_sleep();
-  if (starved_ != nullptr) [[unlikely]]
+  if (starved_) [[unlikely]]
     microseconds = microseconds < 0 ? starved_microseconds : std::min(microseconds, starved_microseconds);
   if (waits && microseconds > 0) [[unlikely]]
     o.all.enter_for(1, microseconds);
@@ -331,13 +311,13 @@ std::size_t completion_driver::poll(long microseconds) {
   const unsigned n = std::min(o.all.tail() - o.all.head(), most);
   if (n == 0 && o.spilled.empty()) return 0;
   has_progressed();
-  alone_ = n == 1 && o.spilled.empty();
+  const std::uint32_t now = turn();
   if (!o.spilled.empty()) [[unlikely]] {
     for (std::size_t i = 0; i < o.spilled.size();
          ++i) {  // completing one may spill others, and take out others
       const io_uring_cqe c = o.spilled[i];
       o.spilled[i].user_data = to_nobody;
-      complete(c.user_data, c.res, c.flags);
+      complete_any(c.user_data, c.res, c.flags);
     }
     o.spilled.clear();
   }
@@ -349,7 +329,7 @@ std::size_t completion_driver::poll(long microseconds) {
     const int result = c.res;
     const std::uint32_t flags = c.flags;
     o.all.advance_to(head + 1);
-    complete(cookie, result, flags);
+    complete(o, cookie, result, flags, now);
   }
   set_running(nullptr);
   return n;

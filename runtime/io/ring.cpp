@@ -93,7 +93,12 @@ void ring::register_buffers(void* entries, unsigned count) {
 }
 
 lent_buffers::lent_buffers(ring& r, unsigned count, chunk_pool& from)
-    : from_(from), bytes_(count * sizeof(io_uring_buf)), blocks_(count), empty_(count) {
+    : from_(from),
+      size_(static_cast<std::uint32_t>(from.capacity())),
+      mask_(static_cast<std::uint16_t>(count - 1)),
+      bytes_(count * sizeof(io_uring_buf)),
+      blocks_(count),
+      empty_(count) {
   void* const memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw_system_error(errno, "mmap");
   entries_ = static_cast<io_uring_buf_ring*>(memory);
@@ -114,19 +119,11 @@ lent_buffers::~lent_buffers() {
 }
 
 void lent_buffers::refill() noexcept {
-  const std::size_t mask = blocks_.size() - 1;
   while (taken_ != 0) {
     chunk_block* const block = from_.take();
-    if (block == nullptr) break;
-    const std::uint16_t id = empty_[--taken_];
-    blocks_[id] = block;
-    // Not the whole entry: the kernel's tail lies within the first.
-    io_uring_buf& entry = entries_->bufs[tail_++ & mask];
-    entry.addr = reinterpret_cast<std::uintptr_t>(block->data());
-    entry.len = static_cast<std::uint32_t>(block->capacity);
-    entry.bid = id;
+    if (block == nullptr) return;
+    lend(empty_[--taken_], block);
   }
-  __atomic_store_n(&entries_->tail, tail_, __ATOMIC_RELEASE);
 }
 
 }  // namespace weir::io

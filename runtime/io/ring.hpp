@@ -86,10 +86,19 @@ class lent_buffers {
   lent_buffers& operator=(const lent_buffers&) = delete;
   ~lent_buffers();
 
-  // The kernel has used buffer `id`: it belongs to the caller.
+  // The kernel has used buffer `id`. The caller owns the block from here on, and calls replace().
+  [[nodiscard]] chunk_block* lent(unsigned id) const noexcept { return blocks_[id]; }
+  // Lends another block under that id: at once if one lies ready.
+  void replace(unsigned id) noexcept {
+    if (chunk_block* const block = from_.take_last(); block != nullptr) [[likely]]
+      lend(static_cast<std::uint16_t>(id), block);
+    else
+      empty_[taken_++] = static_cast<std::uint16_t>(id);
+  }
+  // The same where the replacement waits for refill().
   [[nodiscard]] chunk_block* take(unsigned id) noexcept {
     empty_[taken_++] = static_cast<std::uint16_t>(id);
-    return blocks_[id];
+    return lent(id);
   }
   // Lends others in the place of those that were taken, as far as there is memory for them.
   void refill() noexcept;
@@ -97,8 +106,20 @@ class lent_buffers {
   [[nodiscard]] bool all_taken() const noexcept { return taken_ == blocks_.size(); }
 
  private:
+  void lend(std::uint16_t id, chunk_block* block) noexcept {
+    blocks_[id] = block;
+    // Not the whole entry: the kernel's tail lies within the first.
+    io_uring_buf& entry = entries_->bufs[tail_++ & mask_];
+    entry.addr = reinterpret_cast<std::uintptr_t>(block->data());
+    entry.len = size_;
+    entry.bid = id;
+    __atomic_store_n(&entries_->tail, tail_, __ATOMIC_RELEASE);
+  }
+
   chunk_pool& from_;
   io_uring_buf_ring* entries_;
+  std::uint32_t size_;  // of each buffer, in bytes
+  std::uint16_t mask_;
   std::size_t bytes_;
   std::vector<chunk_block*> blocks_;  // by id
   std::vector<std::uint16_t> empty_;  // the ids of those that were taken, `taken_` of them

@@ -62,6 +62,12 @@ class chunk_pool {
   }
   [[nodiscard]] bool grow() noexcept;
 
+  // The one that was given back last, if it was not taken again.
+  [[nodiscard]] chunk_block* take_last() noexcept {
+    check_thread("taking a chunk");
+    return std::exchange(last_, nullptr);
+  }
+
   void give_back(chunk_block* block) noexcept {
     check_thread("giving a chunk back");
     if (build::pools && last_ == nullptr) [[likely]] {

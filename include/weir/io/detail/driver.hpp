@@ -39,8 +39,8 @@ class driver : public run_queue, protected asio_task {
     bool one_turn = false;
   };
 
-  // `chunks`: where receive buffers come from. `tries_first`: operations try their system call before they
-  // wait.
+  // `chunks`: where receive buffers come from. `tries_first`: operations that read try their system
+  // call before they wait.
   driver(asio::io_context& context, bounds limits, chunk_pool& chunks, bool tries_first);
   driver(const driver&) = delete;
   driver& operator=(const driver&) = delete;
@@ -51,7 +51,7 @@ class driver : public run_queue, protected asio_task {
   // std::system_error. It may be called again.
   virtual void open() = 0;
 
-  // Whether operations try their system call before they wait: so begin `readable` and `writable` of a
+  // Whether operations that read try their system call before they wait: so begins `readable` of a
   // descriptor.
   [[nodiscard]] bool tries_first() const noexcept { return tries_first_; }
 
