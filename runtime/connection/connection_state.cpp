@@ -215,7 +215,7 @@ void connection_state::tell_stop() noexcept {
     layer()->read_until_eagain();
     layer()->expect(true);
   } else {
-    readable = driver->tries_first();
+    driver->look_again(*this);
   }
   if (reading != nullptr) reading->root->schedule();
 }

@@ -27,8 +27,8 @@ bool ended(connection_state& c, long n, bool between_messages) noexcept;
 // For a write_operation. What was not sent is owed.
 bool cancel_write(operation& op, int error) noexcept;
 
-// How an operation moves bytes: by system calls, or with a ring that has received already and answers like the
-// call. `sending`: how it sends what goes before the bytes that it waits for.
+// How an operation moves bytes: by system calls, or with a ring that has received already and answers like
+// the call. `sending`: how it sends what goes before the bytes that it waits for.
 struct by_call {
   using sending = by_call;
   static constexpr bool asks_ring = false;
@@ -97,6 +97,9 @@ bool cancel_receive(operation& op, int error) noexcept;
 void drop_received(operation& op) noexcept;
 bool cancel_read(operation& op, int error) noexcept;
 extern const operation_kind kind_of_ring_receive;
+// A block of bytes has come: its operation takes it, or the driver keeps it until the operation asks.
+void finish_receive(operation& op, std::uintptr_t answer);
+void finish_with_kept(operation& op, std::uintptr_t answer);
 
 extern const operation_kind kind_of_layered_receive;
 extern const operation_kind kind_of_layered_read;

@@ -95,7 +95,8 @@ attempt_result fill_operation::attempt_by() noexcept {
   // wait for an answer that never comes.
   if (waits_to_write()) {
     int failure = 0;
-    if (const auto flushed = in->replies_->template try_flush<typename Way::sending>(failure); flushed != attempt_result::done)
+    if (const auto flushed = in->replies_->template try_flush<typename Way::sending>(failure);
+        flushed != attempt_result::done)
       return flushed;
     if (failure == ENOMEM || failure == ENOBUFS) {
       error = failure;
@@ -212,8 +213,10 @@ bool cancel_fill(operation& op, int error) noexcept {
   return true;
 }
 
-const operation_kind kind_of_ring_fill{
-    .proceed = proceed_fill<by_ring>, .cancel = cancel_fill, .completed = &kind_of_ring_fill};
+const operation_kind kind_of_ring_fill{.proceed = proceed_fill<by_ring>,
+                                       .cancel = cancel_fill,
+                                       .completed = &kind_of_ring_fill,
+                                       .finish = finish_with_kept};
 
 const operation_kind kind_of_layered_fill{
     .proceed = proceed_fill<by_layer>, .cancel = cancel_fill, .layered = &kind_of_layered_fill};
@@ -223,6 +226,7 @@ const operation_kind kind_of_layered_fill{
 const operation_kind kind_of_fill{.proceed = proceed_fill<by_call>,
                                   .cancel = cancel_fill,
                                   .completed = &kind_of_ring_fill,
+                                  .finish = finish_with_kept,
                                   .layered = &kind_of_layered_fill};
 
 }  // namespace detail

@@ -20,9 +20,8 @@ bool cancel_write(operation& op, int error) noexcept {
   return true;
 }
 
-const operation_kind kind_of_send{.proceed = proceed_writing<send_operation>,
-                                  .cancel = cancel_write,
-                                  .layered = &kind_of_layered_send};
+const operation_kind kind_of_send{
+    .proceed = proceed_writing<send_operation>, .cancel = cancel_write, .layered = &kind_of_layered_send};
 const operation_kind kind_of_gather{
     .proceed = proceed_writing<gather_operation>, .cancel = cancel_write, .layered = &kind_of_layered_gather};
 const operation_kind kind_of_send_file{.proceed = proceed_writing<send_file_operation>,

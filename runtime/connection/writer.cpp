@@ -77,9 +77,8 @@ const operation_kind kind_of_layered_flush{.proceed = proceed_writing<flush_oper
 
 }  // namespace
 
-const operation_kind kind_of_flush{.proceed = proceed_writing<flush_operation>,
-                                   .cancel = cancel_flush,
-                                   .layered = &kind_of_layered_flush};
+const operation_kind kind_of_flush{
+    .proceed = proceed_writing<flush_operation>, .cancel = cancel_flush, .layered = &kind_of_layered_flush};
 
 }  // namespace detail
 }  // namespace weir

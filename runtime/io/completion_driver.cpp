@@ -14,8 +14,6 @@
 
 namespace weir::io {
 
-constinit completion_driver::entry completion_driver::nobody;
-
 completion_driver::completion_driver(asio::io_context& context, bounds limits, ring_bounds ring,
                                      chunk_pool& chunks)
     : driver(context, limits, chunks, false), ring_(ring) {}
@@ -53,8 +51,6 @@ completion_driver::entry* completion_driver::find(const descriptor& on) const no
 
 // Null without memory. The core's thread.
 completion_driver::entry* completion_driver::find_or_make(descriptor& on) noexcept {
-  if (recent_->on == &on) [[likely]]
-    return recent_;
   entry* const e = find(on);
   return e != nullptr ? e : make(on);
 }
@@ -88,17 +84,11 @@ void completion_driver::drop_input(entry& e) noexcept {
   e.taken_of_first = 0;
 }
 
-// What is most frequent of it; the rest is watch().
-void completion_driver::begin_wait(descriptor& on, descriptor::watch what) noexcept {
-  const entry& e = *recent_;
-  if (e.on != &on || what == descriptor::watch::both || on.mode != wait_mode::loop) [[unlikely]]
-    return driver::begin_wait(on, what);
-  operation& op = *on.reading;
-  const operation_kind* const completed = op.kind->completed;
-  if (completed == nullptr || on.reads_until_eagain) [[unlikely]]
-    return watch(on, what);
-  op.kind = completed;
-  if (!e.is_receiving()) await_input(on);
+// What waits asks for its bytes from here on.
+void completion_driver::look_again(descriptor& on) noexcept {
+  on.watched = descriptor::watch::none;
+  if (on.reading != nullptr && on.reading->kind->completed != nullptr)
+    on.reading->kind = on.reading->kind->completed;
 }
 
 void completion_driver::watch(descriptor& on, descriptor::watch what) noexcept {
@@ -122,8 +112,7 @@ int completion_driver::poll_once(descriptor& on, flight what) noexcept {
   if (e == nullptr) return ENOMEM;
   if (e->is_in_flight(bit(what)) || (what == polling_room && e->awaits_room)) return 0;
   e->begins(bit(what));
-  io_uring_sqe& s =
-      ring_state_->all.next(IORING_OP_POLL_ADD, on.fd, reinterpret_cast<std::uintptr_t>(e) | what);
+  io_uring_sqe& s = ring_state_->all.next(IORING_OP_POLL_ADD, on.fd, cookie_of(on, what));
   s.poll32_events = what == polling_room ? POLLOUT : POLLIN | POLLRDHUP;
   return 0;
 }
@@ -165,9 +154,13 @@ bool completion_driver::holds_input(const descriptor& on) const noexcept {
 void completion_driver::note(entry& e, flight what, int result, std::uint32_t flags) noexcept {
   if (what != receiving) {
     e.has_ended(bit(what));
-    if (what == polling_end && result > 0) e.hung_up = e.on_demand = true;
+    if (what == polling_end && result > 0) {
+      e.hung_up = e.on_demand = true;
+      look_again(*e.on);
+    }
     return;
   }
+  look_again(*e.on);
   if ((flags & IORING_CQE_F_MORE) == 0) {
     e.has_ended(bit(receiving));
     e.cancelling = false;
@@ -190,29 +183,29 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
   e.error = static_cast<std::uint16_t>(-result);
 }
 
-// What is most frequent; the rest is the same, one step after the other.
-[[gnu::always_inline]] inline void completion_driver::complete(opened& o, std::uint64_t cookie, int result,
-                                                               std::uint32_t flags, std::uint32_t turn) {
-  constexpr unsigned goes_on_with_bytes = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
-  auto* const e = reinterpret_cast<entry*>(cookie);
-  if ((cookie & flight_bits) != receiving || (flags & goes_on_with_bytes) != goes_on_with_bytes ||
-      result <= 0) [[unlikely]]
-    return complete_any(cookie, result, flags);
-  operation* const op = e->on->reading;
-  if (op == nullptr || op->kind->finish == nullptr || e->holds_input() || e->on_demand || e->turn_in == turn)
-      [[unlikely]]
-    return complete_any(cookie, result, flags);
-  const unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
-  chunk_block* const block = o.buffers->lent(id);
-  block->size = static_cast<std::size_t>(result);
-  e->turn_in = turn;
-  recent_ = e;
-  finish(*op, reinterpret_cast<std::uintptr_t>(block));
+// What is most frequent; the rest is the same, one step after the other. The completion is marked as taken:
+// it stays where drain() looks for others of its descriptor.
+[[gnu::always_inline]] inline void completion_driver::complete(opened& o, io_uring_cqe& c) {
+  static_assert(IORING_CQE_F_BUFFER == 1 && IORING_CQE_F_MORE == 2 && receiving == 0);
+  const std::uint64_t cookie = std::exchange(c.user_data, to_nobody);
+  // A receive that has brought bytes and goes on: adding 1 clears both flags if both are there.
+  if ((cookie & flight_bits) != 0 || ((c.flags + 1) & 3) != 0) [[unlikely]]
+    return complete_any(cookie, c.res, c.flags);
+  const descriptor& d = *reinterpret_cast<const descriptor*>(cookie);
+  operation* const op = d.reading;
+  if (op == nullptr || d.watched != descriptor::watch::reads) [[unlikely]]
+    return complete_any(cookie, c.res, c.flags);
+  const unsigned id = c.flags >> IORING_CQE_BUFFER_SHIFT;
+  chunk_block** const place = o.buffers->place(id);
+  (*place)->size = static_cast<std::uint32_t>(c.res);
+  begin_turn(*op);
+  op->kind->finish(*op, reinterpret_cast<std::uintptr_t>(*place));
   // Most often the handler has given it back meanwhile.
-  o.buffers->replace(id);
+  o.buffers->replace(id, place);
 }
 
-void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint32_t flags) {
+[[gnu::noinline]] void completion_driver::complete_any(std::uint64_t cookie, int result,
+                                                       std::uint32_t flags) {
   if ((cookie & flight_bits) == of_no_descriptor) {
     if (cookie == to_asio) {
       ring_state_->asio_armed = false;
@@ -225,9 +218,9 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
     }
     return;
   }
-  auto* const e = reinterpret_cast<entry*>(cookie & ~flight_bits);
+  descriptor& d = descriptor_of(cookie);
+  entry* const e = find(d);
   const auto what = static_cast<flight>(cookie & flight_bits);
-  descriptor& d = *e->on;
   note(*e, what, result, flags);
   if (e->on_demand && e->ahead && e->is_in_flight(bit(receiving)) && !e->cancelling) [[unlikely]] {
     e->cancelling = true;
@@ -236,10 +229,6 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
   operation* op = nullptr;
   switch (what) {
     case receiving:
-      op = d.reading;
-      // One that has not waited yet, because its chain was cancelled.
-      if (op != nullptr && op->kind->completed != nullptr) op->kind = op->kind->completed;
-      break;
     case polling_input: op = d.reading; break;
     case polling_room:
       op = d.writing;
@@ -308,29 +297,24 @@ std::size_t completion_driver::poll(long microseconds) {
   is_awake();
   begin_batch();
   const auto most = static_cast<unsigned>(bounds_.events);
-  const unsigned n = std::min(o.all.tail() - o.all.head(), most);
-  if (n == 0 && o.spilled.empty()) return 0;
+  if (o.all.tail() == o.all.head() && o.spilled.empty()) return 0;
   has_progressed();
-  const std::uint32_t now = turn();
-  if (!o.spilled.empty()) [[unlikely]] {
-    for (std::size_t i = 0; i < o.spilled.size();
-         ++i) {  // completing one may spill others, and take out others
-      const io_uring_cqe c = o.spilled[i];
-      o.spilled[i].user_data = to_nobody;
-      complete_any(c.user_data, c.res, c.flags);
-    }
-    o.spilled.clear();
+  // Completing one may spill others, and take out others.
+  for (std::size_t i = 0; i < o.spilled.size(); ++i) {
+    const io_uring_cqe c = o.spilled[i];
+    o.spilled[i].user_data = to_nobody;
+    complete_any(c.user_data, c.res, c.flags);
   }
-  const unsigned end = o.all.head() + n;
-  // A completion may take others out.
-  for (unsigned head = 0; static_cast<int>(end - (head = o.all.head())) > 0;) {
-    const io_uring_cqe& c = o.all.completion(head);
-    const std::uint64_t cookie = c.user_data;
-    const int result = c.res;
-    const std::uint32_t flags = c.flags;
-    o.all.advance_to(head + 1);
-    complete(o, cookie, result, flags, now);
+  o.spilled.clear();
+  const unsigned head = o.all.head();
+  const unsigned n = std::min(o.all.tail() - head, most);
+  batch_end_ = head + n;
+  for (unsigned at = head; at != batch_end_;) {
+    io_uring_cqe& c = o.all.completion(at);
+    batch_at_ = ++at;
+    complete(o, c);
   }
+  if (o.all.head() == head) o.all.advance_to(head + n);
   set_running(nullptr);
   return n;
 }

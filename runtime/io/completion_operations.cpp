@@ -57,6 +57,8 @@ void completion_driver::await_input(descriptor& on) noexcept {
   }
   if (e->holds_input() || e->ended) return on.reading->root->schedule();
   if (!e->is_in_flight(bit(receiving))) arm_receive(*e);
+  if (e->is_in_flight(bit(receiving)) && e->ahead && !e->on_demand && !on.reads_until_eagain)
+    on.watched = descriptor::watch::reads;
 }
 
 void completion_driver::take_held(descriptor& on, std::string& into) {
@@ -75,7 +77,10 @@ void completion_driver::take_held(descriptor& on, std::string& into) {
   }
 }
 
-void completion_driver::keep_received(descriptor& on, chunk_block* block) noexcept { find(on)->keep(block); }
+void completion_driver::keep_received(descriptor& on, chunk_block* block) noexcept {
+  find(on)->keep(block);
+  look_again(on);
+}
 
 void completion_driver::arm_receive(entry& e) noexcept {
   opened& o = *ring_state_;
@@ -86,7 +91,7 @@ void completion_driver::arm_receive(entry& e) noexcept {
   e.begins(bit(receiving));
   e.ahead = !e.on_demand;
   e.cancelling = false;
-  io_uring_sqe& s = o.all.next(IORING_OP_RECV, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | receiving);
+  io_uring_sqe& s = o.all.next(IORING_OP_RECV, e.on->fd, cookie_of(*e.on, receiving));
   s.flags = IOSQE_BUFFER_SELECT;
   if (!e.ahead) return;
   s.ioprio = IORING_RECV_MULTISHOT;
@@ -94,8 +99,7 @@ void completion_driver::arm_receive(entry& e) noexcept {
   // Linux 6.18): the end is waited for beside it.
   if (e.is_in_flight(bit(polling_end))) return;
   e.begins(bit(polling_end));
-  o.all.next(IORING_OP_POLL_ADD, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | polling_end).poll32_events =
-      POLLRDHUP;
+  o.all.next(IORING_OP_POLL_ADD, e.on->fd, cookie_of(*e.on, polling_end)).poll32_events = POLLRDHUP;
 }
 
 // A poll of io_uring always ends when the peer has sent FIN, also one that waits for room, and would end
@@ -133,7 +137,7 @@ void completion_driver::take_room_set() {
 
 void completion_driver::cancel_flight(entry& e, flight what) noexcept {
   io_uring_sqe& s = ring_state_->all.next(IORING_OP_ASYNC_CANCEL, -1, to_nobody);
-  s.addr = reinterpret_cast<std::uintptr_t>(&e) | what;
+  s.addr = cookie_of(*e.on, what);
   s.flags = IOSQE_CQE_SKIP_SUCCESS;
 }
 
@@ -141,11 +145,10 @@ void completion_driver::cancel_flight(entry& e, flight what) noexcept {
 void completion_driver::drain(entry& e, unsigned what) noexcept {
   // The kernel has dropped the requests of a thread that has ended.
   if (!is_mine()) {
+    if (e.is_in_flight(what & bit(receiving))) look_again(*e.on);
     e.has_ended(what);
     return;
   }
-  // Its descriptor may go elsewhere, and another one come to its place in memory.
-  if (recent_ == &e) recent_ = &nobody;
   if (!e.is_in_flight(what)) return;
   opened& o = *ring_state_;
   reap(e);
@@ -156,16 +159,17 @@ void completion_driver::drain(entry& e, unsigned what) noexcept {
     // time.
     o.all.enter(0);
     reap(e);
-    if (e.is_in_flight(what) && o.all.is_full())
-      for (unsigned head = o.all.head(); head != o.all.tail(); o.all.advance_to(++head))
-        o.spilled.push_back(o.all.completion(head));
+    if (!e.is_in_flight(what) || !o.all.is_full()) continue;
+    batch_end_ = batch_at_;  // the rest of the batch that is being taken is spilled as well
+    for (unsigned head = o.all.head(); head != o.all.tail(); o.all.advance_to(++head))
+      o.spilled.push_back(o.all.completion(head));
   }
 }
 
 // Takes the completions of `e` out of their order.
 void completion_driver::reap(entry& e) noexcept {
   const auto take = [&](io_uring_cqe& c) {
-    if ((c.user_data & ~flight_bits) != reinterpret_cast<std::uintptr_t>(&e)) return;
+    if ((c.user_data & ~flight_bits) != cookie_of(*e.on, 0)) return;
     const auto what = static_cast<flight>(c.user_data & flight_bits);
     c.user_data = to_nobody;
     note(e, what, c.res, c.flags);

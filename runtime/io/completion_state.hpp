@@ -11,12 +11,20 @@
 
 namespace weir::io {
 
-// A cookie of a completion is the address of an entry, with a flight in the low bits. These are of no entry.
-inline constexpr std::uint64_t flight_bits = 15;
+// The cookie of a completion is the address of a descriptor, with a flight in the low bits. These are of
+// none.
+inline constexpr std::uint64_t flight_bits = alignof(descriptor) - 1;
 inline constexpr std::uint64_t to_nobody = completion_driver::of_no_descriptor;
-inline constexpr std::uint64_t to_asio = to_nobody | 1 << 4;
-inline constexpr std::uint64_t to_bell = to_nobody | 2 << 4;
-inline constexpr std::uint64_t to_room = to_nobody | 3 << 4;
+inline constexpr std::uint64_t to_asio = to_nobody | 1 << 3;
+inline constexpr std::uint64_t to_bell = to_nobody | 2 << 3;
+inline constexpr std::uint64_t to_room = to_nobody | 3 << 3;
+
+inline std::uint64_t cookie_of(const descriptor& on, unsigned flight) noexcept {
+  return reinterpret_cast<std::uintptr_t>(&on) | flight;
+}
+inline descriptor& descriptor_of(std::uint64_t cookie) noexcept {
+  return *reinterpret_cast<descriptor*>(cookie & ~flight_bits);
+}
 
 inline constexpr unsigned everything = 15;
 
@@ -26,7 +34,7 @@ constexpr unsigned bit(unsigned flight) noexcept { return 1U << flight; }
 inline constexpr long starved_microseconds = 10'000;
 
 // What the ring does for one descriptor. Many for each core: small.
-struct alignas(16) completion_driver::entry {
+struct completion_driver::entry {
   void begins(unsigned what) noexcept { in_flight = static_cast<std::uint8_t>(in_flight | what); }
   void has_ended(unsigned what) noexcept { in_flight = static_cast<std::uint8_t>(in_flight & ~what); }
   [[nodiscard]] bool is_in_flight(unsigned what) const noexcept { return (in_flight & what) != 0; }
@@ -35,8 +43,8 @@ struct alignas(16) completion_driver::entry {
   chunk_block* last = nullptr;  // of those with bytes that no operation has taken; its `next` is the first
   std::uint32_t turn_in = 0;    // the batch in which bytes have last been handed over, low bits
   std::uint32_t taken_of_first = 0;
-  std::uint16_t error = 0;  // an errno
-  std::uint16_t held = 0;   // blocks
+  std::uint16_t error = 0;      // an errno
+  std::uint16_t held = 0;       // blocks
   std::uint8_t in_flight = 0;   // a bit for each flight
   bool on_demand : 1 = false;   // because the operations do not keep up
   bool ahead : 1 = false;       // the receive in flight goes on by itself
@@ -63,10 +71,6 @@ struct alignas(16) completion_driver::entry {
     block == last ? last = nullptr : last->next = block->next;
     --held;
     return block;
-  }
-  // Bytes will have a completion, and none wait.
-  [[nodiscard]] bool is_receiving() const noexcept {
-    return is_in_flight(bit(completion_driver::receiving)) && last == nullptr && !ended;
   }
 };
 

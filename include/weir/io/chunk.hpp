@@ -62,11 +62,8 @@ class chunk_pool {
   }
   [[nodiscard]] bool grow() noexcept;
 
-  // The one that was given back last, if it was not taken again.
-  [[nodiscard]] chunk_block* take_last() noexcept {
-    check_thread("taking a chunk");
-    return std::exchange(last_, nullptr);
-  }
+  // What take_kept() would answer without a search; null if it had to.
+  [[nodiscard]] chunk_block* last() const noexcept { return last_; }
 
   void give_back(chunk_block* block) noexcept {
     check_thread("giving a chunk back");

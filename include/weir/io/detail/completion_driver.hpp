@@ -9,15 +9,19 @@
 
 #include "weir/io/detail/driver.hpp"
 
+struct io_uring_cqe;
+
 namespace weir::io {
 
-// What operations ask for is queued; one io_uring_enter for each batch submits all of it and waits. Bytes are received into buffers of the core's chunk_pool, which the kernel chooses when bytes are there,
-// and are kept here until an operation takes them: a descriptor is read ahead of its operations while these
-// keep up, and otherwise on demand. Everything else (sending, accept, connect, a lingering or parked socket)
-// makes its system call, and polls its descriptor in the ring where it has to wait.
+// What operations ask for is queued; one io_uring_enter for each batch submits all of it and waits. Bytes are
+// received into buffers of the core's chunk_pool, which the kernel chooses when bytes are there, and are kept
+// here until an operation takes them: a descriptor is read ahead of its operations while these keep up, and
+// otherwise on demand. Everything else (sending, accept, connect, a lingering or parked socket) makes its
+// system call, and polls its descriptor in the ring where it has to wait.
 //
 // `readable` of its descriptors is never true, so that an operation that reads does not try the system call
-// and comes here.
+// and waits here. `watched` is `reads` while a receive goes on by itself and every byte that came has been
+// handed over: then an operation has nothing to ask for, and keeps its kind.
 //
 // Thread: the one that opens it; on another one a wait ends with std::system_error. Lifetime: outlives its
 // descriptors.
@@ -45,6 +49,7 @@ class completion_driver final : public driver {
   void disarm(descriptor& on) noexcept override;
   bool stop_reading_ahead(descriptor& on) noexcept override;
   [[nodiscard]] bool holds_input(const descriptor& on) const noexcept override;
+  void look_again(descriptor& on) noexcept override;
 
   // For operations. It answers as the system call does for a socket that does not block: a count, or -errno.
   // After -EAGAIN the operation waits, and proceeds when there is an answer.
@@ -65,13 +70,11 @@ class completion_driver final : public driver {
   friend driver;
   struct entry;
   struct opened;
-  static entry nobody;
 
   void run(long microseconds, asio_handlers& ready) override;
   void ring_bell() noexcept override;
-  void begin_wait(descriptor& on, descriptor::watch what) noexcept override;
   std::size_t poll(long microseconds);
-  void complete(opened& o, std::uint64_t cookie, int result, std::uint32_t flags, std::uint32_t turn);
+  void complete(opened& o, io_uring_cqe& c);
   void complete_any(std::uint64_t cookie, int result, std::uint32_t flags);
   void note(entry& e, flight what, int result, std::uint32_t flags) noexcept;
   [[nodiscard]] entry* find(const descriptor& on) const noexcept;
@@ -97,8 +100,10 @@ class completion_driver final : public driver {
   // By descriptor number, so many at a time.
   static constexpr std::size_t entries_at_once = 128;
   std::vector<std::unique_ptr<entry[]>> entries_;
-  entry* recent_ = &nobody;  // of the descriptor whose completion was the last: what is asked for next
-  bool starved_ = false;     // some wait for buffers
+  bool starved_ = false;  // some wait for buffers
+  // Of the completions that are being taken.
+  unsigned batch_at_ = 0;
+  unsigned batch_end_ = 0;
 };
 
 }  // namespace weir::io

@@ -104,6 +104,9 @@ class driver : public run_queue, protected asio_task {
   virtual bool stop_reading_ahead(descriptor& /*on*/) noexcept { return false; }
   [[nodiscard]] virtual bool holds_input(const descriptor& /*on*/) const noexcept { return false; }
 
+  // The next read of `on` looks whether there is input, also one that waits and has a turn after this.
+  virtual void look_again(descriptor& on) noexcept { on.readable = true; }
+
   // Gives a chain a turn now. For callers that Asio's handlers run.
   void run_now(chain& root);
 
@@ -209,14 +212,14 @@ class driver : public run_queue, protected asio_task {
     set_running(op.root);
     chain::proceed(op);
   }
-  void finish(operation& op, std::uintptr_t answer) {
+  // For one that the caller resumes; its operation is done already.
+  void begin_turn(const operation& op) noexcept {
     budget_ = bounds_.inline_budget;
     set_running(op.root);
-    op.kind->finish(op, answer);
   }
 
   // Registers a descriptor of the loop, for the operation that waits; another one is sent elsewhere.
-  virtual void begin_wait(descriptor& on, descriptor::watch what) noexcept;
+  void begin_wait(descriptor& on, descriptor::watch what) noexcept;
 
   // Ends the wait of the thread. Any thread.
   virtual void ring_bell() noexcept = 0;
