@@ -165,8 +165,8 @@ std::vector<tunable> make_tunables() {
           "model", [](auto& s) -> auto& { return s.model; }, "the concurrency model; see --list-models"),
       choice(
           "io", [](auto& s) -> auto& { return s.io; },
-          "how a loop does I/O: epoll: system calls when a socket is ready; io_uring: the kernel completes "
-          "operations; auto: "
+          "how a loop does I/O: epoll: system calls when a socket is ready; io_uring: the kernel receives "
+          "ahead of handlers; auto: "
           "io_uring where the model and the kernel allow it"),
 
       text(

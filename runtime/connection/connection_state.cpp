@@ -49,7 +49,7 @@ connection_state::connection_state(connection_table& table, int socket, kept_pee
     : chain(table.home().driver()), peer_(std::move(peer)) {
   fd = socket;
   driver = &table.home().driver();
-  readable = writable = driver->tries_first();
+  readable = driver->tries_first();
   wait_begins();
   io::timer::fire = [](io::timer& t) noexcept {
     auto& c = static_cast<connection_state&>(t);
@@ -217,7 +217,7 @@ void connection_state::tell_stop() noexcept {
     layer()->read_until_eagain();
     layer()->expect(true);
   } else {
-    readable = driver->tries_first();
+    driver->look_again(*this);
   }
   if (reading != nullptr) reading->root->schedule();
 }

@@ -27,8 +27,10 @@ bool ended(connection_state& c, long n, bool between_messages) noexcept;
 // For a write_operation. What was not sent is owed.
 bool cancel_write(operation& op, int error) noexcept;
 
-// How an operation moves bytes: by system calls, or by asking the ring, which answers like the call.
+// How an operation moves bytes: by system calls, or with a ring that has received already and answers like
+// the call. `sending`: how it sends what goes before the bytes that it waits for.
 struct by_call {
+  using sending = by_call;
   static constexpr bool asks_ring = false;
   static constexpr bool knows_readiness = true;  // from what the last call has said
   static long flush(connection_state&) noexcept { return 0; }
@@ -56,19 +58,17 @@ inline void take_read_ahead(connection_state& c, std::string& into) {
 }
 
 struct by_ring {
+  using sending = by_call;
   static constexpr bool asks_ring = true;
   static constexpr bool knows_readiness = false;
-  static long flush(connection_state&) noexcept { return 0; }
   static long recv(connection_state& c, void* into, std::size_t size) noexcept {
     return ring_of(c).recv(c, into, size);
-  }
-  static long send(connection_state& c, const void* from, std::size_t size, int flags = 0) noexcept {
-    return ring_of(c).send(c, from, size, flags);
   }
 };
 
 // Through the layer of the connection, which makes the system calls.
 struct by_layer {
+  using sending = by_layer;
   static constexpr bool asks_ring = false;
   static constexpr bool knows_readiness = false;
   static long recv(connection_state& c, void* into, std::size_t size) noexcept {
@@ -108,6 +108,9 @@ bool cancel_receive(operation& op, int error) noexcept;
 void drop_received(operation& op) noexcept;
 bool cancel_read(operation& op, int error) noexcept;
 extern const operation_kind kind_of_ring_receive;
+// A block of bytes has come: its operation takes it, or the driver keeps it until the operation asks.
+void finish_receive(operation& op, std::uintptr_t answer);
+void finish_with_kept(operation& op, std::uintptr_t answer);
 
 extern const operation_kind kind_of_layered_receive;
 extern const operation_kind kind_of_layered_read;
@@ -124,19 +127,6 @@ bool proceed_reading(operation& op) noexcept {
     case attempt_result::blocked: self.park_reading(); return false;
   }
   return false;
-}
-
-template <class Op>
-void begin_reading(operation& op) noexcept {
-  auto& self = static_cast<Op&>(op);
-  ring_of(*self.on).await_input(*self.on);
-}
-
-// Asks the ring to send, unless it is sending. What is answered at once is answered again in the next turn.
-template <class Op>
-void begin_writing(operation& op) noexcept {
-  auto& self = static_cast<Op&>(op);
-  if (self.template attempt_by<by_ring>() != attempt_result::blocked) self.root->schedule();
 }
 
 template <class Op, class Way = by_call>

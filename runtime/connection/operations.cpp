@@ -112,9 +112,10 @@ bool proceed_receive(operation& op) noexcept {
 
 bool proceed_read(operation& op) noexcept { return proceed_reading<read_operation>(op); }
 
-constexpr operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation, by_ring>,
-                                           .cancel = cancel_read,
-                                           .begin = begin_reading<read_operation>};
+const operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation, by_ring>,
+                                       .cancel = cancel_read,
+                                       .completed = &kind_of_ring_read,
+                                       .finish = finish_with_kept};
 
 }  // namespace
 
@@ -122,11 +123,13 @@ const operation_kind kind_of_receive{.proceed = proceed_receive,
                                      .cancel = cancel_receive,
                                      .advance = operation_kind::advance_by<proceed_receive>,
                                      .completed = &kind_of_ring_receive,
+                                     .finish = finish_receive,
                                      .drop = drop_received,
                                      .layered = &kind_of_layered_receive};
 const operation_kind kind_of_read{.proceed = proceed_read,
                                   .cancel = cancel_read,
                                   .completed = &kind_of_ring_read,
+                                  .finish = finish_with_kept,
                                   .layered = &kind_of_layered_read};
 
 void connection_operation::throw_failed(int error, const char* what) const {

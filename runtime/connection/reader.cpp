@@ -88,10 +88,6 @@ bool fill_operation::attempt_first() noexcept {
 
 attempt_result fill_operation::attempt() noexcept { return attempt_by<by_call>(); }
 
-void fill_operation::end_ring_send() noexcept {
-  if (waits_to_write()) in->replies_->end_ring_send();
-}
-
 template <class Way>
 attempt_result fill_operation::attempt_by() noexcept {
   connection_state& c = *on;
@@ -99,7 +95,8 @@ attempt_result fill_operation::attempt_by() noexcept {
   // wait for an answer that never comes.
   if (waits_to_write()) {
     int failure = 0;
-    if (const auto flushed = in->replies_->template try_flush<Way>(failure); flushed != attempt_result::done)
+    if (const auto flushed = in->replies_->template try_flush<typename Way::sending>(failure);
+        flushed != attempt_result::done)
       return flushed;
     if (failure == ENOMEM || failure == ENOBUFS) {
       error = failure;
@@ -216,23 +213,10 @@ bool cancel_fill(operation& op, int error) noexcept {
   return true;
 }
 
-void begin_fill(operation& op) noexcept {
-  auto& self = static_cast<fill_operation&>(op);
-  if (!self.waits_to_write()) return ring_of(*self.on).await_input(*self.on);
-  begin_writing<fill_operation>(op);
-}
-
-bool cancel_ring_fill(operation& op, int error) noexcept {
-  static_cast<fill_operation&>(op).end_ring_send();
-  return cancel_fill(op, error);
-}
-
-constexpr operation_kind kind_of_ring_fill{
-    .proceed = proceed_fill<by_ring>, .cancel = cancel_ring_fill, .begin = begin_fill};
-
-}  // namespace
-
-namespace {
+const operation_kind kind_of_ring_fill{.proceed = proceed_fill<by_ring>,
+                                       .cancel = cancel_fill,
+                                       .completed = &kind_of_ring_fill,
+                                       .finish = finish_with_kept};
 
 const operation_kind kind_of_layered_fill{
     .proceed = proceed_fill<by_layer>, .cancel = cancel_fill, .layered = &kind_of_layered_fill};
@@ -242,6 +226,7 @@ const operation_kind kind_of_layered_fill{
 const operation_kind kind_of_fill{.proceed = proceed_fill<by_call>,
                                   .cancel = cancel_fill,
                                   .completed = &kind_of_ring_fill,
+                                  .finish = finish_with_kept,
                                   .layered = &kind_of_layered_fill};
 
 }  // namespace detail

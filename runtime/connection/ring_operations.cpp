@@ -2,6 +2,13 @@
 #include "kinds.hpp"
 
 namespace weir::detail {
+
+void finish_with_kept(operation& op, std::uintptr_t answer) {
+  connection_state& c = *static_cast<connection_operation&>(op).on;
+  ring_of(c).keep_received(c, reinterpret_cast<io::chunk_block*>(answer));
+  operation_kind::advance_by_kind(op);
+}
+
 namespace {
 
 bool take_received(operation& op) noexcept {
@@ -23,14 +30,14 @@ bool take_received(operation& op) noexcept {
   return false;
 }
 
+}  // namespace
+
 void finish_receive(operation& op, std::uintptr_t answer) {
   auto& self = static_cast<receive_operation&>(op);
   connection_state& c = *self.on;
   auto* const block = reinterpret_cast<io::chunk_block*>(answer);
-  if (c.end != ending::none) [[unlikely]] {
-    ring_of(c).keep_received(c, block);
-    return operation_kind::advance_by_kind(op);
-  }
+  if (c.end != ending::none) [[unlikely]]
+    return finish_with_kept(op, answer);
   c.reading = nullptr;
   c.has_received(block->size);
   c.heard = io::descriptor::hearing::since_wait;
@@ -38,13 +45,11 @@ void finish_receive(operation& op, std::uintptr_t answer) {
   operation_kind::resume(op);
 }
 
-}  // namespace
-
 // What a cancelled one would have got is kept for the next.
 const operation_kind kind_of_ring_receive{.proceed = take_received,
                                           .cancel = cancel_receive,
                                           .advance = operation_kind::advance_by<take_received>,
-                                          .begin = begin_reading<receive_operation>,
+                                          .completed = &kind_of_ring_receive,
                                           .finish = finish_receive,
                                           .drop = drop_received};
 

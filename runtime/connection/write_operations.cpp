@@ -20,63 +20,8 @@ bool cancel_write(operation& op, int error) noexcept {
   return true;
 }
 
-template <class Way>
-attempt_result send_operation::attempt_by() noexcept {
-  if constexpr (!Way::asks_ring) return attempt();
-  connection_state& c = *on;
-  const std::size_t part = std::min(left(), most_per_turn);
-  const long n = Way::send(c, data, part);
-  if (n == -EAGAIN) return attempt_result::blocked;  // it is under way
-  if (n == outcome) [[likely]] {
-    c.sent = true;
-    c.has_sent(static_cast<std::size_t>(n));
-    return attempt_result::done;
-  }
-  return attempted(n, part);
-}
-
-namespace {
-
-void finish_send(operation& op, std::uintptr_t answer) {
-  auto& self = static_cast<send_operation&>(op);
-  connection_state& c = *self.on;
-  if (static_cast<long>(answer) != self.outcome) [[unlikely]] {
-    ring_of(c).keep_sent(c, static_cast<long>(answer));
-    return operation_kind::advance_by_kind(op);
-  }
-  c.sent = true;
-  c.has_sent(answer);
-  self.leave_writing();
-  operation_kind::resume(op);
-}
-
-// The kernel may be using the bytes until this returns. If all of them are sent nothing is owed.
-bool cancel_ring_send(operation& op, int error) noexcept {
-  auto& self = static_cast<send_operation&>(op);
-  const long n = ring_of(*self.on).end_send(*self.on);
-  if (n > 0) self.on->has_sent(static_cast<std::size_t>(n));
-  if (n != self.outcome) return cancel_write(op, error);
-  self.on->sent = true;
-  self.leave_writing();
-  return true;
-}
-
-void begin_ring_send(operation& op) noexcept {
-  auto& self = static_cast<send_operation&>(op);
-  ring_of(*self.on).begin_send(*self.on, self.data, std::min(self.left(), most_per_turn));
-}
-
-constexpr operation_kind kind_of_ring_send{.proceed = proceed_writing<send_operation, by_ring>,
-                                           .cancel = cancel_ring_send,
-                                           .begin = begin_ring_send,
-                                           .finish = finish_send};
-
-}  // namespace
-
-const operation_kind kind_of_send{.proceed = proceed_writing<send_operation>,
-                                  .cancel = cancel_write,
-                                  .completed = &kind_of_ring_send,
-                                  .layered = &kind_of_layered_send};
+const operation_kind kind_of_send{
+    .proceed = proceed_writing<send_operation>, .cancel = cancel_write, .layered = &kind_of_layered_send};
 const operation_kind kind_of_gather{
     .proceed = proceed_writing<gather_operation>, .cancel = cancel_write, .layered = &kind_of_layered_gather};
 const operation_kind kind_of_send_file{.proceed = proceed_writing<send_file_operation>,

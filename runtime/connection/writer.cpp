@@ -47,17 +47,7 @@ detail::attempt_result writer::try_flush(int& error, bool more_follows) noexcept
 }
 
 template detail::attempt_result writer::try_flush<detail::by_call>(int&, bool) noexcept;
-template detail::attempt_result writer::try_flush<detail::by_ring>(int&, bool) noexcept;
 template detail::attempt_result writer::try_flush<detail::by_layer>(int&, bool) noexcept;
-
-void writer::end_ring_send() noexcept {
-  const long n = detail::ring_of(*state_).end_send(*state_);
-  if (n <= 0) return;
-  state_->sent = true;
-  state_->has_sent(static_cast<std::size_t>(n));
-  begin_ += n;
-  if (begin_ == end_) clear();
-}
 
 namespace detail {
 
@@ -81,30 +71,14 @@ bool cancel_flush(operation& op, int error) noexcept {
   return true;
 }
 
-}  // namespace
-
-struct ring_flush {
-  static bool cancel(operation& op, int error) noexcept {
-    static_cast<flush_operation&>(op).out->end_ring_send();
-    return cancel_flush(op, error);
-  }
-  static constexpr operation_kind kind{.proceed = proceed_writing<flush_operation, by_ring>,
-                                       .cancel = cancel,
-                                       .begin = begin_writing<flush_operation>};
-};
-
-namespace {
-
 const operation_kind kind_of_layered_flush{.proceed = proceed_writing<flush_operation, by_layer>,
                                            .cancel = cancel_flush,
                                            .layered = &kind_of_layered_flush};
 
 }  // namespace
 
-const operation_kind kind_of_flush{.proceed = proceed_writing<flush_operation>,
-                                   .cancel = cancel_flush,
-                                   .completed = &ring_flush::kind,
-                                   .layered = &kind_of_layered_flush};
+const operation_kind kind_of_flush{
+    .proceed = proceed_writing<flush_operation>, .cancel = cancel_flush, .layered = &kind_of_layered_flush};
 
 }  // namespace detail
 }  // namespace weir

@@ -11,11 +11,8 @@
 
 #include "completion_state.hpp"
 #include "weir/base/error.hpp"
-#include "weir/task/detail/block_pool.hpp"
 
 namespace weir::io {
-
-constinit completion_driver::entry completion_driver::nobody{.on = nullptr};
 
 completion_driver::completion_driver(asio::io_context& context, bounds limits, ring_bounds ring,
                                      chunk_pool& chunks)
@@ -23,11 +20,8 @@ completion_driver::completion_driver(asio::io_context& context, bounds limits, r
 
 completion_driver::~completion_driver() {
   close_asio();
-  for (entry* const e : entries_) {
-    if (e == nullptr) continue;
-    drop_input(*e);
-    block_pool::deallocate(e, sizeof *e);
-  }
+  for (const auto& some : entries_)
+    for (std::size_t i = 0; some != nullptr && i < entries_at_once; ++i) drop_input(some[i]);
 }
 
 void completion_driver::open() {
@@ -49,15 +43,14 @@ bool completion_driver::is_mine() const noexcept { return ring_state_->all.is_of
 
 completion_driver::entry* completion_driver::find(const descriptor& on) const noexcept {
   const auto at = static_cast<std::size_t>(on.fd);
-  if (on.fd < 0 || at >= entries_.size() || entries_[at] == nullptr || entries_[at]->on != &on)
-    return nullptr;
-  return entries_[at];
+  if (on.fd < 0 || at / entries_at_once >= entries_.size()) return nullptr;
+  entry* const some = entries_[at / entries_at_once].get();
+  if (some == nullptr || some[at % entries_at_once].on != &on) return nullptr;
+  return &some[at % entries_at_once];
 }
 
 // Null without memory. The core's thread.
 completion_driver::entry* completion_driver::find_or_make(descriptor& on) noexcept {
-  if (recent_->on == &on) [[likely]]
-    return recent_;
   entry* const e = find(on);
   return e != nullptr ? e : make(on);
 }
@@ -66,54 +59,47 @@ completion_driver::entry* completion_driver::find_or_make(descriptor& on) noexce
   try {
     open();
     const auto at = static_cast<std::size_t>(on.fd);
-    if (at >= entries_.size()) entries_.resize(std::max(at + 1, 2 * entries_.size()));
-    entry*& e = entries_[at];
-    if (e == nullptr) {
-      e = new (block_pool::allocate(sizeof(entry))) entry{.on = &on};
-    } else {  // of a descriptor that has gone elsewhere
-      drain(*e, everything);
-      drop_input(*e);
-      leave_room_set(*e);
-      *e = entry{.on = &on};
-    }
-    e->last = &e->first;
-    return e;
+    if (at / entries_at_once >= entries_.size()) entries_.resize(at / entries_at_once + 1);
+    auto& some = entries_[at / entries_at_once];
+    if (some == nullptr) some = std::make_unique<entry[]>(entries_at_once);
+    entry& e = some[at % entries_at_once];
+    if (e.on != nullptr) end(e);  // of a descriptor that has gone elsewhere
+    e.on = &on;
+    return &e;
   } catch (...) {
     return nullptr;
   }
 }
 
+// Its descriptor has nothing here any more.
+void completion_driver::end(entry& e) noexcept {
+  drain(e, everything);
+  drop_input(e);
+  leave_room_set(e);
+  e = entry{};
+}
+
 void completion_driver::drop_input(entry& e) noexcept {
-  while (e.first != nullptr) chunk_block::release(std::exchange(e.first, e.first->next));
-  e.last = &e.first;
-  e.held = 0;
+  while (e.holds_input()) chunk_block::release(e.take_first());
   e.taken_of_first = 0;
 }
 
-// What is most frequent of it; the rest is watch().
-void completion_driver::begin_wait(descriptor& on, descriptor::watch what) noexcept {
-  const entry& e = *recent_;
-  if (e.on != &on || on.mode != wait_mode::loop) [[unlikely]]
-    return driver::begin_wait(on, what);
-  operation& op = *(what == descriptor::watch::both ? on.writing : on.reading);
-  const operation_kind* const completed = op.kind->completed;
-  if (completed == nullptr || on.reads_until_eagain) [[unlikely]]
-    return watch(on, what);
-  op.kind = completed;
-  if (what != descriptor::watch::both && e.is_receiving()) return;
-  completed->begin(op);
+// What waits asks for its bytes from here on.
+void completion_driver::look_again(descriptor& on) noexcept {
+  on.watched = descriptor::watch::none;
+  if (on.reading != nullptr && on.reading->kind->completed != nullptr)
+    on.reading->kind = on.reading->kind->completed;
 }
 
 void completion_driver::watch(descriptor& on, descriptor::watch what) noexcept {
   assert_thread("watching a descriptor");
   const bool to_write = what == descriptor::watch::both;
   operation& op = *(to_write ? on.writing : on.reading);
-  if (op.kind->begin != nullptr) return op.kind->begin(op);
-  if (op.kind->completed != nullptr) {
-    op.kind = op.kind->completed;
+  if (!to_write && op.kind->completed != nullptr) {
+    const operation_kind* const before = std::exchange(op.kind, op.kind->completed);
     // Whether anything has come is looked at now: see look().
-    if (!to_write && on.reads_until_eagain) return op.root->schedule();
-    return op.kind->begin(op);
+    if (op.kind != before && on.reads_until_eagain) return op.root->schedule();
+    return await_input(on);
   }
   const int error = poll_once(on, to_write ? polling_room : polling_input);
   if (error == 0) return;
@@ -126,8 +112,7 @@ int completion_driver::poll_once(descriptor& on, flight what) noexcept {
   if (e == nullptr) return ENOMEM;
   if (e->is_in_flight(bit(what)) || (what == polling_room && e->awaits_room)) return 0;
   e->begins(bit(what));
-  io_uring_sqe& s =
-      ring_state_->all.next(IORING_OP_POLL_ADD, on.fd, reinterpret_cast<std::uintptr_t>(e) | what);
+  io_uring_sqe& s = ring_state_->all.next(IORING_OP_POLL_ADD, on.fd, cookie_of(on, what));
   s.poll32_events = what == polling_room ? POLLOUT : POLLIN | POLLRDHUP;
   return 0;
 }
@@ -143,24 +128,13 @@ void completion_driver::disarm(descriptor& on) noexcept {
   assert_thread("forgetting a descriptor");
   drain(*e, everything);
   leave_room_set(*e);
+  e->starved = false;
 }
 
 void completion_driver::forget(descriptor& on) noexcept {
   // A thread that has another loop has a descriptor that was disarmed here.
   if (const run_queue* const here = run_queue::current(); here != nullptr && here != this) return;
-  entry* const e = find(on);
-  if (e == nullptr) return;
-  drain(*e, everything);
-  drop_input(*e);
-  leave_room_set(*e);
-  for (entry** at = &starved_; *at != nullptr; at = &(*at)->next_starved)
-    if (*at == e) {
-      *at = e->next_starved;
-      break;
-    }
-  entries_[static_cast<std::size_t>(on.fd)] = nullptr;
-  if (recent_ == e) recent_ = &nobody;
-  block_pool::deallocate(e, sizeof *e);
+  if (entry* const e = find(on); e != nullptr) end(*e);
 }
 
 bool completion_driver::stop_reading_ahead(descriptor& on) noexcept {
@@ -168,26 +142,25 @@ bool completion_driver::stop_reading_ahead(descriptor& on) noexcept {
   if (e == nullptr) return false;
   assert_thread("reading no further ahead");
   drain(*e, bit(receiving));
-  return e->first != nullptr;
+  return e->holds_input();
 }
 
 bool completion_driver::holds_input(const descriptor& on) const noexcept {
   const entry* const e = find(on);
-  return e != nullptr && e->first != nullptr;
+  return e != nullptr && e->holds_input();
 }
 
 // What a completion says, without resuming anything.
 void completion_driver::note(entry& e, flight what, int result, std::uint32_t flags) noexcept {
   if (what != receiving) {
     e.has_ended(bit(what));
-    if (what == sending) {
-      e.sent = true;
-      e.answer = result;
-    } else if (what == polling_end && result > 0) {
+    if (what == polling_end && result > 0) {
       e.hung_up = e.on_demand = true;
+      look_again(*e.on);
     }
     return;
   }
+  look_again(*e.on);
   if ((flags & IORING_CQE_F_MORE) == 0) {
     e.has_ended(bit(receiving));
     e.cancelling = false;
@@ -210,38 +183,31 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
   e.error = static_cast<std::uint16_t>(-result);
 }
 
-// What is most frequent; the rest is the same, one step after the other.
+// What is most frequent; the rest is the same, one step after the other. The completion is marked as taken:
+// it stays where drain() looks for others of its descriptor.
 template <bool Recorded>
-inline void completion_driver::complete(std::uint64_t cookie, int result, std::uint32_t flags) {
-  auto* const e = reinterpret_cast<entry*>(cookie & ~flight_bits);
-  const auto what = static_cast<flight>(cookie & flight_bits);
-  if (e == nullptr) [[unlikely]]
-    return complete_any(cookie, result, flags);
-  descriptor& d = *e->on;
-  if (what == receiving) {
-    constexpr unsigned goes_on_with_bytes = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
-    operation* const op = d.reading;
-    if (op == nullptr || (flags & goes_on_with_bytes) != goes_on_with_bytes || result <= 0 ||
-        op->kind->finish == nullptr || e->holds_or_demands() || e->turn_in == turn()) [[unlikely]]
-      return complete_any(cookie, result, flags);
-    chunk_block* const block = ring_state_->buffers->take(flags >> IORING_CQE_BUFFER_SHIFT);
-    block->size = static_cast<std::size_t>(result);
-    e->turn_in = turn();
-    d.writable = alone_ && !e->is_in_flight(bit(sending));
-    recent_ = e;
-    return finish<Recorded>(*op, reinterpret_cast<std::uintptr_t>(block));
-  }
-  operation* const op = d.writing;
-  if (what != sending || op == nullptr || op->kind->finish == nullptr) [[unlikely]]
-    return complete_any(cookie, result, flags);
-  e->has_ended(bit(sending));
-  recent_ = e;
-  finish<Recorded>(*op, static_cast<std::uintptr_t>(static_cast<long>(result)));
+[[gnu::always_inline]] inline void completion_driver::complete(opened& o, io_uring_cqe& c) {
+  static_assert(IORING_CQE_F_BUFFER == 1 && IORING_CQE_F_MORE == 2 && receiving == 0);
+  const std::uint64_t cookie = std::exchange(c.user_data, to_nobody);
+  // A receive that has brought bytes and goes on: adding 1 clears both flags if both are there.
+  if ((cookie & flight_bits) != 0 || ((c.flags + 1) & 3) != 0) [[unlikely]]
+    return complete_any(cookie, c.res, c.flags);
+  const descriptor& d = *reinterpret_cast<const descriptor*>(cookie);
+  operation* const op = d.reading;
+  if (op == nullptr || d.watched != descriptor::watch::reads) [[unlikely]]
+    return complete_any(cookie, c.res, c.flags);
+  const unsigned id = c.flags >> IORING_CQE_BUFFER_SHIFT;
+  chunk_block** const place = o.buffers->place(id);
+  (*place)->size = static_cast<std::uint32_t>(c.res);
+  begin_turn_of<Recorded>(*op);
+  op->kind->finish(*op, reinterpret_cast<std::uintptr_t>(*place));
+  // Most often the handler has given it back meanwhile.
+  o.buffers->replace(id, place);
 }
 
-void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint32_t flags) {
-  auto* const e = reinterpret_cast<entry*>(cookie & ~flight_bits);
-  if (e == nullptr) [[unlikely]] {
+[[gnu::noinline]] void completion_driver::complete_any(std::uint64_t cookie, int result,
+                                                       std::uint32_t flags) {
+  if ((cookie & flight_bits) == of_no_descriptor) {
     if (cookie == to_asio) {
       ring_state_->asio_armed = false;
       asio_ready_.readable = true;
@@ -253,15 +219,17 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
     }
     return;
   }
+  descriptor& d = descriptor_of(cookie);
+  entry* const e = find(d);
   const auto what = static_cast<flight>(cookie & flight_bits);
-  descriptor& d = *e->on;
   note(*e, what, result, flags);
-  if (e->on_demand && e->ahead && e->is_in_flight(bit(receiving)) && !std::exchange(e->cancelling, true))
-      [[unlikely]]
+  if (e->on_demand && e->ahead && e->is_in_flight(bit(receiving)) && !e->cancelling) [[unlikely]] {
+    e->cancelling = true;
     cancel_flight(*e, receiving);
+  }
   operation* op = nullptr;
   switch (what) {
-    case receiving: d.writable = alone_ && !e->is_in_flight(bit(sending)); [[fallthrough]];
+    case receiving:
     case polling_input: op = d.reading; break;
     case polling_room:
       op = d.writing;
@@ -271,9 +239,10 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
         d.writing = nullptr;
         return op->root->wait_failed(*op, error);
       }
+      d.writable = true;
       break;
-    case sending: op = d.writing; break;
-    case polling_end: break;
+    case polling_end:
+    case of_no_descriptor: break;
   }
   // A descriptor has one turn in a batch; for the rest of its bytes others have theirs in between.
   if (what == receiving && std::exchange(e->turn_in, turn()) == turn()) [[unlikely]] {
@@ -286,21 +255,21 @@ void completion_driver::complete_any(std::uint64_t cookie, int result, std::uint
 }
 
 void completion_driver::refill() noexcept {
-  opened& o = *ring_state_;
   // Those that wait for buffers may have found none to be lent at all.
-  if (!o.lend_more() || starved_ == nullptr) return;
-  for (entry* e = std::exchange(starved_, nullptr); e != nullptr;) {
-    entry& each = *e;
-    e = std::exchange(each.next_starved, nullptr);
-    each.starved = false;
-    if (each.on->reading != nullptr && !each.is_in_flight(bit(receiving))) arm_receive(each);
-  }
+  if (!ring_state_->lend_more() || !std::exchange(starved_, false)) return;
+  for (const auto& some : entries_)
+    for (std::size_t i = 0; some != nullptr && i < entries_at_once; ++i) {
+      entry& e = some[i];
+      if (!e.starved) continue;
+      e.starved = false;
+      if (e.on->reading != nullptr && !e.is_in_flight(bit(receiving))) arm_receive(e);
+    }
 }
 
 template <bool Recorded>
 std::size_t completion_driver::poll(long microseconds) {
   opened& o = *ring_state_;
-  if (starved_ != nullptr || (o.buffers && !o.buffers->is_complete())) refill();
+  if (starved_ || (o.buffers && !o.buffers->is_complete())) refill();
   if (!std::exchange(o.asio_armed, true)) [[unlikely]]
     o.all.next(IORING_OP_POLL_ADD, asio_descriptor(), to_asio).poll32_events = POLLIN;
   if (!std::exchange(o.bell_armed, true)) [[unlikely]] {
@@ -312,7 +281,7 @@ std::size_t completion_driver::poll(long microseconds) {
     o.all.next(IORING_OP_POLL_ADD, o.room_set.get(), to_room).poll32_events = POLLIN;
   const bool waits =
       microseconds != 0 && queue_.empty() && o.spilled.empty() && o.all.head() == o.all.tail() && may_sleep();
-  if (starved_ != nullptr) [[unlikely]]
+  if (starved_) [[unlikely]]
     microseconds = microseconds < 0 ? starved_microseconds : std::min(microseconds, starved_microseconds);
   end_turns<Recorded>();
   if (waits && microseconds > 0) [[unlikely]]
@@ -322,29 +291,24 @@ std::size_t completion_driver::poll(long microseconds) {
   is_awake();
   begin_batch();
   const auto most = static_cast<unsigned>(bounds_.events);
-  const unsigned n = std::min(o.all.tail() - o.all.head(), most);
-  if (n == 0 && o.spilled.empty()) return 0;
+  if (o.all.tail() == o.all.head() && o.spilled.empty()) return 0;
   has_progressed();
-  alone_ = n == 1 && o.spilled.empty();
-  if (!o.spilled.empty()) [[unlikely]] {
-    for (std::size_t i = 0; i < o.spilled.size();
-         ++i) {  // completing one may spill others, and take out others
-      const io_uring_cqe c = o.spilled[i];
-      o.spilled[i].user_data = to_nobody;
-      complete<Recorded>(c.user_data, c.res, c.flags);
-    }
-    o.spilled.clear();
+  // Completing one may spill others, and take out others.
+  for (std::size_t i = 0; i < o.spilled.size(); ++i) {
+    const io_uring_cqe c = o.spilled[i];
+    o.spilled[i].user_data = to_nobody;
+    complete_any(c.user_data, c.res, c.flags);
   }
-  const unsigned end = o.all.head() + n;
-  // A completion may take others out.
-  for (unsigned head = 0; static_cast<int>(end - (head = o.all.head())) > 0;) {
-    const io_uring_cqe& c = o.all.completion(head);
-    const std::uint64_t cookie = c.user_data;
-    const int result = c.res;
-    const std::uint32_t flags = c.flags;
-    o.all.advance_to(head + 1);
-    complete<Recorded>(cookie, result, flags);
+  o.spilled.clear();
+  const unsigned head = o.all.head();
+  const unsigned n = std::min(o.all.tail() - head, most);
+  batch_end_ = head + n;
+  for (unsigned at = head; at != batch_end_;) {
+    io_uring_cqe& c = o.all.completion(at);
+    batch_at_ = ++at;
+    complete<Recorded>(o, c);
   }
+  if (o.all.head() == head) o.all.advance_to(head + n);
   set_running(nullptr);
   return n;
 }

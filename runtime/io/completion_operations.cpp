@@ -13,27 +13,15 @@
 
 namespace weir::io {
 
-inline void completion_driver::submit_send(entry& e, const void* from, std::size_t size, int flags) noexcept {
-  e.begins(bit(sending));
-  io_uring_sqe& s =
-      ring_state_->all.next(IORING_OP_SEND, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | sending);
-  s.addr = reinterpret_cast<std::uintptr_t>(from);
-  s.len = static_cast<std::uint32_t>(size);
-  s.msg_flags = static_cast<std::uint32_t>(MSG_NOSIGNAL | flags);
-}
-
 long completion_driver::receive(descriptor& on, chunk_block*& into) noexcept {
   entry* const e = find(on);
   if (e == nullptr) return on.fd < 0 ? -EBADF : -EAGAIN;
-  if (e->first == nullptr && on.reads_until_eagain) look(*e);
-  chunk_block* const block = e->first;
-  if (block == nullptr) {
+  if (!e->holds_input() && on.reads_until_eagain) look(*e);
+  if (!e->holds_input()) {
     if (!e->ended) return -EAGAIN;
     return -long{std::exchange(e->error, std::uint16_t{0})};
   }
-  e->first = block->next;
-  if (e->first == nullptr) e->last = &e->first;
-  --e->held;
+  chunk_block* const block = e->take_first();
   if (const std::uint32_t gone = std::exchange(e->taken_of_first, 0U); gone != 0) {
     block->size -= gone;
     std::memmove(block->data(), block->data() + gone, block->size);
@@ -44,27 +32,19 @@ long completion_driver::receive(descriptor& on, chunk_block*& into) noexcept {
 
 long completion_driver::recv(descriptor& on, void* into, std::size_t size) noexcept {
   entry* const e = find(on);
-  if (e == nullptr || e->first == nullptr) {
+  if (e == nullptr || !e->holds_input()) {
     chunk_block* block = nullptr;
     if (const long n = receive(on, block); n <= 0) return n;
-    // Bytes that look() has found: they are the first again.
-    entry& now = *find(on);
-    block->next = now.first;
-    now.first = block;
-    if (block->next == nullptr) now.last = &block->next;
-    ++now.held;
+    find(on)->keep_first(block);  // what look() has found
     return recv(on, into, size);
   }
-  chunk_block* const block = e->first;
+  chunk_block* const block = e->first();
   const std::size_t n = std::min(size, block->size - e->taken_of_first);
   std::memcpy(into, block->data() + e->taken_of_first, n);
   e->taken_of_first += static_cast<std::uint32_t>(n);
   if (e->taken_of_first == block->size) {
-    e->first = block->next;
-    if (e->first == nullptr) e->last = &e->first;
-    --e->held;
     e->taken_of_first = 0;
-    chunk_block::release(block);
+    chunk_block::release(e->take_first());
   }
   return static_cast<long>(n);
 }
@@ -75,73 +55,43 @@ void completion_driver::await_input(descriptor& on) noexcept {
     operation& op = *std::exchange(on.reading, nullptr);
     return op.root->wait_failed(op, ENOMEM);
   }
-  if (e->first != nullptr || e->ended) return on.reading->root->schedule();
+  if (e->holds_input() || e->ended) return on.reading->root->schedule();
   if (!e->is_in_flight(bit(receiving))) arm_receive(*e);
-}
-
-long completion_driver::send(descriptor& on, const void* from, std::size_t size, int flags) noexcept {
-  if (on.fd < 0) return -EBADF;
-  entry* const e = find_or_make(on);
-  if (e == nullptr) return -ENOMEM;
-  if (e->is_in_flight(bit(sending))) return -EAGAIN;
-  if (std::exchange(e->sent, false)) return e->answer;
-  submit_send(*e, from, size, flags);
-  return -EAGAIN;
-}
-
-void completion_driver::begin_send(descriptor& on, const void* from, std::size_t size) noexcept {
-  entry& e = *recent_;
-  if (e.on == &on && !e.sends()) [[likely]]
-    return submit_send(e, from, size, 0);
-  begin_any_send(on, from, size);
-}
-
-[[gnu::noinline]] void completion_driver::begin_any_send(descriptor& on, const void* from,
-                                                         std::size_t size) noexcept {
-  entry* const any = on.fd < 0 ? nullptr : find_or_make(on);
-  // What can be answered at once is answered in the next turn.
-  if (any == nullptr || any->sent) return on.writing->root->schedule();
-  if (!any->sends()) submit_send(*any, from, size, 0);
+  if (e->is_in_flight(bit(receiving)) && e->ahead && !e->on_demand && !on.reads_until_eagain)
+    on.watched = descriptor::watch::reads;
 }
 
 void completion_driver::take_held(descriptor& on, std::string& into) {
   entry* const e = find(on);
-  if (e == nullptr || e->first == nullptr) return;
+  if (e == nullptr || !e->holds_input()) return;
   std::size_t size = 0;
-  for (const chunk_block* b = e->first; b != nullptr; b = b->next) size += b->size;
+  const chunk_block* each = e->last;
+  do size += (each = each->next)->size;
+  while (each != e->last);
   into.reserve(into.size() + size - e->taken_of_first);
-  for (chunk_block* b = e->first; b != nullptr; b = b->next) {
+  while (e->holds_input()) {
+    chunk_block* const block = e->take_first();
     const std::size_t gone = std::exchange(e->taken_of_first, 0U);
-    into.append(reinterpret_cast<const char*>(b->data()) + gone, b->size - gone);
+    into.append(reinterpret_cast<const char*>(block->data()) + gone, block->size - gone);
+    chunk_block::release(block);
   }
-  drop_input(*e);
 }
 
-void completion_driver::keep_received(descriptor& on, chunk_block* block) noexcept { find(on)->keep(block); }
-
-void completion_driver::keep_sent(descriptor& on, long n) noexcept {
-  entry& e = *find(on);
-  e.sent = true;
-  e.answer = static_cast<int>(n);
-}
-
-long completion_driver::end_send(descriptor& on) noexcept {
-  entry* const e = find(on);
-  if (e == nullptr) return -ECANCELED;
-  drain(*e, bit(sending));
-  return std::exchange(e->sent, false) ? e->answer : -ECANCELED;
+void completion_driver::keep_received(descriptor& on, chunk_block* block) noexcept {
+  find(on)->keep(block);
+  look_again(on);
 }
 
 void completion_driver::arm_receive(entry& e) noexcept {
   opened& o = *ring_state_;
   if ((!o.buffers || o.buffers->all_taken()) && !o.lend_more()) {
-    if (!std::exchange(e.starved, true)) e.next_starved = std::exchange(starved_, &e);
+    e.starved = starved_ = true;
     return;
   }
   e.begins(bit(receiving));
   e.ahead = !e.on_demand;
   e.cancelling = false;
-  io_uring_sqe& s = o.all.next(IORING_OP_RECV, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | receiving);
+  io_uring_sqe& s = o.all.next(IORING_OP_RECV, e.on->fd, cookie_of(*e.on, receiving));
   s.flags = IOSQE_BUFFER_SELECT;
   if (!e.ahead) return;
   s.ioprio = IORING_RECV_MULTISHOT;
@@ -149,8 +99,7 @@ void completion_driver::arm_receive(entry& e) noexcept {
   // Linux 6.18): the end is waited for beside it.
   if (e.is_in_flight(bit(polling_end))) return;
   e.begins(bit(polling_end));
-  o.all.next(IORING_OP_POLL_ADD, e.on->fd, reinterpret_cast<std::uintptr_t>(&e) | polling_end).poll32_events =
-      POLLRDHUP;
+  o.all.next(IORING_OP_POLL_ADD, e.on->fd, cookie_of(*e.on, polling_end)).poll32_events = POLLRDHUP;
 }
 
 // A poll of io_uring always ends when the peer has sent FIN, also one that waits for room, and would end
@@ -169,8 +118,8 @@ int completion_driver::await_room(entry& e) noexcept {
 }
 
 void completion_driver::leave_room_set(entry& e) noexcept {
-  if (!std::exchange(e.in_room_set, false)) return;
-  e.awaits_room = false;
+  if (!e.in_room_set) return;
+  e.in_room_set = e.awaits_room = false;
   epoll_event ignored{};
   ::epoll_ctl(ring_state_->room_set.get(), EPOLL_CTL_DEL, e.on->fd, &ignored);
 }
@@ -181,13 +130,14 @@ void completion_driver::take_room_set() {
   while (::epoll_wait(ring_state_->room_set.get(), &ready, 1, 0) == 1) {
     auto& e = *static_cast<entry*>(ready.data.ptr);
     e.awaits_room = false;
+    e.on->writable = true;
     if (operation* const op = e.on->writing; op != nullptr) give_turn(*op);
   }
 }
 
 void completion_driver::cancel_flight(entry& e, flight what) noexcept {
   io_uring_sqe& s = ring_state_->all.next(IORING_OP_ASYNC_CANCEL, -1, to_nobody);
-  s.addr = reinterpret_cast<std::uintptr_t>(&e) | what;
+  s.addr = cookie_of(*e.on, what);
   s.flags = IOSQE_CQE_SKIP_SUCCESS;
 }
 
@@ -195,31 +145,31 @@ void completion_driver::cancel_flight(entry& e, flight what) noexcept {
 void completion_driver::drain(entry& e, unsigned what) noexcept {
   // The kernel has dropped the requests of a thread that has ended.
   if (!is_mine()) {
+    if (e.is_in_flight(what & bit(receiving))) look_again(*e.on);
     e.has_ended(what);
     return;
   }
-  // Its descriptor may go elsewhere, and another one come to its place in memory.
-  if (recent_ == &e) recent_ = &nobody;
   if (!e.is_in_flight(what)) return;
   opened& o = *ring_state_;
   reap(e);
   while (e.is_in_flight(what)) {
-    for (const flight each : {receiving, sending, polling_input, polling_room, polling_end})
+    for (const flight each : {receiving, polling_input, polling_room, polling_end})
       if (e.is_in_flight(what & bit(each))) cancel_flight(e, each);
     // A request that was about to run when it should have been cancelled runs now, and is cancelled next
     // time.
     o.all.enter(0);
     reap(e);
-    if (e.is_in_flight(what) && o.all.is_full())
-      for (unsigned head = o.all.head(); head != o.all.tail(); o.all.advance_to(++head))
-        o.spilled.push_back(o.all.completion(head));
+    if (!e.is_in_flight(what) || !o.all.is_full()) continue;
+    batch_end_ = batch_at_;  // the rest of the batch that is being taken is spilled as well
+    for (unsigned head = o.all.head(); head != o.all.tail(); o.all.advance_to(++head))
+      o.spilled.push_back(o.all.completion(head));
   }
 }
 
 // Takes the completions of `e` out of their order.
 void completion_driver::reap(entry& e) noexcept {
   const auto take = [&](io_uring_cqe& c) {
-    if ((c.user_data & ~flight_bits) != reinterpret_cast<std::uintptr_t>(&e)) return;
+    if ((c.user_data & ~flight_bits) != cookie_of(*e.on, 0)) return;
     const auto what = static_cast<flight>(c.user_data & flight_bits);
     c.user_data = to_nobody;
     note(e, what, c.res, c.flags);
@@ -235,7 +185,7 @@ void completion_driver::look(entry& e) noexcept {
   if (!is_mine()) return;
   o.all.enter(0);
   reap(e);
-  if (e.first != nullptr || e.ended || e.on->fd < 0) return;
+  if (e.holds_input() || e.ended || e.on->fd < 0) return;
   chunk_block* const block = chunks().take();
   if (block == nullptr) return;
   const long n = system_call::recv(e.on->fd, block->data(), block->capacity);

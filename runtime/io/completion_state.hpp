@@ -11,60 +11,67 @@
 
 namespace weir::io {
 
-// Completions of no descriptor.
-inline constexpr std::uint64_t to_nobody = 0;
-inline constexpr std::uint64_t to_asio = 1;
-inline constexpr std::uint64_t to_bell = 2;
-inline constexpr std::uint64_t to_room = 3;
+// The cookie of a completion is the address of a descriptor, with a flight in the low bits. These are of
+// none.
+inline constexpr std::uint64_t flight_bits = alignof(descriptor) - 1;
+inline constexpr std::uint64_t to_nobody = completion_driver::of_no_descriptor;
+inline constexpr std::uint64_t to_asio = to_nobody | 1 << 3;
+inline constexpr std::uint64_t to_bell = to_nobody | 2 << 3;
+inline constexpr std::uint64_t to_room = to_nobody | 3 << 3;
 
-inline constexpr std::uint64_t flight_bits = 15;
-inline constexpr unsigned everything = 31;
+inline std::uint64_t cookie_of(const descriptor& on, unsigned flight) noexcept {
+  return reinterpret_cast<std::uintptr_t>(&on) | flight;
+}
+inline descriptor& descriptor_of(std::uint64_t cookie) noexcept {
+  return *reinterpret_cast<descriptor*>(cookie & ~flight_bits);
+}
+
+inline constexpr unsigned everything = 15;
 
 constexpr unsigned bit(unsigned flight) noexcept { return 1U << flight; }
 
 // While buffers could not be lent for want of memory.
 inline constexpr long starved_microseconds = 10'000;
 
-// What the ring does for one descriptor. Its address, with a flight in the low bits, is the cookie of
-// completions.
-struct alignas(16) completion_driver::entry {
+// What the ring does for one descriptor. Many for each core: small.
+struct completion_driver::entry {
   void begins(unsigned what) noexcept { in_flight = static_cast<std::uint8_t>(in_flight | what); }
   void has_ended(unsigned what) noexcept { in_flight = static_cast<std::uint8_t>(in_flight & ~what); }
   [[nodiscard]] bool is_in_flight(unsigned what) const noexcept { return (in_flight & what) != 0; }
 
-  descriptor* on;
-  chunk_block* first = nullptr;  // bytes that no operation has taken
-  chunk_block** last = &first;
-  entry* next_starved = nullptr;
-  std::uint32_t turn_in = 0;  // the batch in which bytes have last been handed over, low bits
+  descriptor* on = nullptr;
+  chunk_block* last = nullptr;  // of those with bytes that no operation has taken; its `next` is the first
+  std::uint32_t turn_in = 0;    // the batch in which bytes have last been handed over, low bits
   std::uint32_t taken_of_first = 0;
-  int answer = 0;              // of a send
-  std::uint16_t error = 0;     // an errno
-  std::uint16_t held = 0;      // blocks
-  std::uint8_t in_flight = 0;  // a bit for each flight
-  bool ahead = false;          // the receive in flight goes on by itself
-  bool cancelling = false;     // that one is being ended
-  bool on_demand = false;      // because the operations do not keep up
-  bool hung_up = false;        // the peer sends no more
-  bool sent = false;           // there is an answer of a send
-  bool ended = false;          // there is no more to receive: `error`, and then 0
-  bool starved = false;
-  bool in_room_set = false;
-  bool awaits_room = false;  // in that set
+  std::uint16_t error = 0;      // an errno
+  std::uint16_t held = 0;       // blocks
+  std::uint8_t in_flight = 0;   // a bit for each flight
+  bool on_demand : 1 = false;   // because the operations do not keep up
+  bool ahead : 1 = false;       // the receive in flight goes on by itself
+  bool cancelling : 1 = false;  // that one is being ended
+  bool hung_up : 1 = false;     // the peer sends no more
+  bool ended : 1 = false;       // there is no more to receive: `error`, and then 0
+  bool starved : 1 = false;     // waits for buffers
+  bool in_room_set : 1 = false;
+  bool awaits_room : 1 = false;  // in that set
 
-  void keep(chunk_block* block) noexcept {
-    block->next = nullptr;
-    *last = block;
-    last = &block->next;
+  [[nodiscard]] chunk_block* first() const noexcept { return last == nullptr ? nullptr : last->next; }
+  [[nodiscard]] bool holds_input() const noexcept { return last != nullptr; }
+  void keep_first(chunk_block* block) noexcept {
+    block->next = last == nullptr ? block : last->next;
+    (last == nullptr ? last : last->next) = block;
     ++held;
   }
-  // Bytes will have a completion, and none wait.
-  [[nodiscard]] bool is_receiving() const noexcept {
-    return is_in_flight(bit(completion_driver::receiving)) && first == nullptr && !ended;
+  void keep(chunk_block* block) noexcept {
+    keep_first(block);
+    last = block;
   }
-  // A send is in flight, or has an answer.
-  [[nodiscard]] bool sends() const noexcept { return is_in_flight(bit(completion_driver::sending)) || sent; }
-  [[nodiscard]] bool holds_or_demands() const noexcept { return first != nullptr || on_demand; }
+  [[nodiscard]] chunk_block* take_first() noexcept {
+    chunk_block* const block = last->next;
+    block == last ? last = nullptr : last->next = block->next;
+    --held;
+    return block;
+  }
 };
 
 struct completion_driver::opened {

@@ -93,7 +93,7 @@ void ring::register_buffers(void* entries, unsigned count) {
 }
 
 lent_buffers::lent_buffers(ring& r, unsigned count, chunk_pool& from)
-    : from_(from), bytes_(count * sizeof(io_uring_buf)), blocks_(count), empty_(count) {
+    : from_(from), bytes_(count * sizeof(io_uring_buf)), mask_(count - 1), blocks_(count), taken_(count) {
   void* const memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw_system_error(errno, "mmap");
   entries_ = static_cast<io_uring_buf_ring*>(memory);
@@ -103,30 +103,28 @@ lent_buffers::lent_buffers(ring& r, unsigned count, chunk_pool& from)
     ::munmap(memory, bytes_);
     throw;
   }
-  for (unsigned id = count; id-- > 0;) static_cast<void>(take(id));
+  for (unsigned id = 0; id < count; ++id) {
+    // Not the whole entry: the kernel's tail lies within the first.
+    entries_->bufs[id].len = static_cast<std::uint32_t>(from.capacity());
+    entries_->bufs[id].bid = static_cast<std::uint16_t>(id);
+  }
 }
 
 lent_buffers::~lent_buffers() {
-  for (std::size_t i = 0; i < taken_; ++i) blocks_[empty_[i]] = nullptr;
   for (chunk_block* const each : blocks_)
     if (each != nullptr) chunk_block::release(each);
   ::munmap(entries_, bytes_);
 }
 
+// The next in the order may be used and not taken yet: then those behind it wait.
 void lent_buffers::refill() noexcept {
-  const std::size_t mask = blocks_.size() - 1;
-  while (taken_ != 0) {
+  std::uint16_t tail = entries_->tail;
+  for (; taken_ != 0 && blocks_[tail & mask_] == nullptr; ++tail, --taken_) {
     chunk_block* const block = from_.take();
     if (block == nullptr) break;
-    const std::uint16_t id = empty_[--taken_];
-    blocks_[id] = block;
-    // Not the whole entry: the kernel's tail lies within the first.
-    io_uring_buf& entry = entries_->bufs[tail_++ & mask];
-    entry.addr = reinterpret_cast<std::uintptr_t>(block->data());
-    entry.len = static_cast<std::uint32_t>(block->capacity);
-    entry.bid = id;
+    put(tail & mask_, block);
   }
-  __atomic_store_n(&entries_->tail, tail_, __ATOMIC_RELEASE);
+  __atomic_store_n(&entries_->tail, tail, __ATOMIC_RELEASE);
 }
 
 }  // namespace weir::io

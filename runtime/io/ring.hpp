@@ -5,7 +5,7 @@
 #include <liburing.h>
 
 #include <cstdint>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "weir/base/unique_fd.hpp"
@@ -77,7 +77,8 @@ class ring {
   unsigned enter_flags_ = IORING_ENTER_GETEVENTS;
 };
 
-// The buffers that are lent to the kernel.
+// The buffers that are lent to the kernel, which uses them in their order. The id of a buffer is its place
+// among the entries of the ring, and nothing but the address of an entry ever changes.
 class lent_buffers {
  public:
   // Errors: std::system_error, std::bad_alloc.
@@ -88,8 +89,22 @@ class lent_buffers {
 
   // The kernel has used buffer `id`: it belongs to the caller.
   [[nodiscard]] chunk_block* take(unsigned id) noexcept {
-    empty_[taken_++] = static_cast<std::uint16_t>(id);
-    return blocks_[id];
+    ++taken_;
+    return std::exchange(blocks_[id], nullptr);
+  }
+  // Where the block of buffer `id` is noted. replace() follows when the kernel has used it.
+  [[nodiscard]] chunk_block** place(unsigned id) noexcept { return blocks_.data() + id; }
+  // Lends another block in the place of one that belongs to the caller: at once if one lies ready, most often
+  // the same.
+  void replace(unsigned id, chunk_block** place) noexcept {
+    chunk_block* const ready = from_.last();
+    const unsigned tail = entries_->tail;
+    if (ready == nullptr || (tail & mask_) != id) [[unlikely]]
+      return static_cast<void>(take(id));
+    static_cast<void>(from_.take_kept());
+    if (ready != *place) [[unlikely]]
+      put(id, ready);
+    __atomic_store_n(&entries_->tail, static_cast<std::uint16_t>(tail + 1), __ATOMIC_RELEASE);
   }
   // Lends others in the place of those that were taken, as far as there is memory for them.
   void refill() noexcept;
@@ -97,13 +112,17 @@ class lent_buffers {
   [[nodiscard]] bool all_taken() const noexcept { return taken_ == blocks_.size(); }
 
  private:
+  void put(unsigned id, chunk_block* block) noexcept {
+    blocks_[id] = block;
+    entries_->bufs[id].addr = reinterpret_cast<std::uintptr_t>(block->data());
+  }
+
   chunk_pool& from_;
   io_uring_buf_ring* entries_;
   std::size_t bytes_;
-  std::vector<chunk_block*> blocks_;  // by id
-  std::vector<std::uint16_t> empty_;  // the ids of those that were taken, `taken_` of them
-  std::size_t taken_ = 0;
-  std::uint16_t tail_ = 0;
+  unsigned mask_;
+  std::vector<chunk_block*> blocks_;  // by id; null: taken
+  std::size_t taken_;                 // how many
 };
 
 }  // namespace weir::io

@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <deque>
 #include <optional>
 #include <string>
 #include <thread>
@@ -277,4 +279,124 @@ TEST_CASE("a core over io_uring that is destroyed on another thread leaves the r
   std::string got;
   here.run(receive_all(&h.here, &got));
   CHECK(got == "still read");
+}
+
+TEST_CASE(
+    "a send over io_uring of which the socket takes a part waits for room, also where the peer sends no "
+    "more") {
+  if (has_no_ring()) return;
+  test::loop l(over_ring());
+  for (const bool half_closed : {false, true}) {
+    test::half h(l, test::tcp_pair(4096));
+    const std::string all = test::pattern(2 << 20);
+    if (half_closed) ::shutdown(h.there.get(), SHUT_WR);
+    const auto send = [](connection* c, const std::string* text) -> task<> {
+      const std::span<const std::byte> bytes = std::as_bytes(std::span(*text));
+      const bool sent = co_await c->send(bytes);
+      CHECK(sent);
+      c->shutdown_send();
+    };
+    const auto take = [](int fd, std::string* into) -> task<> {
+      char part[65536];
+      for (std::ptrdiff_t n = 1; n != 0; co_await yield()) {
+        n = ::recv(fd, part, sizeof part, MSG_DONTWAIT);
+        if (n > 0) into->append(part, static_cast<std::size_t>(n));
+      }
+    };
+    std::string got;
+    l.run(send(&h.here, &all), take(h.there.get(), &got));
+    CHECK(got == all);
+  }
+}
+
+TEST_CASE("chunks that handlers keep and those that come back at once take turns as buffers of the kernel") {
+  if (has_no_ring()) return;
+  settings s = over_ring(4, 2);
+  s.loop.chunk_size = 512;
+  test::loop l(s);
+  std::vector<test::half> halves;
+  for (int i = 0; i < 6; ++i) halves.emplace_back(l, test::tcp_pair());
+  const std::string all = test::pattern(60'000);
+  std::vector<std::string> got(halves.size());
+  // Each keeps the last few chunks, as many as its number says, and gives back the oldest.
+  const auto keep = [](connection* c, std::size_t most, std::string* into) -> task<> {
+    std::deque<chunk> kept;
+    while (auto data = co_await c->receive()) {
+      kept.push_back(std::move(data));
+      if (kept.size() <= most) continue;
+      into->append(kept.front().text());
+      kept.pop_front();
+    }
+    for (const chunk& each : kept) into->append(each.text());
+  };
+  const auto feed = [](std::vector<test::half>* to, const std::string* text) -> task<> {
+    std::string_view rest = *text;
+    for (std::size_t i = 0; !rest.empty(); ++i) {
+      const std::size_t n = std::min<std::size_t>(rest.size(), 1 + i * 37 % 700);
+      for (test::half& each : *to) test::put(each.there.get(), rest.substr(0, n));
+      rest.remove_prefix(n);
+      if (i % 3 != 0) co_await test::rounds(1);
+    }
+    for (test::half& each : *to) ::shutdown(each.there.get(), SHUT_WR);
+  };
+  std::size_t left = halves.size();
+  const auto count = [](task<> t, std::size_t* open) -> task<> {
+    co_await std::move(t);
+    --*open;
+  };
+  for (std::size_t i = 0; i < halves.size(); ++i) {
+    task<> reading = keep(&halves[i].here, i, &got[i]);
+    l.core().spawn(count(std::move(reading), &left));
+  }
+  l.run(feed(&halves, &all), test::until([&] { return left == 0; }));
+  for (const std::string& each : got) REQUIRE(each == all);
+}
+
+TEST_CASE("a stop over io_uring takes nothing out of its order") {
+  if (has_no_ring()) return;
+  for (int after = 0; after < 4; ++after) {
+    test::loop l(over_ring());
+    test::half h(l, test::tcp_pair());
+    std::string got;
+    const auto peer = [](test::half* to, int rounds) -> task<> {
+      for (int i = 0; i < 3; ++i) {  // from the second on nothing is asked for
+        test::put(to->there.get(), "before ");
+        co_await test::rounds();
+      }
+      test::put(to->there.get(), "at the stop ");
+      co_await test::rounds(rounds);
+      to->here.state().stop();
+      test::put(to->there.get(), "and after");
+    };
+    l.run(receive_all(&h.here, &got), peer(&h, after));
+    const std::string all = "before before before at the stop and after";
+    CHECK(all.starts_with(got));
+    CHECK(got.size() >= std::string_view("before before before at the stop ").size());
+    CHECK(h.here.end() == ending::stopping);
+  }
+}
+
+TEST_CASE("descriptors with large numbers are served over io_uring, and those that use a number again") {
+  if (has_no_ring()) return;
+  test::loop l(over_ring());
+  std::vector<unique_fd> taken;
+  for (int i = 0; i < 300; ++i) taken.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  for (int i = 0; i < 3; ++i) {
+    std::vector<test::half> halves;
+    std::vector<std::string> got(50);
+    for (std::size_t k = 0; k < got.size(); ++k) halves.emplace_back(l);
+    for (test::half& each : halves) {
+      test::put(each.there.get(), "here");
+      ::shutdown(each.there.get(), SHUT_WR);
+    }
+    std::size_t left = got.size();
+    const auto read = [](connection* c, std::string* into, std::size_t* open) -> task<> {
+      co_await receive_all(c, into);
+      --*open;
+    };
+    for (std::size_t k = 0; k < got.size(); ++k) l.core().spawn(read(&halves[k].here, &got[k], &left));
+    l.run(test::until([&] { return left == 0; }));
+    for (const std::string& each : got) REQUIRE(each == "here");
+    taken.resize(taken.size() - 100);
+  }
 }

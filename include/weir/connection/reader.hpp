@@ -42,7 +42,6 @@ struct fill_operation : connection_operation {
   attempt_result attempt() noexcept;
   template <class Way>
   attempt_result attempt_by() noexcept;
-  void end_ring_send() noexcept;
   void throw_if_failed() const;
 
   reader* in;

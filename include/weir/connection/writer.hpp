@@ -15,7 +15,6 @@ class writer;
 namespace detail {
 
 struct fill_operation;
-struct ring_flush;
 
 extern const operation_kind kind_of_flush;
 
@@ -61,13 +60,10 @@ class writer : public write_buffer {
  private:
   friend detail::flush_operation;
   friend detail::fill_operation;
-  friend struct detail::ring_flush;
 
   // One turn of sending. Without `done` something is left; done with an `error` the rest is dropped.
   template <class Way>
   [[nodiscard]] detail::attempt_result try_flush(int& error, bool more_follows = false) noexcept;
-  // The ring does not use the bytes any more.
-  void end_ring_send() noexcept;
 
   connection_state* state_;
 };

@@ -62,6 +62,9 @@ class chunk_pool {
   }
   [[nodiscard]] bool grow() noexcept;
 
+  // What take_kept() would answer without a search; null if it had to.
+  [[nodiscard]] chunk_block* last() const noexcept { return last_; }
+
   void give_back(chunk_block* block) noexcept {
     check_thread("giving a chunk back");
     if (build::pools && last_ == nullptr) [[likely]] {

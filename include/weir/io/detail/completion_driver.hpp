@@ -9,16 +9,19 @@
 
 #include "weir/io/detail/driver.hpp"
 
+struct io_uring_cqe;
+
 namespace weir::io {
 
-// Operations on a connection are queued; one io_uring_enter for each batch submits all of them and waits.
-// Bytes are received into buffers of the core's chunk_pool, which the kernel chooses when bytes are there,
-// and are kept here until an operation takes them: a descriptor is read ahead of its operations while these
-// keep up, and otherwise on demand. What has no completion of its own (accept, connect, sendfile, a lingering
-// or parked socket) polls its descriptor in the ring and then makes its system call.
+// What operations ask for is queued; one io_uring_enter for each batch submits all of it and waits. Bytes are
+// received into buffers of the core's chunk_pool, which the kernel chooses when bytes are there, and are kept
+// here until an operation takes them: a descriptor is read ahead of its operations while these keep up, and
+// otherwise on demand. Everything else (sending, accept, connect, a lingering or parked socket) makes its
+// system call, and polls its descriptor in the ring where it has to wait.
 //
-// `readable` of its descriptors is never true, so that an operation does not try the system call and comes
-// here; `writable` is true while a system call costs less than a completion: for the only event of a batch.
+// `readable` of its descriptors is never true, so that an operation that reads does not try the system call
+// and waits here. `watched` is `reads` while a receive goes on by itself and every byte that came has been
+// handed over: then an operation has nothing to ask for, and keeps its kind.
 //
 // Thread: the one that opens it; on another one a wait ends with std::system_error. Lifetime: outlives its
 // descriptors.
@@ -46,43 +49,34 @@ class completion_driver final : public driver {
   void disarm(descriptor& on) noexcept override;
   bool stop_reading_ahead(descriptor& on) noexcept override;
   [[nodiscard]] bool holds_input(const descriptor& on) const noexcept override;
+  void look_again(descriptor& on) noexcept override;
 
-  // For operations. Each answers as the system call of its name does for a socket that does not block: a
-  // count, or -errno. After -EAGAIN the operation waits in its direction, and proceeds when there is an
-  // answer.
+  // For operations. It answers as the system call does for a socket that does not block: a count, or -errno.
+  // After -EAGAIN the operation waits, and proceeds when there is an answer.
   [[nodiscard]] long recv(descriptor& on, void* into, std::size_t size) noexcept;
   // The same for all bytes of a buffer, which is the caller's then; its `size` tells how many.
   [[nodiscard]] long receive(descriptor& on, chunk_block*& into) noexcept;
-  // `from` is used until there is an answer other than -EAGAIN.
-  [[nodiscard]] long send(descriptor& on, const void* from, std::size_t size, int flags = 0) noexcept;
-  // For operation_kind::begin: `on.writing` waits for the answer of a send().
-  void begin_send(descriptor& on, const void* from, std::size_t size) noexcept;
-  // Ends a send. The kernel does not use the memory any more. What was sent, or -ECANCELED if nothing was.
-  [[nodiscard]] long end_send(descriptor& on) noexcept;
   // `on.reading` waits for bytes.
   void await_input(descriptor& on) noexcept;
   // Moves all that is held of what was received. Errors: std::bad_alloc, and all of it stays.
   void take_held(descriptor& on, std::string& into);
-  // For operation_kind::finish: the bytes, or what was sent, become the answer of the next receive() or
-  // send().
+  // For operation_kind::finish: the bytes become the answer of the next receive().
   void keep_received(descriptor& on, chunk_block* block) noexcept;
-  void keep_sent(descriptor& on, long n) noexcept;
+
+  // What may be in flight for a descriptor.
+  enum flight : std::uint8_t { receiving, polling_input, polling_room, polling_end, of_no_descriptor };
 
  private:
   friend driver;
   struct entry;
   struct opened;
-  static entry nobody;
-  // What may be in flight for a descriptor.
-  enum flight : std::uint8_t { receiving, sending, polling_input, polling_room, polling_end };
 
   void run(long microseconds, asio_handlers& ready) override;
   void ring_bell() noexcept override;
-  void begin_wait(descriptor& on, descriptor::watch what) noexcept override;
   template <bool Recorded>
   std::size_t poll(long microseconds);
   template <bool Recorded>
-  void complete(std::uint64_t cookie, int result, std::uint32_t flags);
+  void complete(opened& o, io_uring_cqe& c);
   void complete_any(std::uint64_t cookie, int result, std::uint32_t flags);
   void note(entry& e, flight what, int result, std::uint32_t flags) noexcept;
   [[nodiscard]] entry* find(const descriptor& on) const noexcept;
@@ -90,8 +84,6 @@ class completion_driver final : public driver {
   [[nodiscard]] entry* make(descriptor& on) noexcept;
   [[nodiscard]] int poll_once(descriptor& on, flight what) noexcept;
   void arm_receive(entry& e) noexcept;
-  void begin_any_send(descriptor& on, const void* from, std::size_t size) noexcept;
-  void submit_send(entry& e, const void* from, std::size_t size, int flags) noexcept;
   void cancel_flight(entry& e, flight what) noexcept;
   void drain(entry& e, unsigned what) noexcept;
   void reap(entry& e) noexcept;
@@ -100,16 +92,20 @@ class completion_driver final : public driver {
   [[nodiscard]] int await_room(entry& e) noexcept;
   void leave_room_set(entry& e) noexcept;
   void take_room_set();
-  void drop_input(entry& e) noexcept;
+  void end(entry& e) noexcept;
+  static void drop_input(entry& e) noexcept;
   [[nodiscard]] bool is_mine() const noexcept;
   [[nodiscard]] std::uint32_t turn() const noexcept { return static_cast<std::uint32_t>(batch()); }
 
   ring_bounds ring_;
   std::unique_ptr<opened> ring_state_;
-  std::vector<entry*> entries_;  // by descriptor number
-  entry* recent_ = &nobody;      // of the descriptor whose completion was the last: what is asked for next
-  entry* starved_ = nullptr;     // wait for buffers
-  bool alone_ = false;           // the event is the only one of its batch
+  // By descriptor number, so many at a time.
+  static constexpr std::size_t entries_at_once = 128;
+  std::vector<std::unique_ptr<entry[]>> entries_;
+  bool starved_ = false;  // some wait for buffers
+  // Of the completions that are being taken.
+  unsigned batch_at_ = 0;
+  unsigned batch_end_ = 0;
 };
 
 }  // namespace weir::io

@@ -23,6 +23,7 @@ enum class wait_mode : std::uint8_t {
 // which it was closed is over (see driver::schedule).
 // Thread: its driver's.
 struct descriptor {
+  // What operations need not ask the driver for, because it is under way.
   enum class watch : std::uint8_t { none, reads, both };
 
   int fd = -1;

@@ -40,8 +40,8 @@ class driver : public run_queue, protected asio_task {
     bool one_turn = false;
   };
 
-  // `chunks`: where receive buffers come from. `tries_first`: operations try their system call before they
-  // wait.
+  // `chunks`: where receive buffers come from. `tries_first`: operations that read try their system
+  // call before they wait.
   driver(asio::io_context& context, bounds limits, chunk_pool& chunks, bool tries_first);
   driver(const driver&) = delete;
   driver& operator=(const driver&) = delete;
@@ -52,7 +52,7 @@ class driver : public run_queue, protected asio_task {
   // std::system_error. It may be called again.
   virtual void open() = 0;
 
-  // Whether operations try their system call before they wait: so begin `readable` and `writable` of a
+  // Whether operations that read try their system call before they wait: so begins `readable` of a
   // descriptor.
   [[nodiscard]] bool tries_first() const noexcept { return tries_first_; }
 
@@ -104,6 +104,9 @@ class driver : public run_queue, protected asio_task {
   // has got yet.
   virtual bool stop_reading_ahead(descriptor& /*on*/) noexcept { return false; }
   [[nodiscard]] virtual bool holds_input(const descriptor& /*on*/) const noexcept { return false; }
+
+  // The next read of `on` looks whether there is input, also one that waits and has a turn after this.
+  virtual void look_again(descriptor& on) noexcept { on.readable = true; }
 
   // Gives a chain a turn now. For callers that Asio's handlers run.
   void run_now(chain& root);
@@ -247,15 +250,15 @@ class driver : public run_queue, protected asio_task {
     begin_turn(*op.root);
     chain::proceed(op);
   }
+  // For one that the caller resumes; its operation is done already.
   template <bool Recorded>
-  void finish(operation& op, std::uintptr_t answer) {
+  void begin_turn_of(const operation& op) noexcept {
     budget_ = bounds_.inline_budget;
     begin_turn_of<Recorded>(*op.root);
-    op.kind->finish(op, answer);
   }
 
   // Registers a descriptor of the loop, for the operation that waits; another one is sent elsewhere.
-  virtual void begin_wait(descriptor& on, descriptor::watch what) noexcept;
+  void begin_wait(descriptor& on, descriptor::watch what) noexcept;
 
   // Ends the wait of the thread. Any thread.
   virtual void ring_bell() noexcept = 0;

@@ -45,13 +45,12 @@ struct operation_kind {
   void (*advance)(operation&) = &advance_by_kind;
 
   // The same operation where the driver completes it instead of saying when to try: the driver changes the
-  // kind of the operation when it begins to wait. Null: it waits until it may try.
+  // kind of the operation when it begins to wait. Such a kind is its own. Null: it waits until it may try.
   const operation_kind* completed = nullptr;
-  // Of such a kind: asks the driver for what the operation waits for, unless that is under way.
-  void (*begin)(operation&) noexcept = nullptr;
 
-  // Of such a kind: proceed() and what follows, where the driver has the answer at hand; one that does not
-  // end the operation is left with the driver first. Null: the driver keeps the answer until proceed() asks.
+  // Of a kind that has such a twin, and of the twin: proceed() and what follows, where the driver has the
+  // answer at hand; one that does not end the operation is left with the driver first. Such kinds have one,
+  // because the driver does not look.
   void (*finish)(operation&, std::uintptr_t answer) = nullptr;
 
   // Frees what an operation that has proceeded has for its coroutine, which is never resumed. Null: nothing.
