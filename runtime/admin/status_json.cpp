@@ -44,9 +44,10 @@ void put(std::string& out, fmt::format_string<Args...> text, Args&&... args) {
 // Quantiles since the start; and the buckets that hold something, for those of a time between two answers:
 // the number of a bucket, and the number of its values.
 void write_histogram(std::string& out, std::string_view name, const observe::histogram_view& h) {
-  put(out, R"(,"{}":{{"count":{},"sum":{},"p50":{},"p90":{},"p99":{},"p999":{},"buckets":[)", name, h.count(),
-      seconds(h.sum()), seconds(h.quantile(0.5)), seconds(h.quantile(0.9)), seconds(h.quantile(0.99)),
-      seconds(h.quantile(0.999)));
+  put(out,
+      R"(,"{}":{{"count":{},"sum":{:.9g},"p50":{:.4g},"p90":{:.4g},"p99":{:.4g},"p999":{:.4g},"buckets":[)",
+      name, h.count(), seconds(h.sum()), seconds(h.quantile(0.5)), seconds(h.quantile(0.9)),
+      seconds(h.quantile(0.99)), seconds(h.quantile(0.999)));
   std::string_view comma;
   for (std::size_t i = 0; i < h.counts().size(); ++i) {
     if (h.counts()[i] == 0) continue;
@@ -70,7 +71,7 @@ void write_place(std::string& out, const place& p) {
       R"("idle":{},"stopping":{},"closed":{},"moved":{}}},"received_bytes":{},"sent_bytes":{},"requests":{})",
       p[figure::idle], p[figure::stopping], p[figure::closed], p[figure::moved], p[figure::received_bytes],
       p[figure::sent_bytes], p[figure::requests]);
-  put(out, R"(,"turns":{},"busy_seconds":{},"stalls":{},"queued_tasks":{},"timers":{},"buffer_bytes":{})",
+  put(out, R"(,"turns":{},"busy_seconds":{:.9g},"stalls":{},"queued_tasks":{},"timers":{},"buffer_bytes":{})",
       p[figure::turns], seconds(p[figure::busy_nanoseconds]), p[figure::stalls], p[figure::run_queue],
       p[figure::timers], p[figure::chunk_bytes]);
   write_histogram(out, "turn_seconds", p.measured(measure::turn));

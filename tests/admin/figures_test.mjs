@@ -54,11 +54,15 @@ test("another process, and a server that started anew, are no differences", () =
   assert.equal(f.changes(first, first), null);
 });
 
-test("a loop that has had no turn stands; a busy share is of the loops that are there", () => {
+test("a loop that has had no turn stands; a busy share is of the CPU that two generations share, and of a longer time if asked", () => {
   const held = f.changes(status(1, [loop({ turns: 5 })]), status(2, [loop({ turns: 5 })])).loops[0];
   assert.equal(held.stands, true);
-  const two = f.changes(status(1, [loop()]), status(2, [loop({ live: 2, busy_seconds: 1.5 })])).loops[0];
+  const two = f.changes(status(1, [loop()]), status(2, [loop({ live: 2, busy_seconds: 0.75 })])).loops[0];
   assert.equal(two.busy, 0.75);
+  const most = f.changes(status(1, [loop()]), status(2, [loop({ busy_seconds: 3 })])).loops[0];
+  assert.equal(most.busy, 1);
+  const longer = f.changes(status(4, [loop()]), status(5, [loop({ busy_seconds: 2 })]), status(1, [loop()])).loops[0];
+  assert.equal(longer.busy, 0.5);
   const gone = f.changes(status(1, [loop()]), status(2, [loop({ live: 0 })])).loops[0];
   assert.equal(gone.busy, null);
   assert.equal(gone.stands, false);

@@ -29,9 +29,10 @@ TEST_CASE("the state of a pool is a line for itself and one for each worker that
   row.accepted = 222;
   row.requests = 3333;
   const auto text = admin::status_table(board);
-  CHECK_THAT(text, Contains("master 77: up ") && Contains("generation 3, reloads 2, restarts 5, parked 9"));
+  CHECK_THAT(text, Contains("master 77: up ") && Contains("process-pool, epoll, accept shared, round-robin, "
+                                                          "generation 3, reloads 2, restarts 5, parked 9"));
   for (const char* part : {"4242", "serving", " 11 ", " 222 ", " 3333 "}) CHECK_THAT(text, Contains(part));
-  CHECK(std::count(text.begin(), text.end(), '\n') == 5);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 6);
 }
 
 TEST_CASE("what a thread has counted as ended is no longer open on the loop that began it") {

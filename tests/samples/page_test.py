@@ -240,7 +240,8 @@ class Browsed(Asked):
         at = server.wait_for_line("admin listener on ").rpartition(" ")[2]
         self.tab.show(width, height, dark)
         self.tab.open(f"http://{at}/")
-        self.tab.until("document.querySelector('#state').innerText === 'ready'", "the page works")
+        self.tab.until("document.querySelector('#state').innerText === 'ready' && "
+                       "document.querySelectorAll('#tiles .value')[2].innerText.endsWith('%')", "two answers")
         return at
 
     def photograph(self, name):
@@ -270,7 +271,7 @@ class Browsed(Asked):
         keys = (*self.keys, "--set", "limits.drain_delay=6s")  # so long the old generation can be seen
         with Pool(*keys, name="http") as pool:
             for size in ({}, {"width": 390, "height": 844, "dark": True}):
-                with self.subTest(str(size)), self.wrk(pool.address), connect(pool.address):
+                with self.subTest(str(size)), self.wrk(pool.address), sample.at_once(pool.address, 8):  # some on each worker
                     at = self.visit(pool, **size)
                     self.tab.until("/[1-9].*\\/s/.test(document.querySelector('#tiles .value').innerText)", "requests")
                     self.tab.until("document.querySelector('#busiest-table tbody tr:not(.filler)') !== null", "a busy connection")

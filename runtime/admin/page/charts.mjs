@@ -7,13 +7,27 @@ const colour = i => `--c${i % 8}`;
 
 // `lines`: [{label, of(point)}] of a point of the history, or a function of the latest changes that gives them.
 const kinds = [
-  { title: "Requests", unit: rate, lines: [{ label: "answered", of: p => p.requests }] },
-  { title: "Request time", unit: duration, lines: [{ label: "p50", of: p => p.p50 }, { label: "p99", of: p => p.p99 }] },
+  { title: "Requests", unit: rate, whole: true, lines: [{ label: "answered", of: p => p.requests }] },
+  { title: "Request time", unit: duration, spans: true, lines: [{ label: "p50", of: p => p.p50 }, { label: "p99", of: p => p.p99 }] },
   { title: "Busy", unit: percent, most: 1, lines: now => busyLines(now) },
   { title: "Data", unit: byteRate, lines: [{ label: "received", of: p => p.received }, { label: "sent", of: p => p.sent }] },
-  { title: "Loops, p99", unit: duration, lines: [{ label: "lag", of: p => p.lag }, { label: "turn", of: p => p.turn }] },
-  { title: "Connections open", unit: count, lines: [{ label: "open", of: p => p.open }] },
+  { title: "Loops, p99", unit: duration, spans: true, lines: [{ label: "lag", of: p => p.lag }, { label: "turn", of: p => p.turn }] },
+  { title: "Connections open", unit: count, whole: true, lines: [{ label: "open", of: p => p.open }] },
 ];
+
+// Powers of ten, or every second one if there are many.
+function isLabelled(v, axis) {
+  const power = Math.round(Math.log10(v));
+  return Math.abs(Math.log10(v) - power) < 1e-6 && (power % 2 === 0 || Math.log10(axis.max / axis.min) < 5.5);
+}
+
+// Whole powers of ten around all values: an outlier leaves the rest to be seen.
+function spanOf(datasets) {
+  const all = datasets.flatMap(d => d.data.map(point => point.y)).filter(y => y > 0);
+  const low = all.length ? Math.min(...all) : 1e-6, high = all.length ? Math.max(...all) : 1e-3;
+  const min = 10 ** Math.floor(Math.log10(low));
+  return { min, max: Math.max(10 * min, 10 ** Math.ceil(Math.log10(high))) };
+}
 
 // Up to four loops have a line each.
 function busyLines(now) {
@@ -49,8 +63,10 @@ function makeChart(figure, kind) {
       elements: { point: { radius: 0, hitRadius: 8, hoverRadius: 3 }, line: { borderWidth: 1.6, tension: 0 } },
       scales: {
         x: { type: "linear", min: -60, max: 0, ticks: { ...tick, callback: v => v === 0 ? "now" : `−${age(-v)}` } },
-        y: { min: 0, suggestedMax: kind.most, max: kind.most, afterFit: axis => { axis.width = 72; },
-             ticks: { ...tick, maxTicksLimit: 5, callback: v => kind.unit(v) } },
+        y: { ...(kind.spans ? { type: "logarithmic" } : { min: 0, max: kind.most }), afterFit: axis => { axis.width = 72; },
+             ticks: { ...tick, maxTicksLimit: kind.spans ? undefined : 5, autoSkip: !kind.spans,
+                      ...(kind.whole ? { precision: 0 } : {}),
+                      callback(v) { return !kind.spans || isLabelled(v, this) ? kind.unit(v) : null; } } },
       },
       plugins: {
         legend: { display: false },
@@ -83,6 +99,7 @@ function update(c, history, now) {
   }
   const end = performance.now() / 1000;
   lines.forEach((l, i) => { c.chart.data.datasets[i].data = history.line(l.of, end); });
+  if (c.kind.spans) Object.assign(c.chart.options.scales.y, spanOf(c.chart.data.datasets));
   const first = history.points[0]?.at ?? end;
   const x = c.chart.options.scales.x;
   x.min = -[60, 120, 300, 600].find(span => span >= Math.min(600, end - first));

@@ -47,30 +47,45 @@ const nameOf = (loop, isPool, isOneEach) => isPool && isOneEach ? `worker ${loop
 
 const totalOf = (loops, of) => loops.reduce((sum, loop) => sum + of(loop), 0);
 
+// The loops of one answer, of which nothing but their levels can be said.
+export function loopsOf(now) {
+  const isPool = now.accept !== null;
+  const isOneEach = now.loops.every(loop => loop.core === "0");
+  return now.loops.map(loop => ({
+    key: `${loop.worker} ${loop.core}`, name: nameOf(loop, isPool, isOneEach), live: loop.live, open: loop.open,
+    measures: loop.core !== "threads", queued: loop.queued_tasks, stalls: loop.stalls, busy: null }));
+}
+
+// Of a CPU: the loops of two generations share one.
+function busyShare(before, now, loop) {
+  const was = before.loops.find(l => l.worker === loop.worker && l.core === loop.core)?.busy_seconds ?? 0;
+  return Math.min(1, Math.max(0, loop.busy_seconds - was) / (now.uptime_seconds - before.uptime_seconds));
+}
+
 // What happened between two answers: rates for each second, quantiles in seconds, shares from 0 to 1. Null where nothing can be
-// said. Figures of loops and workers that have ended are in the totals.
-export function changes(before, now) {
+// said. Figures of loops and workers that have ended are in the totals. The busy share is since `longer`, an answer before that: the
+// server estimates it from some of the turns, and one of these that was interrupted makes the share of a second jump.
+export function changes(before, now, longer = before) {
   if (!isSameRun(before, now)) return null;
   const seconds = now.uptime_seconds - before.uptime_seconds;
   const per = now.buckets_per_octave;
-  const isPool = now.accept !== null;
-  const isOneEach = now.loops.every(loop => loop.core === "0");
   const earlier = new Map(before.loops.map(loop => [`${loop.worker} ${loop.core}`, loop]));
-  const loops = now.loops.map(loop => {
-    const was = earlier.get(`${loop.worker} ${loop.core}`) ?? null;
+  const loops = loopsOf(now).map((levels, i) => {
+    const loop = now.loops[i];
+    const was = earlier.get(levels.key) ?? null;
     const rate = of => Math.max(0, of(loop) - (was ? of(was) : 0)) / seconds;
-    const measures = loop.core !== "threads";
+    const measures = levels.measures;
     const requestTimes = arrived(was?.request_seconds, loop.request_seconds);
     const lags = arrived(was?.lag_seconds, loop.lag_seconds);
     const turns = arrived(was?.turn_seconds, loop.turn_seconds);
     return {
-      key: `${loop.worker} ${loop.core}`, name: nameOf(loop, isPool, isOneEach), live: loop.live, open: loop.open, measures,
-      busy: measures && loop.live > 0 ? Math.min(1, rate(l => l.busy_seconds) / loop.live) : null,
+      ...levels,
+      busy: measures && loop.live > 0 ? busyShare(longer, now, loop) : null,
       requests: rate(l => l.requests), accepted: rate(l => l.accepted),
       received: rate(l => l.received_bytes), sent: rate(l => l.sent_bytes),
       ended: Object.fromEntries(Object.keys(loop.closed).map(cause => [cause, rate(l => l.closed[cause])])),
       stands: measures && loop.live > 0 && was !== null && loop.turns === was.turns,
-      queued: loop.queued_tasks, stalls: loop.stalls, requestTimes, lags, turns,
+      requestTimes, lags, turns,
       p50: quantile(requestTimes, 0.5, per), p99: quantile(requestTimes, 0.99, per),
       lag: quantile(lags, 0.99, per), turn: quantile(turns, 0.99, per),
     };

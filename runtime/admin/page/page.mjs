@@ -12,6 +12,7 @@ const kept = 600;          // seconds of history
 const history = new figures.History(kept);
 let before = null;         // the last answer
 let changed = null;        // between the last two
+let recent = [];           // answers of this run
 let failedSince = null;    // the first question without an answer, and how many there are
 let failures = 0;
 let idleSince = null;      // seconds
@@ -52,6 +53,7 @@ function askForToken() {
 }
 
 async function poll() {
+  const asked = new Date();
   try {
     const status = await ask("status");
     const connections = await ask("connections");
@@ -63,7 +65,7 @@ async function poll() {
       await askForToken();
       return poll();
     }
-    failedSince ??= new Date();
+    failedSince ??= asked;
     ++failures;
     if (failures >= 2) showFailure();
   }
@@ -71,8 +73,9 @@ async function poll() {
 }
 
 function take(status, connections) {
-  changed = figures.changes(before, status);
-  if (before !== null && !figures.isSameRun(before, status)) standing = new Map();
+  changed = figures.changes(before, status, recent[0]);
+  if (before !== null && changed === null) standing = new Map();
+  recent = changed === null ? [status] : [...recent, status].slice(-5);
   before = status;
   document.body.classList.remove("stale");
   if (changed) {
@@ -182,14 +185,14 @@ function tile(name, value, also, kind = "") {
 }
 
 function showTiles(s) {
-  const t = changed?.total ?? {};
+  const t = changed?.total ?? { open: s.loops.reduce((sum, l) => sum + l.open, 0) };
   const requests = s.loops.reduce((sum, l) => sum + l.requests, 0);
   const counts = requests > 0;
   const stalls = s.loops.reduce((sum, l) => sum + l.stalls, 0);
   const refused = s.refused.connections + s.refused.connections_per_ip + s.refused.error;
   tile("Requests", counts ? rate(t.requests) : none, counts ? `${count(requests)} since the start` : "none counted so far");
   tile("Request time, p50", duration(t.p50), `p99 ${duration(t.p99)}`);
-  tile("Loops busy", percent(t.busy), `mean of ${many(t.loops ?? 0, "loop")}\nlag p99 ${duration(t.lag)}`);
+  tile("Loops busy", percent(t.busy), `${t.loops ? `mean of ${many(t.loops, "loop")}` : ""}\nlag p99 ${duration(t.lag)}`);
   tile("Connections open", count(t.open), `${rate(t.accepted)} begin`);
   tile("Data", byteRate(t.received === undefined ? null : t.received + t.sent), `in ${byteRate(t.received)}\nout ${byteRate(t.sent)}`);
   tile("Stalls, refused", `${count(stalls)}, ${count(refused)}`,
@@ -198,7 +201,7 @@ function showTiles(s) {
 
 const loopColumns = [
   { label: "Loop", width: "15%", text: l => l.name },
-  { label: "Busy", width: "11%", title: "Share of the time that it did not wait", text: l => isHeld(l) ? "held" : percent(l.busy),
+  { label: "Busy", width: "11%", title: "Share of the last five seconds that it did not wait", text: l => isHeld(l) ? "held" : percent(l.busy),
     share: l => isHeld(l) ? 1 : l.busy },
   { label: "Requests", text: l => rate(l.requests) },
   { label: "p50", title: "Half of the requests were answered within this time", text: l => duration(l.p50) },
@@ -215,8 +218,8 @@ const loopColumns = [
 
 function showLoops() {
   // Places of workers that are no more are in the totals alone.
-  const live = changed ? changed.loops.filter(l => l.live > 0 || l.open > 0) : [];
-  fillTable(at("loops-table"), "Loops", loopColumns, live, { key: l => l.key, least: before.loops.filter(l => l.live > 0).length, wide: true });
+  const live = (changed?.loops ?? figures.loopsOf(before)).filter(l => l.live > 0 || l.open > 0);
+  fillTable(at("loops-table"), "Loops", loopColumns, live, { key: l => l.key, wide: true });
 }
 
 // By the name that its loop has in the table above; a thread of its own has none.
