@@ -82,7 +82,7 @@ std::string status_table(process::scoreboard& board) {
   else
     out = fmt::format("process {}: up {}, {}, {}, {}\n", pool.master.load(), age(pool.started, now),
                       name_of(pool.model.load()), name_of(pool.io.load()), name_of(pool.policy.load()));
-  out += fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}\n", "worker", "pid",
+  out += fmt::format("{:>6} {:>8} {:>10} {:>9} {:>8} {:>11} {:>10} {:>10} {:>8} {:>9}  {}\n", "worker", "pid",
                      "generation", "state", "age", "connections", "accepted", "requests", "refused",
                      "fruitless", "model");
   for (const auto& row : board.workers())
