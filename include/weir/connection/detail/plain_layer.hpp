@@ -17,9 +17,14 @@ class plain_layer final : public stream_layer {
   [[nodiscard]] long flush() noexcept override { return 0; }
   [[nodiscard]] bool has_unsent() const noexcept override { return false; }
   [[nodiscard]] long open() noexcept override { return 0; }
+  [[nodiscard]] bool opens_slowly() const noexcept override { return false; }
+  [[nodiscard]] long hear() noexcept override { return 0; }
+  void open_apart() noexcept override {}
+  void come_home() noexcept override {}
   [[nodiscard]] bool holds_input() const noexcept override { return has_early(); }
   [[nodiscard]] bool is_secret() const noexcept override { return false; }
   [[nodiscard]] tls_info info() const override { return {}; }
+  [[nodiscard]] bool was_resumed() const noexcept override { return false; }
   [[nodiscard]] std::string reason() const override { return {}; }
   void end_output() noexcept override {}
 };
