@@ -269,7 +269,7 @@ char* put_status(char* to, int status) noexcept {
   return put_digits<3>(to, static_cast<std::uint32_t>(status));
 }
 
-// The parser knows its methods: nothing in them is escaped.
+// A token: nothing in it needs to be escaped.
 char* put_method(char* to, const request& r) noexcept { return put(to, r.method().substr(0, most_method)); }
 
 char* put_version(char* to, const request& r) noexcept {
