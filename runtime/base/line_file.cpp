@@ -238,19 +238,21 @@ void line_file::work() noexcept {
 }
 
 void line_file::take_added() noexcept {
+  const auto before = static_cast<std::ptrdiff_t>(all_.size());
   for (added* each = added_.exchange(nullptr); each != nullptr;) {
     try {
       all_.push_back(each->what);
-    } catch (const std::bad_alloc&) {  // later
-      each->next = nullptr;
-      added* rest = added_.load();
-      do {
-        each->next = rest;
-      } while (!added_.compare_exchange_weak(rest, each));
-      return;
+    } catch (const std::bad_alloc&) {  // this one and those before it: later
+      added* first = each;
+      while (first->next != nullptr) first = first->next;
+      first->next = added_.load();
+      while (!added_.compare_exchange_weak(first->next, each)) {
+      }
+      break;
     }
     delete std::exchange(each, each->next);
   }
+  std::reverse(all_.begin() + before, all_.end());  // the last one came first
 }
 
 line_file::progress line_file::write_all() noexcept {
