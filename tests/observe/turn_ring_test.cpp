@@ -14,7 +14,7 @@ constexpr std::uintptr_t mine = 0x1000;
 constexpr std::uintptr_t holder = 0x2000;
 constexpr std::uintptr_t bystander = 0x3000;
 constexpr std::uint64_t slow = 10'000'000;
-constexpr std::uint64_t held = 30'000'000;
+constexpr std::uint64_t held = 50'000'000;
 
 void last(std::uint64_t nanoseconds) {
   const std::uint64_t until = nanoseconds_now() + nanoseconds;
@@ -53,7 +53,6 @@ TEST_CASE("a request that waits is told which turn of others it has waited for")
   CHECK(r.longest_share >= held);
   CHECK(r.longest_share <= r.waited);
   CHECK(r.others == 1);
-  CHECK(r.own < r.waited);
 }
 
 TEST_CASE("what the loop did while the request was not ready is not held against it") {
@@ -77,7 +76,7 @@ TEST_CASE("a request that lay unread while the loop was held is slow, however so
   last(held);
   ring.begin(turn::waits);
   ring.begin(mine);
-  ring.request_ended(1000);
+  ring.request_ended(0);
   const slow_request& r = only(ring);
   CHECK(r.unread >= held);
   CHECK(r.waited == 0);
