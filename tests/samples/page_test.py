@@ -29,7 +29,7 @@ STATUS = {"program": str, "pid": int, "model": str, "io": str, "policy": str, "a
           "accept_queue": {"connections": int, "limit": int, "pauses": int}, "offload": {"jobs": int, "queued": int},
           "lost_log_lines": int, "listen": [str], "workers": [WORKER], "loops": [LOOP], "request_seconds": HISTOGRAM,
           "offload_wait_seconds": HISTOGRAM, "buckets_per_octave": int}
-LISTED = {"peer": str, "fd": int, "core": int, "runs": bool, "quiet_seconds": float, "bytes_per_second": int}
+LISTED = {"peer": str, "fd": int, "core": str, "runs": bool, "quiet_seconds": float, "bytes_per_second": int}
 CONNECTIONS = {"kept": int, "processes": [{"worker": int, "pid": int, "age_seconds": float, "seen": int, "longest": [LISTED],
                                            "busiest": [LISTED]}]}
 
@@ -184,6 +184,9 @@ class Connections(Asked):
                     return names[0] in self.listed("longest") and self.listed("busiest") == names[1:]
 
                 until(told, lambda: self.connections(), 20)
+                loops = {(loop["worker"], loop["core"]) for loop in self.status()["loops"]}
+                for process in self.connections()["processes"]:
+                    self.assertLessEqual({(process["worker"], c["core"]) for c in process["longest"] + process["busiest"]}, loops)
 
     def test_a_list_is_bounded_and_its_first_ones_wait_longest(self):
         with Sample(*self.keys) as server, sample.at_once(server.address, 50) as clients:

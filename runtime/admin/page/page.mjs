@@ -224,7 +224,7 @@ function showLoops() {
   fillTable(at("loops-table"), "Loops", loopColumns, live, { key: l => l.key, wide: true });
 }
 
-// By the name that its loop has in the table above; a thread of its own has none.
+// By the name that its loop has in the table above.
 const place = c => changed?.loops.find(l => l.key === `${c.worker} ${c.core}`)?.name ?? (before.accept === null ? "" : `worker ${c.worker}`);
 const peer = { label: "Peer", width: "44%", text: c => c.peer, full: c => `descriptor ${c.fd} of process ${c.pid}` };
 const where = { label: "Where", width: "30%", left: true, text: place };
