@@ -25,10 +25,6 @@ std::string age(std::int64_t started, std::int64_t now) {
 double milliseconds(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-6; }
 double seconds(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; }
 
-std::string core_of(const place& p) {
-  return p.core == place::threads ? "threads" : fmt::format("{}", p.core);
-}
-
 // Loops that are there, also those that have ended with connections still open.
 void write_loops(std::string& out, const places& all) {
   const auto put = [&out](const auto&... cells) {
@@ -44,7 +40,7 @@ void write_loops(std::string& out, const places& all) {
       "request p99 ms", "turn p99 ms", "lag p99 ms", "stalls", "model");
   for (const place& p : all)
     if (p.live > 0 || p.open() > 0)
-      put(p.worker, core_of(p), p.open(), p[figure::accepted], p[figure::received_bytes],
+      put(p.worker, name_of_core(p.core), p.open(), p[figure::accepted], p[figure::received_bytes],
           p[figure::sent_bytes], p[figure::requests],
           fmt::format("{:.1f}", seconds(p[figure::busy_nanoseconds])), p99(p, measure::request),
           p99(p, measure::turn), p99(p, measure::lag), p[figure::stalls], name_of(p.model));
@@ -52,6 +48,10 @@ void write_loops(std::string& out, const places& all) {
 }
 
 }  // namespace
+
+std::string name_of_core(std::uint16_t core) {
+  return core == place::threads ? "threads" : fmt::format("{}", core);
+}
 
 std::string_view word_of(state s) noexcept {
   switch (s) {

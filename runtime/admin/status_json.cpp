@@ -58,12 +58,7 @@ void write_histogram(std::string& out, std::string_view name, const observe::his
 }
 
 void write_place(std::string& out, const place& p) {
-  put(out, R"({{"worker":{},"core":)", p.worker);
-  if (p.core == place::threads)
-    out += R"("threads")";
-  else
-    put(out, R"("{}")", p.core);
-  put(out, R"(,"model":"{}")", name_of(p.model));
+  put(out, R"({{"worker":{},"core":"{}","model":"{}")", p.worker, name_of_core(p.core), name_of(p.model));
   put(out, R"(,"live":{},"open":{},"accepted":{},"outgoing":{},"closed":{{"peer_closed":{},"peer_reset":{},)",
       p.live, p.open(), p[figure::accepted], p[figure::connected], p[figure::peer_closed],
       p[figure::peer_reset]);
@@ -148,8 +143,9 @@ std::string connections_json(process::scoreboard& board) {
         put(out, R"({{"worker":{},"pid":{},"age_seconds":{},"seen":{})", row.index.load(), list->pid,
             seconds_between(list->at, now), list->seen);
         const auto write = [&](const listed_connection& c) {
-          put(out, R"({{"peer":{},"fd":{},"core":{},"runs":{},"quiet_seconds":{},"bytes_per_second":{}}})",
-              json_text(c.peer.to_string()), c.fd, c.core, c.runs, c.quiet_ms / 1000.0, c.bytes_per_second);
+          put(out, R"({{"peer":{},"fd":{},"core":"{}","runs":{},"quiet_seconds":{},"bytes_per_second":{}}})",
+              json_text(c.peer.to_string()), c.fd, name_of_core(c.core), c.runs, c.quiet_ms / 1000.0,
+              c.bytes_per_second);
           return true;
         };
         write_list(out, "longest", std::span(list->longest).first(list->longest_count), write);

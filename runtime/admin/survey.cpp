@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "weir/admin/detail/places.hpp"
 #include "weir/admin/detail/socket_bytes.hpp"
 #include "weir/admin/detail/status.hpp"
 #include "weir/connection/detail/connection_table.hpp"
@@ -148,7 +149,8 @@ void survey::enter_core(const core& at) noexcept {
   dump::copy_of<core> copy;
   if (!c.memory.read(&at, copy)) return;
   c.table = reinterpret_cast<std::uintptr_t>(copy->connections_);
-  c.core_index = static_cast<std::uint16_t>(copy->index_);
+  // A core that is alone is the thread of one connection.
+  c.core_index = copy->pool_ == nullptr ? place::threads : static_cast<std::uint16_t>(copy->index_);
   dump::copy_of<io::driver> driver;
   c.running = c.memory.read(static_cast<const io::driver*>(copy->driver_.get()), driver)
                   ? reinterpret_cast<std::uintptr_t>(driver->running())

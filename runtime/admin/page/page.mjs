@@ -77,7 +77,7 @@ function take(status, connections) {
   if (before !== null && changed === null) standing = new Map();
   recent = changed === null ? [status] : [...recent, status].slice(-5);
   before = status;
-  document.body.classList.remove("stale");
+  document.body.classList.remove("stale", "waiting");
   if (changed) {
     history.add(now(), pointOf(changed));
     watchStanding();
@@ -113,6 +113,7 @@ function showFacts(s) {
   facts.push(["pid", String(s.pid)], ["up", age(s.uptime_seconds)]);
   if (s.listen.length) facts.push(["listens on", s.listen.join(", ")]);
   fillList(at("facts"), facts);
+  at("facts").lastChild.classList.toggle("whole", s.listen.length > 0);
 }
 
 function notice(text, kind, commands = []) {
@@ -173,6 +174,7 @@ function showFailure() {
   if (!document.hidden) drawCharts(changed);
 }
 
+const tileNames = ["Requests", "Request time, p50", "Loops busy", "Connections open", "Data", "Stalls, refused"];
 const tiles = new Map();
 function tile(name, value, also, kind = "") {
   if (!tiles.has(name)) {
@@ -190,12 +192,12 @@ function showTiles(s) {
   const counts = requests > 0;
   const stalls = s.loops.reduce((sum, l) => sum + l.stalls, 0);
   const refused = s.refused.connections + s.refused.connections_per_ip + s.refused.error;
-  tile("Requests", counts ? rate(t.requests) : none, counts ? `${count(requests)} since the start` : "none counted so far");
-  tile("Request time, p50", duration(t.p50), `p99 ${duration(t.p99)}`);
-  tile("Loops busy", percent(t.busy), `${t.loops ? `mean of ${many(t.loops, "loop")}` : ""}\nlag p99 ${duration(t.lag)}`);
-  tile("Connections open", count(t.open), `${rate(t.accepted)} begin`);
-  tile("Data", byteRate(t.received === undefined ? null : t.received + t.sent), `in ${byteRate(t.received)}\nout ${byteRate(t.sent)}`);
-  tile("Stalls, refused", `${count(stalls)}, ${count(refused)}`,
+  tile(tileNames[0], counts ? rate(t.requests) : none, counts ? `${count(requests)} since the start` : "none counted so far");
+  tile(tileNames[1], duration(t.p50), `p99 ${duration(t.p99)}`);
+  tile(tileNames[2], percent(t.busy), `${t.loops ? `mean of ${many(t.loops, "loop")}` : ""}\nlag p99 ${duration(t.lag)}`);
+  tile(tileNames[3], count(t.open), `${rate(t.accepted)} begin`);
+  tile(tileNames[4], byteRate(t.received === undefined ? null : t.received + t.sent), `in ${byteRate(t.received)}\nout ${byteRate(t.sent)}`);
+  tile(tileNames[5], `${count(stalls)}, ${count(refused)}`,
        s.lost_log_lines ? `${many(s.lost_log_lines, "log line")} lost` : "since the start", s.lost_log_lines ? "bad" : "");
 }
 
@@ -222,13 +224,13 @@ function showLoops() {
   fillTable(at("loops-table"), "Loops", loopColumns, live, { key: l => l.key, wide: true });
 }
 
-// By the name that its loop has in the table above; a thread of its own has none.
+// By the name that its loop has in the table above.
 const place = c => changed?.loops.find(l => l.key === `${c.worker} ${c.core}`)?.name ?? (before.accept === null ? "" : `worker ${c.worker}`);
 const peer = { label: "Peer", width: "44%", text: c => c.peer, full: c => `descriptor ${c.fd} of process ${c.pid}` };
 const where = { label: "Where", width: "30%", left: true, text: place };
 
 function showConnections({ processes }) {
-  const options = { key: c => `${c.pid} ${c.core} ${c.fd} ${c.peer}`, least: listed };
+  const options = { key: (_, rank) => rank, least: listed };  // texts change places, not rows
   fillTable(at("longest-table"), "Connections that have waited longest", [peer, where,
     { label: "Quiet for", title: "Since a byte last moved", text: c => c.runs ? "it runs" : duration(c.quiet_seconds) }],
     figures.topConnections(processes, "longest", listed), options);
@@ -238,9 +240,8 @@ function showConnections({ processes }) {
   const seen = processes.reduce((sum, p) => sum + p.seen, 0);
   const oldest = Math.max(0, ...processes.map(p => p.age_seconds));
   put(at("connections-note"), !processes.length ? "The workers make their lists." :
-    `Of ${many(seen, "connection")} that a handler serves; parked ones are left out` +
-    `${oldest > 3 ? `; the list of one process is ${age(oldest)} old` : ""}. ` +
-    `What each waits for: ${before.program} --dump --pid ${before.pid}. Only TCP tells what it moves.`);
+    `Of ${many(seen, "connection")} with a handler, ${age(oldest)} ago. Unix sockets do not tell what they move. ` +
+    `What each waits for: ${before.program} --dump --pid ${before.pid}`);
 }
 
 const endings = { peer_closed: "by the peer", peer_reset: "reset by the peer, or broken", idle: "idle for too long",
@@ -289,4 +290,5 @@ function showWorkers(s) {
 }
 
 const drawCharts = makeCharts(at("charts"), history);
+for (const name of tileNames) tile(name, none, "");
 poll();

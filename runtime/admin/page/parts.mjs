@@ -34,7 +34,7 @@ export function fillTable(place, caption, columns, rows, { key, least = 0, wide 
   if (!place.firstChild) makeTable(place, caption, columns, wide);
   const body = place.querySelector("tbody");
   const there = new Map([...body.rows].map(tr => [tr.dataset.key, tr]));
-  const wanted = rows.map(row => [String(key(row)), row]);
+  const wanted = rows.map((row, i) => [String(key(row, i)), row]);
   for (let i = rows.length; i < least; ++i) wanted.push([`filler ${i}`, null]);
   for (const [i, [name, row]] of wanted.entries()) {
     let tr = there.get(name);

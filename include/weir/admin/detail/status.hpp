@@ -22,6 +22,8 @@ namespace weir::admin {
 // /connections.
 [[nodiscard]] std::string connections_json(process::scoreboard& board);
 
+// Of a loop, or of the threads of a worker: place::threads.
+[[nodiscard]] std::string name_of_core(std::uint16_t core);
 [[nodiscard]] std::string_view word_of(process::worker_score::state s) noexcept;
 
 // Milliseconds of the monotonic clock.

@@ -52,7 +52,7 @@ class published {
 struct listed_connection {
   peer_address peer;
   std::int32_t fd = -1;
-  std::uint16_t core = 0;
+  std::uint16_t core = 0;              // UINT16_MAX: on a thread of its own
   bool runs = false;                   // its handler held the core
   std::uint32_t quiet_ms = 0;          // since when no byte has moved
   std::uint64_t bytes_per_second = 0;  // in both directions
