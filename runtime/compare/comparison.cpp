@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -79,6 +80,7 @@ class measurement {
     facts_.shared_cpus = !apart;
     facts_.busy = load_average();
     if (::utsname here{}; ::uname(&here) == 0) facts_.kernel = here.release;
+    if (recording::is_recording(what.load)) read_recording();
     for (candidate& each :
          candidates(what.settings, what.keeps, server_cpus_.size(), io::completion_driver::why_not()))
       all_.push_back({std::move(each), {}});
@@ -224,6 +226,7 @@ class measurement {
     process::scoreboard board(server.pid());
     wait_until_ready(board);
     run_figures out;
+    std::optional<double> said;  // clients that were served
     const auto began = clock::now();
     {
       const std::unique_ptr<started_process> load = start_load(port);
@@ -231,15 +234,18 @@ class measurement {
       if (const int code = load->wait(to_end); code != 0)
         throw std::runtime_error(fmt::format("the load ended with {}: {}", code, last_line(load->output())));
       const told t = parse_load_output(load->output());
+      out.requests = t.requests;
       out.requests_per_second = t.requests_per_second;
       out.p50_us = t.p50_us;
       out.p99_us = t.p99_us;
       out.p999_us = t.p999_us;
+      said = t.served;
       if (const auto at = load->output().find("different: "); at != std::string::npos && !scripts_.empty())
         out.different = first_line(load->output().substr(at));
     }
     out.seconds = seconds(clock::now() - began);
     read_counts(board, out);
+    if (said) out.served = static_cast<std::uint64_t>(*said);
     stop(server);
     out.cpu_us = server.used().cpu_us - idle.cpu_us;
     out.switches = server.used().switches - idle.switches;
@@ -269,12 +275,12 @@ class measurement {
 
   // Until the load has ended. A client that waits to be accepted whenever it is looked, but for the first and
   // the last time, is starved.
-  void watch(started_process& load, const started_process& server, std::uint16_t port,
-             run_figures& out) const {
+  void watch(started_process& load, started_process& server, std::uint16_t port, run_figures& out) const {
     const auto until = clock::now() + std::max<milliseconds>(what_.settings.compare.most, 10s);
     std::vector<std::uint64_t> waiting;
     while (!load.read_all(150ms)) {
       if (clock::now() > until) throw std::runtime_error("the load command does not end");
+      static_cast<void>(server.read_all(1ms));  // a handler may print
       const footprint now = footprint_of(server.pid());
       out.threads = std::max(out.threads, now.threads);
       out.memory = std::max(out.memory, now.bytes);
@@ -299,8 +305,8 @@ class measurement {
       out.served += each[observe::figure::accepted] - each[observe::figure::moved];
       requests += each[observe::figure::requests];
     }
-    if (!out.requests_per_second && requests != 0)
-      out.requests_per_second = static_cast<double>(requests) / out.seconds;
+    if (!out.requests && requests != 0) out.requests = static_cast<double>(requests);
+    if (!out.requests_per_second && out.requests) out.requests_per_second = *out.requests / out.seconds;
   }
 
   int report() {

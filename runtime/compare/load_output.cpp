@@ -33,6 +33,9 @@ std::optional<double> last(const std::string& text, std::initializer_list<const 
 told parse_load_output(std::string_view given) {
   const std::string text(given);
   told out;
+  out.requests =
+      last(text, {R"((\d+) requests in )", R"(Complete requests:\s+(\d+))", R"((\d+) requests completed in)",
+                  R"(requests: \d+ total, .* (\d+) done)", R"("requests":\s*(\d+))"});
   out.requests_per_second =
       last(text, {R"(Requests/sec:\s+([\d.]+))", R"(Requests per second:\s+([\d.]+))",
                   R"(finished in .*, ([\d.]+) req/s)", R"(([\d.]+) requests per second)",
@@ -48,6 +51,7 @@ told parse_load_output(std::string_view given) {
   };
   out.p50_us = quantile("50(?:\\.0)?", "p50", "p50_us");
   out.p99_us = quantile("99(?:\\.0)?", "p99", "p99_us");
+  out.served = last(text, {R"("served":\s*(\d+))"});
   out.p999_us = quantile("99\\.9", "p99.9", "p99_9_us");
   return out;
 }

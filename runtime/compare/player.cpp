@@ -252,9 +252,10 @@ played play(const std::vector<script>& all, std::uint16_t port, std::size_t at_o
 }
 
 std::string told_of(const played& p) {
-  std::string out =
-      fmt::format("  50% {:.1f}us\n  99% {:.1f}us\n  99.9% {:.1f}us\nRequests/sec: {:.2f}\n", p.p50_us,
-                  p.p99_us, p.p999_us, p.seconds > 0 ? static_cast<double>(p.exchanges) / p.seconds : 0);
+  std::string out = fmt::format(
+      "  50% {:.1f}us\n  99% {:.1f}us\n  99.9% {:.1f}us\n{} requests in {:.2f} s\nRequests/sec: {:.2f}\n",
+      p.p50_us, p.p99_us, p.p999_us, p.exchanges, p.seconds,
+      p.seconds > 0 ? static_cast<double>(p.exchanges) / p.seconds : 0);
   if (p.different != 0)
     out += fmt::format("different: {} connections; the first: {}\n", p.different,
                        p.first ? shown(*p.first) : "");

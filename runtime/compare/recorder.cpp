@@ -54,7 +54,8 @@ class connection_tap final : public stream_tap {
   void tell(event::kind what, redaction& hides, std::string_view bytes) noexcept {
     if (to_.hidden_.empty() || is_lost_) return tell(what, bytes);
     try {
-      std::string shown;
+      static thread_local std::string shown;
+      shown.clear();
       hides.append(shown, bytes);
       tell(what, shown);
     } catch (const std::bad_alloc&) {

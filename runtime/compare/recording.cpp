@@ -102,7 +102,7 @@ class parser {
     const auto number = get<std::uint32_t>(head, 24);
     if (number != s.next) {
       out_.problems.push_back(
-          fmt::format("blocks {} to {} of a session are missing before {}", s.next, number, at_));
+          fmt::format("blocks {} to {} of a session are missing before {}", s.next, number - 1, at_));
       s.open.clear();
     }
     s.next = number + 1;

@@ -133,6 +133,9 @@ int connection_state::release(std::string& unread) {
   if (!is_open()) return -1;
   assert_thread("connection::release");
   detail::take_read_ahead(*this, unread);
+  // What a layer that changes nothing was given by the ring before it.
+  for (char byte = 0; layered_ && !layer()->is_secret() && layer()->holds_input();)
+    if (layer()->recv(&byte, 1) == 1) unread += byte;
   return release();
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace weir {
 namespace {
@@ -79,12 +80,19 @@ std::optional<refusal> check_pool(const settings& s) {
         fmt::format("a worker of model \"{}\" is one thread, which {} CPUs do not help; the nearest "
                     "that runs is processes.loops = 1, or {} = \"loop-per-core\"",
                     name_of(s.processes.model_of(0)), s.processes.loops, worker_key(s))};
-  if (accept == accept_kind::shared && s.limits.connections < s.listen.size())
-    return refusal{
-        "limits.connections",
-        fmt::format("each of {} listening sockets holds a permit while it waits; the nearest that runs is "
-                    "limits.connections = {}",
-                    s.listen.size(), s.listen.size())};
+  // Threads of connections are permits too.
+  const auto models = models_of(s);
+  const bool by_threads = std::any_of(models.begin(), models.end(), [](model_kind each) {
+    return row_of(each).threads == handler_threads::per_connection;
+  });
+  using limit = std::pair<std::string_view, std::uint32_t>;
+  for (const auto& [key, most] : {limit("limits.connections", s.limits.connections),
+                                  limit("workers.most", by_threads ? s.workers.most : UINT32_MAX)})
+    if (accept == accept_kind::shared && most < s.listen.size())
+      return refusal{key,
+                     fmt::format("each of {} listening sockets holds a permit while it waits; the nearest "
+                                 "that runs is {} = {}",
+                                 s.listen.size(), key, s.listen.size())};
   if (accept == accept_kind::reuseport)
     for (const auto& address : s.listen)
       if (!may_have_siblings(address))

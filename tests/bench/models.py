@@ -1,28 +1,23 @@
 #!/usr/bin/env python3
-"""Which model for which load: every row of the model table under four loads, at 1, 64 and 1,000 connections; those whose
-loops do I/O over epoll and over io_uring.
+"""Which model for which load: `--compare` of a small program under four loads, at 1, 64 and 1,000 connections.
 
-Each figure is a run of a fresh server. Server and load share the machine's CPUs where it has fewer than four; above that
-the load has the last one to itself. Prints a table and writes a page with charts, and JSON beside it.
+Prints a table and writes a page with charts, and JSON beside it. Says of what is claimed of the models in general whether
+it is so here.
 """
 import argparse
 import json
 import os
-import re
-import resource
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests/samples"))
 import measure
-import rows
 from echo import choice_list
-from measure import Failure, Load, Server, say
+from measure import Failure, say
 
 CHART = Path("/usr/share/javascript/chart.js/chart.min.js")  # of Debian's libjs-chart.js
 WORKERS = 32  # for loop-with-workers: as many handlers may block at once
@@ -41,93 +36,29 @@ EQUAL = 0.10  # figures that lie closer together than this are not told apart
 
 class Bench:
     def __init__(self, build, seconds):
-        cpus = sorted(os.sched_getaffinity(0))
-        self.server_cpus, load_cpus = (cpus[:-1], cpus[-1:]) if len(cpus) >= 4 else (cpus, cpus)
         self.program = Path(build) / "tests/bench/models"
-        self.load = Load(build, load_cpus)
+        self.load = Path(build) / "tests/bench/load"
         self.seconds = seconds
-        self.rows = over_both(rows.rows(self.program, len(self.server_cpus), WORKERS), self.has_ring)
-        self.idle = {}
 
-    def has_ring(self, row):
-        return subprocess.run([self.program, "--check", *row.arguments, "--io", "io_uring"], capture_output=True,
-                              timeout=30).returncode == 0
-
-    def server(self, row, options=()):
-        command = [self.program, "--listen", "127.0.0.1:{port}", *row.arguments, *options]
-        return Server(measure.Program(row.name, command, cpus=self.server_cpus))
-
-    def spent_without_load(self, row):
-        """What starting and stopping costs: CPU seconds and context switches."""
-        if row not in self.idle:
-            before = spent()
-            with self.server(row):
-                pass
-            self.idle[row] = minus(spent(), before)
-        return self.idle[row]
-
-    def run(self, row, kind, connections):
+    def compare(self, kind, connections):
+        """Every model under that load: the facts, and the figures by name. The program measures itself."""
         _, options, arguments = LOADS[kind]
-        idle = self.spent_without_load(row)
-        with self.server(row, options) as server:
-            sampler = Sampler(server.pid, self.seconds)
-            done = self.load.run(server, "--connections", connections, "--seconds", self.seconds, "--grace", GRACE,
-                                 *arguments, limit=self.seconds + 20)
-            threads, memory = sampler.end()
-            before = spent()
-        # The server has ended by now and was waited for: its threads and processes, also those that ended early,
-        # are in this difference, which no look at /proc while it runs could say.
-        cpu, switches = minus(minus(spent(), before), idle)
-        requests = max(1, done["requests"])
-        return {"requests_per_second": done["requests_per_second"], "p50_us": done["p50_us"], "p99_us": done["p99_us"],
-                "cpu_us": max(0, cpu) * 1e6 / requests, "switches": max(0, switches) / requests, "threads": threads,
-                "memory_mb": memory / 1e6, "served": done["served"]}
+        load = [self.load, "--connect", "{address}", "--connections", connections, "--seconds", "{seconds}", "--grace", GRACE, *arguments]
+        with tempfile.TemporaryDirectory() as folder:
+            command = [self.program, *options, "--set", f"workers.count={WORKERS}", "--compare", " ".join(map(str, load)), "--set",
+                       "compare.rounds=1", "--set", "compare.most=1h", "--set", f"compare.time={self.seconds}s", "--set", f"compare.output={folder}"]
+            done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, timeout=3600, stdin=subprocess.DEVNULL)
+            if not os.path.exists(f"{folder}/compare.json"):
+                raise Failure(f"{kind}, {connections} connections: {done.stdout}")
+            found = json.loads(Path(f"{folder}/compare.json").read_text())
+        return found, {c["name"]: figures_of(c) for c in found["candidates"] if c["refused"] is None}
 
 
-def over_both(found, has_ring):
-    """Each row, and behind it the same over io_uring, where it has that."""
-    return [each for row in found for each in
-            [row] + [rows.Row(f"{row.name}, io_uring", row.model, [*row.arguments, "--io", "io_uring"])] * has_ring(row)]
-
-
-def spent():
-    """By the children that have been waited for, and by theirs."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime, usage.ru_nvcsw + usage.ru_nivcsw
-
-
-def minus(a, b):
-    return tuple(x - y for x, y in zip(a, b))
-
-
-class Sampler:
-    """The most threads, and the most bytes in memory, that a server has while it is loaded."""
-
-    def __init__(self, pid, seconds):
-        self.pid = pid
-        self.most = 0, 0
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.work, args=[seconds])
-        self.thread.start()
-
-    def work(self, seconds):
-        while not self.over.wait(seconds / 4):
-            try:
-                pids = measure.processes(self.pid)
-                threads = sum(len(os.listdir(f"/proc/{p}/task")) for p in pids)
-                self.most = max(self.most[0], threads), max(self.most[1], sum(map(memory, pids)))
-            except OSError:  # one of them has ended meanwhile
-                pass
-
-    def end(self):
-        self.over.set()
-        self.thread.join()
-        return self.most
-
-
-def memory(pid):
-    """Resident bytes, those shared with other processes divided among them."""
-    return int(re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1]) * 1024
+def figures_of(candidate):
+    run = candidate["runs"][-1]
+    if run["failed"]:
+        return {"failed": run["failed"]}
+    return {key: run[key] or 0 for key in ("requests_per_second", "p50_us", "p99_us", "cpu_us", "switches", "threads", "memory_mb", "served")}
 
 
 # What the figures say. A row that leaves clients unserved does not compete.
@@ -179,9 +110,13 @@ def advice(figures, kind):
     return text + "."
 
 
-LOOPS = ["single-loop", "loop-per-core", "loop-per-core, kernel", "process-pool"]
-THREADS = ["thread-per-connection", "loop-with-workers, io by the loop", "loop-with-workers, io by workers",
-           "thread-per-event"]
+# By the model, over epoll.
+LOOPS = ["single-loop", "loop-per-core", "process-pool"]
+THREADS = ["thread-per-connection", "loop-with-workers", "thread-per-event"]
+
+
+def is_of(name, group):
+    return name.partition(",")[0] in group and not name.endswith("io_uring")
 
 
 def predictions(figures):
@@ -192,7 +127,7 @@ def predictions(figures):
     def check(claim, kind, size, right, wrong):
         every = figures.get(kind, {}).get(str(size), {})
         rated = {n: f for n, f in every.items() if "failed" not in f}
-        mine, theirs = ({n: f for n, f in rated.items() if n in group} for group in (right, wrong))
+        mine, theirs = ({n: f for n, f in rated.items() if is_of(n, group)} for group in (right, wrong))
         if not mine or not theirs:
             return None
         mine, theirs = ({n: f for n, f in group.items() if serves_everybody(f, size)} for group in (mine, theirs))
@@ -245,7 +180,6 @@ def main():
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="tree of the binaries")
     parser.add_argument("--out", type=Path, help="the page; BUILD/models.html unless told; the JSON lies beside it")
     parser.add_argument("--quick", action="store_true", help="shorter runs: a look, not a figure")
-    parser.add_argument("--models", help="a,b,...: only these")
     parser.add_argument("--only", type=choice_list(list(LOADS)), default=list(LOADS), help="of " + ",".join(LOADS))
     parser.add_argument("--page-only", action="store_true", help="the page from the JSON of an earlier run")
     options = parser.parse_args()
@@ -276,10 +210,7 @@ def main():
 
 def measure_all(options):
     measure.raise_descriptor_limit()
-    bench = Bench(options.build, 0.4 if options.quick else 2.0)
-    if options.models:
-        names = choice_list([r.model for r in bench.rows])(options.models)
-        bench.rows = [r for r in bench.rows if r.model in names]
+    bench = Bench(options.build, 1 if options.quick else 2)
     busy = os.getloadavg()[0]
     if busy > 0.5:
         say(f"the machine is busy (load {busy:.1f}): trust counts and ratios, not times")
@@ -288,15 +219,9 @@ def measure_all(options):
     for kind in options.only:
         for size in SIZES:
             say(f"{LOADS[kind][0]}, {size:,} connection{'s' * (size != 1)}")
-            for row in bench.rows:
-                try:
-                    figures[kind][str(size)][row.name] = bench.run(row, kind, size)
-                except Failure as failure:
-                    say(f"  {row}: {failure}")
-                    figures[kind][str(size)][row.name] = {"failed": str(failure).splitlines()[0]}
-    return {"quick": options.quick, "seconds": bench.seconds, "cpus": len(os.sched_getaffinity(0)),
-            "server_cpus": len(bench.server_cpus), "workers": WORKERS, "kernel": os.uname().release, "load_before": busy,
-            "took": time.monotonic() - began, "figures": figures}
+            facts, figures[kind][str(size)] = bench.compare(kind, size)
+    return {"quick": options.quick, "seconds": bench.seconds, "cpus": facts["cpus"], "server_cpus": facts["server_cpus"],
+            "workers": WORKERS, "kernel": facts["kernel"], "load_before": busy, "took": time.monotonic() - began, "figures": figures}
 
 
 if __name__ == "__main__":

@@ -36,10 +36,12 @@ class Concludes(unittest.TestCase):
     def test_a_run_that_failed_is_no_figure(self):
         self.assertTrue(advice(a={"failed": "it ended"}, b=run(10)).startswith("Take b"))
 
-    def test_rows_that_have_it_are_measured_over_io_uring_as_well(self):
-        found = [models.rows.Row("serial", "serial", []), models.rows.Row("loop", "single-loop", ["--x"])]
-        names = {row.name: row.arguments for row in models.over_both(found, lambda row: row.name == "loop")}
-        self.assertEqual(names, {"serial": [], "loop": ["--x"], "loop, io_uring": ["--x", "--io", "io_uring"]})
+    def test_figures_of_a_comparison_are_taken_as_they_are(self):
+        run = {"failed": None, "requests_per_second": 5.0, "p50_us": None, "p99_us": 2, "cpu_us": 3, "switches": 4, "threads": 5,
+               "memory_mb": 6, "served": 7, "starved": 0}
+        self.assertEqual(models.figures_of({"runs": [run]})["served"], 7)
+        self.assertEqual(models.figures_of({"runs": [run]})["p50_us"], 0)
+        self.assertEqual(models.figures_of({"runs": [{**run, "failed": "it ended"}]}), {"failed": "it ended"})
 
     def verdicts(self, loop, worker):
         figures = {"echo": {"1000": {"single-loop": run(loop), "thread-per-event": run(worker)}}}

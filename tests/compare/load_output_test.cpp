@@ -10,6 +10,7 @@ TEST_CASE("wrk is understood") {
       "1.00ms\n     90%  "
       "204.00us\n     99%    1.28ms\n  20000 requests in 2.00s, 3MB read\nRequests/sec:  "
       "10012.34\nTransfer/sec:  1MB\n");
+  CHECK(t.requests == 20000);
   CHECK(t.requests_per_second == 10012.34);
   CHECK(t.p50_us == 134);
   CHECK(t.p99_us == 1280);

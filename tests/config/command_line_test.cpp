@@ -453,3 +453,30 @@ TEST_CASE(
   CHECK_THAT(errors_of({"--set", "limits.connections_per_ip=-1"}).at(0), Contains("0..10000000"));
   CHECK_THAT(errors_of({"--set", "limits.stall=100"}).at(0), Contains("limits.stall"));
 }
+
+TEST_CASE("the models of workers are a list of names, one name, or none") {
+  using kinds = std::vector<model_kind>;
+  CHECK(parse_config("[processes]\nmodels = [\"serial\", \"loop-per-core\"]\n", "f").processes.models ==
+        kinds{model_kind::serial, model_kind::loop_per_core});
+  CHECK(parse_config("[processes]\nmodels = \"serial\"\n", "f").processes.models ==
+        kinds{model_kind::serial});
+  CHECK(parse_config("[processes]\nmodels = []\n", "f").processes.models.empty());
+  const auto s =
+      parse({"--set", "processes.models=single-loop,thread-per-event", "--set", "processes.model=serial"})
+          .settings;
+  CHECK(s.processes.model_of(0) == model_kind::single_loop);
+  CHECK(s.processes.model_of(3) == model_kind::thread_per_event);
+  CHECK(parse({"--set", "processes.model=serial"}).settings.processes.model_of(3) == model_kind::serial);
+  CHECK(parse_config(print_config(s), "printed") == s);
+  CHECK_THAT(errors_of({"--set", "processes.models=serial,loop"}).at(0),
+             Contains("processes.models") && Contains("\"loop\""));
+}
+
+TEST_CASE("a comparison and a recording are asked for by flags of their own") {
+  const auto asked = parse({"--compare", "wrk http://{address}/"});
+  CHECK((asked.action == action::compare && asked.compare == "wrk http://{address}/"));
+  CHECK(parse({"--record", "/tmp/x"}).settings.record.file == "/tmp/x");
+  CHECK_THAT(errors_of({"--compare", "x", "--plan"}).at(0), Contains("--compare"));
+  CHECK_THAT(errors_of({"--record", "x"}).at(0), Contains("absolute"));
+  CHECK_THAT(errors_of({"--set", "record.redact=a b"}).at(0), Contains("record.redact"));
+}

@@ -124,6 +124,13 @@ TEST_CASE("every model of a pool's workers is checked") {
   s.processes.loops = 2;
   REQUIRE(check(s));
   CHECK(check(s)->key == "processes.loops");
+  s.processes = {};
+  s.processes.model = model_kind::thread_per_connection;
+  s.listen = {"127.0.0.1:80", "127.0.0.1:81"};
+  CHECK_FALSE(check(s));
+  s.workers.most = 1;
+  REQUIRE(check(s));
+  CHECK_THAT(check(s)->text, Contains("workers.most = 2"));
 }
 
 TEST_CASE("a pool is refused what its way to accept cannot do") {

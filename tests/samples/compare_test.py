@@ -27,9 +27,60 @@ class Compared(unittest.TestCase):
         return {c["name"]: c for c in found["candidates"]}
 
 
+def record(program, file, clients):
+    """`clients`: of each the lines that it sends, one when the one before is answered by so many bytes."""
+    with Sample("--record", file, "--set", "record.answers=true", name=program) as server:
+        for exchanges in clients:
+            with connect(server.address) as client:
+                for text, answer in exchanges:
+                    client.sendall(text)
+                    receive_exactly(client, answer)
+
+
 class Short(Compared):
-    def test_a_load_command_is_run_against_every_model_and_told_in_table_json_and_page(self):
-        found, ended = self.compare("ab -q -k -n 400 -c 4 http://{host}:{port}/plain", "--cores", "auto")
+    def test_a_recording_is_played_to_every_model_that_the_state_of_the_handler_allows(self):
+        recorded = f"{self.folder}/recording"
+        record("cart", recorded, [[(b"cart c%d\n" % i, 3), (b"empty\n", 3), (b"add tea 1\nshow\n", 3 + 8)] for i in range(4)])
+        found, ended = self.compare(recorded, name="cart")
+        self.assertIn("4 of 4 connections are whole", ended.stderr)
+        every = self.candidates(found)
+        self.assertRegex(ended.stdout, "(?m)^thread-per-event +not measured: .*without locks")
+        for name in ("serial", "single-loop", "loop-per-core"):
+            played = every[name]["runs"][0]
+            self.assertEqual((every[name]["refused"], played["failed"], played["different"]), (None, None, None), name)
+            self.assertGreater(played["requests_per_second"], 0)
+            self.assertGreater(played["p99_us"], 0)
+            self.assertRegex(ended.stdout, rf"(?m)^{name} +\d+")
+        self.assertIn(found["best"], every)
+        self.assertIn(f"Take {found['best']}", ended.stdout)
+        # What is pasted is valid.
+        with open(f"{self.folder}/pasted.toml", "w", encoding="utf-8") as file:
+            file.write(found["toml"])
+        self.assertEqual(run("--config", f"{self.folder}/pasted.toml", "--check", name="cart").returncode, 0)
+        with open(f"{self.folder}/compare.html", encoding="utf-8") as file:
+            page = file.read()
+        self.assertIn(json.dumps(found["best"]), page)
+        self.assertNotIn("src=", page)
+        self.assertRegex(ended.stderr, r"round 1 of 1, 2 of \d+ runs, \d+ s left")
+
+    def test_what_is_no_load_and_no_recording_is_refused(self):
+        for what, told in (("wrk http://127.0.0.1/", "must name the server"), ("/nowhere", "no recording")):
+            ended = run("--compare", what)
+            self.assertNotEqual(ended.returncode, 0)
+            self.assertIn(told, ended.stderr)
+        ended = run("--compare", "a {address}", "--listen", "proxy:127.0.0.1:0")
+        self.assertIn("proxy:", ended.stderr)
+        self.assertEqual(run("--compare", "a {address}", "--check").returncode, 2)
+        with open(f"{self.folder}/newer", "wb") as file:
+            file.write(b"WEIRREC\n\2\0")
+        self.assertIn("of version 2", run("--compare", f"{self.folder}/newer").stderr)
+
+
+class Long(Compared):
+    slow = True
+
+    def test_a_load_command_is_run_against_every_model_and_told_in_table_and_json(self):
+        found, ended = self.compare("ab -q -n 400 -c 4 http://{host}:{port}/plain", "--cores", "auto")
         every = self.candidates(found)
         for name in ("serial", "thread-per-connection", "single-loop", "loop-per-core", "thread-per-event"):
             self.assertIsNone(every[name]["refused"])
@@ -40,53 +91,26 @@ class Short(Compared):
             self.assertGreater(run_of["bytes_out"], 400 * 10)
             self.assertGreaterEqual(run_of["served"], 1)
         self.assertTrue(any(name.startswith("process-pool") for name in every))
-        self.assertIn(found["best"], every)
-        self.assertIn(f"Take {found['best']}", ended.stdout)
-        # What is pasted is valid.
-        with open(f"{self.folder}/pasted.toml", "w", encoding="utf-8") as file:
-            file.write(found["toml"])
-        self.assertEqual(run("--config", f"{self.folder}/pasted.toml", "--check", name="http").returncode, 0)
-        with open(f"{self.folder}/compare.html", encoding="utf-8") as file:
-            page = file.read()
-        self.assertIn(json.dumps(found["best"]), page)
-        self.assertNotIn("src=", page)
-        self.assertRegex(ended.stderr, r"round 1 of 1, 2 of \d+ runs, \d+ s left")
 
-    def test_models_that_the_state_of_a_handler_forbids_are_listed_with_the_reason(self):
-        # Fast, because it fails: the reasons do not depend on a load.
+    def test_a_load_that_fails_is_told_and_nothing_advised(self):
         ended = run("--compare", "false {address}", "--set", f"compare.output={self.folder}", "--set", "compare.rounds=1", name="chat", timeout=120)
         self.assertEqual(ended.returncode, 1)
-        self.assertRegex(ended.stdout, "thread-per-event +not measured: .*without locks")
         self.assertRegex(ended.stdout, "single-loop +not measured: the load ended with 1")
         self.assertIn("No model served every client", ended.stdout)
 
-    def test_what_is_no_load_and_no_recording_is_refused(self):
-        for what, told in (("wrk http://127.0.0.1/", "must name the server"), ("/nowhere", "no recording")):
-            ended = run("--compare", what)
-            self.assertNotEqual(ended.returncode, 0)
-            self.assertIn(told, ended.stderr)
-        ended = run("--compare", "a {address}", "--listen", "proxy:127.0.0.1:0")
-        self.assertIn("proxy:", ended.stderr)
-        self.assertEqual(run("--compare", "a {address}", "--check").returncode, 2)
-
-    def test_a_recording_is_played_to_every_model_and_a_planted_difference_is_shown(self):
+    def test_a_handler_that_answers_otherwise_is_found_and_shown(self):
         recorded = f"{self.folder}/recording"
-        with Sample("--record", recorded, "--set", "record.answers=true") as server:
-            for i in range(6):
-                with connect(server.address) as client:
-                    for text in (b"one %d" % i, b"two" * 100, b"three"):
-                        client.sendall(text)
-                        receive_exactly(client, len(text))
-        found, ended = self.compare(recorded, name="echo")
-        self.assertIn("6 of 6 connections are whole", ended.stderr)
+        record("echo", recorded, [[(text, len(text)) for text in (b"who 1\n", b"who 2\n")] for _ in range(4)])
+        found, _ = self.compare(recorded, name="echo")
         for name, each in self.candidates(found).items():
             if each["refused"] is None:
-                self.assertIsNone(each["runs"][0]["failed"], name)
-                self.assertIsNone(each["runs"][0]["different"], name)
-                self.assertGreater(each["runs"][0]["p99_us"], 0)
-        # A handler that answers otherwise is found.
+                self.assertEqual((each["runs"][0]["failed"], each["runs"][0]["different"]), (None, None), name)
+        # Each answer of this one names its process and thread.
         found, ended = self.compare(recorded, name="who")
-        self.assertRegex(ended.stdout, r"different: \d+ connections; the first: connection \d+, byte 0: recorded 6f 6e 65")
+        for name, each in self.candidates(found).items():
+            if each["refused"] is None:
+                self.assertRegex(each["runs"][0]["different"], r"different: \d+ connections; the first: connection \d+, byte 0: recorded 77 68 6f")
+        self.assertIn("Some answers were not the recorded ones", ended.stdout)
 
 
 class Advice(Compared):

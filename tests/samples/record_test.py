@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import ssl
 import stat
 import struct
 import subprocess
@@ -11,6 +12,7 @@ import unittest
 
 import sample
 from sample import Sample, connect, receive_all, receive_exactly, run, until
+from tls import TlsSocket, make_certificate
 
 MODELS = "serial", "thread-per-connection", "single-loop", "loop-with-workers", "loop-per-core", "thread-per-event"
 MAGIC = b"WEIRREC\n"
@@ -111,6 +113,19 @@ class Recording(unittest.TestCase):
         self.assertNotIn(b"c2VjcmV0", text)
         self.assertEqual(joined(by_connection(self.file)[0], RECEIVED), b"GET /plain HTTP/1.1\r\nHost: a\r\nAuthorization:"
                          + b"x" * 15 + b"\r\nCookie:" + b"x" * 11 + b"\r\n\r\nGET /plain HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+    def test_what_comes_over_tls_is_recorded_only_if_that_is_said_as_well(self):
+        with tempfile.TemporaryDirectory() as folder:
+            crt, key = make_certificate(folder, "a")
+            for keys, expected in ((), []), (("--set", "record.tls_plaintext=true"), [b"GET /plain HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"]):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.file)
+                with Sample("--record", self.file, "--set", f"tls.certificate={crt}", "--set", f"tls.key={key}", *keys, name="http",
+                            listen=("tls:127.0.0.1:0",)) as server:
+                    with TlsSocket(connect(server.address.removeprefix("tls:")), ssl.create_default_context(cafile=crt)) as client:
+                        client.sendall(b"GET /plain HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                        self.assertIn(b"200 OK", receive_all(client))
+                self.assertEqual([joined(each, RECEIVED) for each in by_connection(self.file)], expected)
 
     def test_each_worker_of_a_pool_has_a_file_and_goes_on_in_it(self):
         with Sample("--model", "process-pool", "--processes", 2, "--record", self.file, name="pool_worker") as pool:

@@ -12,8 +12,9 @@ namespace weir::compare {
 
 // Of one run. What was not told, or cannot be known, is absent.
 struct run_figures {
-  std::string failed;  // why there are no figures
+  std::string failed = {};  // why there are no figures
   double seconds = 0;
+  std::optional<double> requests = {};
   std::optional<double> requests_per_second = {};
   std::optional<double> p50_us = {};
   std::optional<double> p99_us = {};
@@ -33,7 +34,7 @@ struct run_figures {
     return requests_per_second ? *requests_per_second : seconds > 0 ? (bytes_in + bytes_out) / seconds : 0;
   }
   // Requests, or bytes.
-  [[nodiscard]] double amount() const noexcept { return rate() * seconds; }
+  [[nodiscard]] double amount() const noexcept { return requests.value_or(rate() * seconds); }
 };
 
 struct measured {
@@ -50,9 +51,9 @@ struct measured {
 };
 
 struct comparison_facts {
-  std::string program;
-  std::string load;
-  std::string kernel;
+  std::string program = {};
+  std::string load = {};
+  std::string kernel = {};
   std::size_t cpus = 0;         // of the machine
   std::size_t server_cpus = 0;  // that servers had
   bool shared_cpus = true;      // with the load

@@ -7,15 +7,17 @@
 namespace weir::compare {
 
 struct told {
+  std::optional<double> requests = {};  // in all
   std::optional<double> requests_per_second = {};
   std::optional<double> p50_us = {};
   std::optional<double> p99_us = {};
   std::optional<double> p999_us = {};
+  std::optional<double> served = {};  // clients that had an answer
 };
 
 // Of the output of wrk, wrk2, ab, h2load, hey, redis-benchmark, memtier_benchmark, and of JSON with the keys
-// requests_per_second, p50_us, p99_us and p99_9_us. What another program prints in the same words is
-// understood too. Of several figures the last one.
+// requests, requests_per_second, p50_us, p99_us, p99_9_us and served. What another program prints in the same
+// words is understood too. Of several figures the last one.
 [[nodiscard]] told parse_load_output(std::string_view text);
 
 }  // namespace weir::compare

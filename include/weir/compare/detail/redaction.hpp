@@ -21,6 +21,8 @@ class redaction {
  private:
   enum class state : unsigned char { name, value, hidden, line_end };
 
+  [[nodiscard]] std::size_t read_name(std::string_view bytes);
+
   const std::vector<std::string>& names_;
   std::string name_;  // of the line, as far as it has come
   state now_ = state::name;
