@@ -44,13 +44,6 @@ void reader::give_back_if_empty() noexcept {
   begin_ = end_ = 0;
 }
 
-std::size_t reader::adopt_from_ring() noexcept {
-  begin_ = 0;
-  end_ = static_cast<std::size_t>(detail::ring_of(*state_).receive(*state_, block_));
-  state_->has_received(end_);
-  return end_;
-}
-
 namespace detail {
 
 fill_operation::fill_operation(reader& r, std::size_t count, std::string_view mark) noexcept
@@ -88,6 +81,16 @@ bool fill_operation::attempt_first() noexcept {
 
 attempt_result fill_operation::attempt() noexcept { return attempt_by<by_call>(); }
 
+void fill_operation::adopt(io::chunk_block* block) noexcept {
+  in->give_back_if_empty();
+  in->block_ = block;
+  in->begin_ = 0;
+  in->end_ = block->size;
+  on->has_received(block->size);
+  on->heard = io::descriptor::hearing::since_wait;
+  on->moved_slowly();
+}
+
 template <class Way>
 attempt_result fill_operation::attempt_by() noexcept {
   connection_state& c = *on;
@@ -117,10 +120,9 @@ attempt_result fill_operation::attempt_by() noexcept {
     const std::size_t used = in->buffered().size();
     if constexpr (Way::asks_ring)
       if (used == 0 && ring_of(c).holds_input(c)) {
-        in->give_back_if_empty();
-        moved += in->adopt_from_ring();
-        c.heard = io::descriptor::hearing::since_wait;
-        c.moved_slowly();
+        io::chunk_block* block = nullptr;
+        moved += static_cast<std::size_t>(ring_of(c).receive(c, block));
+        adopt(block);
         if (is_satisfied()) return attempt_result::done;
         continue;
       }
@@ -213,10 +215,20 @@ bool cancel_fill(operation& op, int error) noexcept {
   return true;
 }
 
+void finish_fill(operation& op, std::uintptr_t answer) {
+  auto& self = static_cast<fill_operation&>(op);
+  if (self.on->end != ending::none || self.waits_to_write() || !self.in->buffered().empty()) [[unlikely]]
+    return finish_with_kept(op, answer);
+  self.adopt(reinterpret_cast<io::chunk_block*>(answer));
+  if (!self.is_satisfied()) return;
+  self.leave_reading();
+  operation_kind::resume(op);
+}
+
 const operation_kind kind_of_ring_fill{.proceed = proceed_fill<by_ring>,
                                        .cancel = cancel_fill,
                                        .completed = &kind_of_ring_fill,
-                                       .finish = finish_with_kept};
+                                       .finish = finish_fill};
 
 const operation_kind kind_of_layered_fill{
     .proceed = proceed_fill<by_layer>, .cancel = cancel_fill, .layered = &kind_of_layered_fill};
@@ -226,7 +238,7 @@ const operation_kind kind_of_layered_fill{
 const operation_kind kind_of_fill{.proceed = proceed_fill<by_call>,
                                   .cancel = cancel_fill,
                                   .completed = &kind_of_ring_fill,
-                                  .finish = finish_with_kept,
+                                  .finish = finish_fill,
                                   .layered = &kind_of_layered_fill};
 
 }  // namespace detail

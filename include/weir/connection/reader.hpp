@@ -42,6 +42,8 @@ struct fill_operation : connection_operation {
   attempt_result attempt() noexcept;
   template <class Way>
   attempt_result attempt_by() noexcept;
+  // The reader holds no bytes: those that a ring has received are its buffer from here on.
+  void adopt(io::chunk_block* block) noexcept;
   void throw_if_failed() const;
 
   reader* in;
@@ -136,8 +138,6 @@ class reader {
 
   // Room for at least one more byte behind what is buffered; false without memory.
   [[nodiscard]] bool make_room(std::size_t wanted) noexcept;
-  // Takes over a buffer of received bytes, of which there is one. How many bytes.
-  std::size_t adopt_from_ring() noexcept;
 
   connection_state* state_;
   writer* replies_ = nullptr;
