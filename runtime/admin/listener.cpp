@@ -196,24 +196,30 @@ task<> listener::converse(asio::posix::stream_descriptor* client) {
   const auto q = head.empty() ? std::nullopt : parse_question(head, why);
   answer a{.status = why.status, .text = "this cannot be answered\n"};
   if (q) a = answer_to(*q);
-  if (q && q->path == "/recorder" && a.status == 200) {
-    task<answer> recorded = answer_with_recorder();
-    a = co_await std::move(recorded);
+  if (q && a.status == 200) {
+    if (const report* const wanted = report_at(q->path); wanted != nullptr) {
+      task<answer> made = answer_with(wanted);
+      a = co_await std::move(made);
+    }
   }
   const std::string text = written(a, !q || q->has_body);
   task<> writing = write_and_close(client, &text);
   co_await std::move(writing);
 }
 
-// That takes milliseconds, so not here.
-task<answer> listener::answer_with_recorder() {
-  auto read = [&recorder = from_.recorder] { return recorder(); };
-  auto reading = offload(std::move(read));
+const report* listener::report_at(std::string_view path) const noexcept {
+  const auto at = std::ranges::find(from_.reports, path, &report::path);
+  return at == from_.reports.end() ? nullptr : &*at;
+}
+
+task<answer> listener::answer_with(const report* wanted) {
+  auto make = [wanted] { return wanted->make(); };
+  auto making = offload(std::move(make));
   answer a{.status = 503, .type = {}, .text = {}};
   try {
-    a.text = co_await reading;
+    a.text = co_await making;
     a.status = 200;
-    a.type = "application/json";
+    a.type = wanted->type;
   } catch (const std::system_error& e) {
     if (e.code() == std::errc::operation_canceled) throw;
     a.text = fmt::format("{}\n", e.what());
@@ -244,10 +250,13 @@ answer listener::answer_to(const question& q) {
     survey::wish(from_.board.pool());
     return {200, "application/json", connections_json(from_.board)};
   }
-  if (q.path == "/recorder") return {};  // see answer_with_recorder()
+  if (report_at(q.path) != nullptr) return {};  // see answer_with()
   if (q.path == "/status.txt") return {.text = status_table(from_.board)};
+  std::string others;
+  for (const report& each : from_.reports) others += fmt::format("{}, ", each.path);
   return {.status = 404,
-          .text = "there are /, /metrics, /status, /status.txt, /connections, /recorder, /ready and /live\n"};
+          .text = fmt::format(
+              "there are /, /metrics, /status, /status.txt, /connections, {}/ready and /live\n", others)};
 }
 
 }  // namespace weir::admin

@@ -15,6 +15,7 @@ import unittest
 
 import pool
 import sample
+from admin_test import get
 from sample import Sample, connect
 
 
@@ -217,6 +218,19 @@ class Waits(unittest.TestCase):
             told = sample.run("--dump", "--config", file, name="waits")
             self.assertEqual(told.returncode, 0, told.stderr)
             self.assertIn(f"process {server.pid}: ", told.stdout)
+
+    def test_the_admin_listener_tells_what_a_process_waits_for(self):
+        admin = f"unix:{self.directory}/admin"
+        with Sample("--set", f"admin={admin}", name="waits") as server, connect(server.address) as client:
+            sample.until(lambda: peer_of(client) in connections(self.told_by(admin)), "the connection is told", sample.BOUND)
+            self.assertEqual(connections(self.told_by(admin))[peer_of(client)]["phase"], "serving")
+            status, _, text = get(admin, "/dump.txt")
+            self.assertEqual(status, 200)
+            self.assertIn(f"process {server.pid}: ", text.decode())
+
+    @staticmethod
+    def told_by(admin):
+        return json.loads(get(admin, "/dump")[2])
 
     def test_what_cannot_be_read_is_an_error_that_says_why(self):
         with subprocess.Popen(["sleep", "60"]) as sleeps:

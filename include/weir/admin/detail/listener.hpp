@@ -17,16 +17,22 @@ namespace weir::admin {
 // Why settings.admin cannot be. An address that other hosts reach needs a token.
 [[nodiscard]] std::optional<refusal> check(const settings& s);
 
-// What is told: `bring_up_to_date` writes the figures of this process that are not counted where they happen;
-// `recorder` gives the last turns of its loops, on another thread, or throws.
+// A text that takes milliseconds to make: `make` runs on a thread of the offload pool, and may throw.
+struct report {
+  std::string_view path;
+  std::string_view type;
+  std::function<std::string()> make;
+};
+
+// What is told: `bring_up_to_date` writes the figures of this process that are not counted where they happen.
 struct source {
   process::scoreboard& board;
   std::function<void()> bring_up_to_date = {};
-  std::function<std::string()> recorder = {};
   std::vector<std::string> listen = {};  // addresses that clients connect to
+  std::vector<report> reports = {};
 };
 
-// The page, /metrics, /status, /status.txt, /connections, /recorder, /ready and /live. Problem: what tells of a
+// The page, /metrics, /status, /status.txt, /connections, reports, /ready and /live. Problem: what tells of a
 // server must not count as its traffic, wait for its permits, end with its listeners, or need what a program
 // does not link. So this waits through Asio on the core's io_context, which every model has: also one whose
 // threads block in system calls lets Asio have a turn after each of theirs. At most 16 clients at once, 5 s
@@ -51,7 +57,8 @@ class listener {
   task<> serve(unique_fd client);
   task<> converse(asio::posix::stream_descriptor* client);
   [[nodiscard]] answer answer_to(const question& q);
-  task<answer> answer_with_recorder();
+  [[nodiscard]] const report* report_at(std::string_view path) const noexcept;
+  task<answer> answer_with(const report* wanted);
 
   core& home_;
   const bound_socket& on_;
