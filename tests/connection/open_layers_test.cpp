@@ -60,8 +60,6 @@ class slow_layer final : public stream_layer {
   bool holds_input() const noexcept override { return false; }
   tls_info info() const override { return {}; }
   bool was_resumed() const noexcept override { return false; }
-  tls_info info() const override { return {}; }
-  bool was_resumed() const noexcept override { return false; }
   std::string reason() const override { return "as the test wants"; }
   void end_output() noexcept override {}
 
