@@ -4,6 +4,10 @@
 //
 //   cart --listen 127.0.0.1:7003 [--redis ADDRESS]
 //   nc 127.0.0.1 7003        cart NAME, add ITEM COUNT, show, empty, bye; and ready, for a balancer
+//
+// It counts its commands and how long they take, beside what weir counts: --set admin=127.0.0.1:7103 and
+// curl http://127.0.0.1:7103/metrics
+#include <chrono>
 #include <functional>
 #include <limits>
 #include <map>
@@ -73,6 +77,16 @@ std::string_view answer_at_once(const command& asked, const weir::connection& cl
   }
 }
 
+// What clients ask for, at /metrics of a server with --set admin=ADDRESS.
+void count(command::kind what, std::chrono::steady_clock::duration took) {
+  static const weir::labelled<weir::counter> commands(  // in the order of command::kind
+      "cart_commands", "Commands that were answered.", "command",
+      {"show", "empty", "add", "ready", "unknown", "wrong_add"});
+  static const weir::histogram times("cart_answer_seconds", "Time from a command to its answer.");
+  commands[static_cast<std::size_t>(what)].add();
+  times.record(took);
+}
+
 weir::task<> serve(weir::connection client) {
   weir::core& home = weir::core::here();
   weir::writer out(client);
@@ -90,9 +104,11 @@ weir::task<> serve(weir::connection client) {
       out.write(cart::done);
       continue;
     }
+    const auto began = std::chrono::steady_clock::now();
     const command asked = cart::parse(line);
     if (const std::string_view reply = answer_at_once(asked, client); !reply.empty()) {
       out.write(reply);
+      count(asked.what, std::chrono::steady_clock::now() - began);
       continue;
     }
     if (!redis.empty() && !elsewhere) {
@@ -105,6 +121,7 @@ weir::task<> serve(weir::connection client) {
     else
       reply = co_await answer_here(&name, &asked, owner);
     out.write(reply);
+    count(asked.what, std::chrono::steady_clock::now() - began);
   }
   co_await out.flush();
 }

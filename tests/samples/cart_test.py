@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """The cart sample: a client finds what it has left. Usage: cart_test.py --build BUILD"""
+import tempfile
 import unittest
 
 import sample
+from admin_test import metrics, total
 from sample import Sample, connect
 
 
@@ -31,6 +33,17 @@ class Cart(unittest.TestCase):
                 talk(cart.address, f"add {host} 1", from_address=host)
             for host in hosts:
                 self.assertEqual(talk(cart.address, "show", from_address=host), f"{host} 1\n.\n")
+
+    def test_commands_are_counted_beside_what_the_server_counts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            admin = f"unix:{folder}/admin"
+            with Sample("--set", f"admin={admin}", name="cart") as cart:
+                talk(cart.address, "cart a", "add tea 1", "add tea 1", "show", "what", "ready")
+                figures = metrics(admin)
+                counted = {labels: value for (name, labels), value in figures.items() if name == "cart_commands_total" and value}
+                self.assertEqual(counted, {f'command="{what}"': n for what, n in
+                                           {"add": 2, "show": 1, "unknown": 1, "ready": 1}.items()})
+                self.assertEqual(total(figures, "cart_answer_seconds_count"), 5)
 
     def test_what_is_wrong_is_said(self):
         with Sample(name="cart") as cart:
