@@ -180,6 +180,7 @@ void inspection::read_scopes(std::uintptr_t parent, unsigned depth, chain_report
   const auto first_child = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&example.first_) -
                                                     reinterpret_cast<const std::byte*>(&example));
   const std::vector<chain_report::frame> frames = into.frames;
+  std::set<std::uintptr_t> found;  // frames of a chain may lie side by side
   for (const chain_report::frame& f : frames) {
     const std::vector<std::byte> bytes = memory_.piece(f.at, most_of_frame);
     for (std::size_t at = 0; at + sizeof(children) <= bytes.size(); at += alignof(children)) {
@@ -190,7 +191,8 @@ void inspection::read_scopes(std::uintptr_t parent, unsigned depth, chain_report
           reinterpret_cast<std::uintptr_t>(c->owner_) != f.at + at)
         continue;
       copy_of<children> scope;
-      if (memory_.read(f.at + at, scope) && reinterpret_cast<std::uintptr_t>(scope->parent_) == parent)
+      if (memory_.read(f.at + at, scope) && reinterpret_cast<std::uintptr_t>(scope->parent_) == parent &&
+          found.insert(f.at + at).second)
         read_children(*scope, depth, into);
     }
   }

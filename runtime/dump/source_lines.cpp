@@ -6,15 +6,18 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
-#include <cstdlib>
+#include <algorithm>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "program_image.hpp"
 #include "weir/base/unique_fd.hpp"
 
 namespace weir::dump {
 namespace {
+
+constexpr std::size_t deepest = 64;
 
 // Lines there say little about a program.
 bool is_of_others(std::string_view path) noexcept {
@@ -41,7 +44,8 @@ struct source_lines::library {
     take(end, "dwarf_end");
     take(next_unit, "dwarf_get_units");
     take(has_pc, "dwarf_haspc");
-    take(scopes, "dwarf_getscopes");
+    take(child, "dwarf_child");
+    take(sibling, "dwarf_siblingof");
     take(source, "dwarf_getsrc_die");
     take(path_of_line, "dwarf_linesrc");
     take(number_of_line, "dwarf_lineno");
@@ -59,7 +63,8 @@ struct source_lines::library {
   decltype(&::dwarf_end) end;
   decltype(&::dwarf_get_units) next_unit;
   decltype(&::dwarf_haspc) has_pc;
-  decltype(&::dwarf_getscopes) scopes;
+  decltype(&::dwarf_child) child;
+  decltype(&::dwarf_siblingof) sibling;
   decltype(&::dwarf_getsrc_die) source;
   decltype(&::dwarf_linesrc) path_of_line;
   decltype(&::dwarf_lineno) number_of_line;
@@ -96,7 +101,52 @@ struct source_lines::file {
                                                                                     : std::nullopt;
   }
 
+  // The function with `pc`, which may lie in namespaces and classes of a unit.
+  bool find_function(Dwarf_Die& in, Dwarf_Addr pc, unsigned depth, Dwarf_Die& found) {
+    Dwarf_Die at;
+    if (depth == deepest || uses.child(&in, &at) != 0) return false;
+    do switch (uses.tag(&at)) {
+        case DW_TAG_subprogram:
+          if (uses.has_pc(&at, pc) > 0) return found = at, true;
+          break;
+        case DW_TAG_namespace:
+        case DW_TAG_class_type:
+        case DW_TAG_structure_type:
+          if (find_function(at, pc, depth + 1, found)) return true;
+          break;
+        default: break;
+      }
+    while (uses.sibling(&at, &at) == 0);
+    return false;
+  }
+  // What was inlined there, from the outermost to the innermost. Some of it has no addresses, but has in it
+  // what has.
+  bool find_inlined(Dwarf_Die& in, Dwarf_Addr pc, std::vector<Dwarf_Die>& path) {
+    Dwarf_Die at;
+    if (path.size() == deepest || uses.child(&in, &at) != 0) return false;
+    do {
+      if (const int tag = uses.tag(&at); tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block)
+        continue;
+      path.push_back(at);
+      if (find_inlined(at, pc, path) || uses.has_pc(&at, pc) > 0) return true;
+      path.pop_back();
+    } while (uses.sibling(&at, &at) == 0);
+    return false;
+  }
+  std::vector<Dwarf_Die> inlined_at(Dwarf_Die& unit, Dwarf_Addr pc) {
+    std::vector<Dwarf_Die> path;
+    auto function = std::ranges::find_if(functions, [&](Dwarf_Die& f) { return uses.has_pc(&f, pc) > 0; });
+    if (function == functions.end()) {
+      Dwarf_Die found;
+      if (!find_function(unit, pc, 0, found)) return path;
+      function = functions.insert(functions.end(), found);
+    }
+    find_inlined(*function, pc, path);
+    return path;
+  }
+
   library& uses;
+  std::vector<Dwarf_Die> functions;  // that were found before
   unique_fd fd;
   Dwarf* all = nullptr;
   std::optional<Dwarf_Die> recent;
@@ -132,13 +182,10 @@ std::string source_lines::find(std::uintptr_t address, take which) {
 
   Dwarf_Files* files = nullptr;
   if (l.files(&*unit, &files, nullptr) != 0) return found;
-  Dwarf_Die* all = nullptr;
-  const int depth = l.scopes(&*unit, pc, &all);
-  const std::unique_ptr<Dwarf_Die, void (*)(void*)> scopes(all, std::free);
-  for (int i = 0; i < depth; ++i) {  // the innermost first
-    if (l.tag(&all[i]) != DW_TAG_inlined_subroutine) continue;
-    const auto file_number = file_->number(all[i], DW_AT_call_file);
-    const auto line_number = file_->number(all[i], DW_AT_call_line);
+  std::vector<Dwarf_Die> inlined = file_->inlined_at(*unit, pc);
+  for (auto each = inlined.rbegin(); each != inlined.rend(); ++each) {
+    const auto file_number = file_->number(*each, DW_AT_call_file);
+    const auto line_number = file_->number(*each, DW_AT_call_line);
     if (file_number && line_number)
       note(l.path_of_file(files, *file_number, nullptr, nullptr), static_cast<int>(*line_number));
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 namespace weir::dump {
 namespace {
@@ -10,7 +11,18 @@ constexpr std::size_t head = 16;         // the resume and the destroy function 
 constexpr std::size_t path_length = 48;  // instructions; what leads to a suspension point is shorter
 constexpr std::size_t most_points = 256;
 constexpr std::size_t most_of_frame = 2048;
+constexpr std::size_t row = 4;  // steps
+constexpr std::size_t longest_instruction = 15;
 const std::string unknown;
+
+// Of two places in one file.
+bool is_before(std::string_view a, std::string_view b) {
+  const auto colon = a.rfind(':');
+  if (colon == std::string_view::npos || a.substr(0, colon + 1) != b.substr(0, colon + 1)) return false;
+  a.remove_prefix(colon + 1);
+  b.remove_prefix(colon + 1);
+  return a.size() != b.size() ? a.size() < b.size() : a < b;
+}
 
 std::size_t first_difference(const std::vector<std::uintptr_t>& a, const std::vector<std::uintptr_t>& b) {
   return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
@@ -82,12 +94,21 @@ std::string wait_lines::line_of(std::uintptr_t function, const place& where, con
     if (differs < present.size()) own = std::max(own, differs);
   }
   if (own == 0) return {};
-  // What chooses between suspension points stands at the end of the function (GCC) or at its beginning; a
-  // compiler moves some of that behind the choice.
+  // What chooses between suspension points has the line of the function's end (GCC) or of its beginning, and
+  // a compiler moves some of that behind the choice. It also moves up what belongs to statements behind the
+  // wait: of the first steps in a row the earliest line counts.
   const std::string choice = lines_.outermost_at(present[own - 1]);
-  for (std::size_t i = own; i < present.size(); ++i)
-    if (std::string line = lines_.outermost_at(present[i]); !line.empty() && line != choice) return line;
-  return choice == lines_.outermost_at(function) ? choice : std::string();  // all of it is one line
+  std::string found;
+  for (std::size_t i = own; i < present.size(); ++i) {
+    std::string line = lines_.outermost_at(present[i]);
+    if (line.empty()) continue;
+    const bool in_a_row = i < own + row && present[i] - present[own] < row * longest_instruction;
+    if (found.empty() || found == choice || (in_a_row && line != choice && is_before(line, found)))
+      found = std::move(line);
+    else if (!in_a_row)
+      break;
+  }
+  return found;
 }
 
 }  // namespace weir::dump

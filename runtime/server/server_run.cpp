@@ -48,7 +48,8 @@ void server::run() {
   for (core& c : *cores_) c.post([this, &c] { c.spawn(start_service(&c)); });
   std::optional<stall_detector> watch;
   if (admin_) (*cores_)[0].post([this] { admin_->start(); });
-  if (settings_.limits.stall.count() > 0) watch.emplace(*cores_, settings_.limits.stall, dump::stall_reporter());
+  if (settings_.limits.stall.count() > 0)
+    watch.emplace(*cores_, settings_.limits.stall, dump::stall_reporter());
   std::optional<dump::slow_reporter> slow;
   if (settings_.observe.recorder != 0 && settings_.observe.slow.count() > 0)
     slow.emplace(*cores_, settings_.observe.slow);

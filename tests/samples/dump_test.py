@@ -62,8 +62,9 @@ class Waits(unittest.TestCase):
     LINES = {  # of the same
         "sleep": ["co_await wait_for(what, with, &client);", 'if (what == "sleep") co_await middle();', "co_await innermost();",
                   "weir::task<> innermost() { co_await weir::sleep_for(long_time); }"],
-        "event": ["co_await wait_for(what, with, &client);"],  # GCC 12 does not say from where it has inlined the rest
-        "semaphore": ["co_await wait_for(what, with, &client);"],
+        "event": ["co_await wait_for(what, with, &client);", "co_await never.wait();"],
+        "semaphore": ["co_await wait_for(what, with, &client);", "co_await none.acquire();"],
+        "leave": ["co_await wait_for(what, with, &client);", 'if (what == "leave") co_await leave_children();', "co_await never.wait();"],
         "channel": ["co_await wait_for(what, with, &client);", "co_await empty.receive();"],
         "receive": ["co_await wait_for(what, with, &client);", 'if (what == "receive") co_await client->receive();'],
         "send": ["co_await wait_for(what, with, &client);", "static_cast<void>(co_await client->send(much));"],
