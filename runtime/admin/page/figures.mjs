@@ -159,7 +159,7 @@ export const count = n => known(n, v => v < 100_000 ? Math.round(v).toLocaleStri
 export const rate = n => known(n, v => (v > 0 && v < 9.95 ? v.toFixed(1) : count(v)) + "/s");
 export const bytes = n => known(n, v => scaled(v, 1000, [" B", " kB", " MB", " GB", " TB"]));
 export const byteRate = n => known(n, v => bytes(v) + "/s");
-export const percent = share => known(share, v => (v * 100).toFixed(v > 0 && v < 0.0995 ? 1 : 0) + " %");
+export const percent = share => known(share, v => v > 0 && v < 0.0005 ? "< 0.1 %" : (v * 100).toFixed(v > 0 && v < 0.0995 ? 1 : 0) + " %");
 export const duration = s => known(s, v => v === 0 ? "0 s" : v < 0.9995e-6 ? (v * 1e9).toFixed(0) + " ns"
   : v < 0.9995e-3 ? significant(v * 1e6) + " µs" : v < 0.9995 ? significant(v * 1e3) + " ms"
   : v < 120 ? significant(v) + " s" : age(v));
