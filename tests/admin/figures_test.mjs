@@ -75,6 +75,7 @@ test("loops are named by what tells them apart", () => {
   assert.deepEqual(names([loop(), loop({ core: "threads" })], null), ["loop 0", "threads"]);
   assert.deepEqual(names([loop(), loop({ worker: 1 })], "shared"), ["worker 0", "worker 1"]);
   assert.deepEqual(names([loop(), loop({ core: "1" })], "shared"), ["worker 0, loop 0", "worker 0, loop 1"]);
+  assert.deepEqual(names([loop({ model: "a" }), loop({ worker: 1, model: "b" })], "shared"), ["worker 0, a", "worker 1, b"]);
 });
 
 test("generations, the newest first", () => {

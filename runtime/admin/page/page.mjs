@@ -225,7 +225,7 @@ function showLoops() {
 }
 
 // By the name that its loop has in the table above.
-const place = c => changed?.loops.find(l => l.key === `${c.worker} ${c.core}`)?.name ?? (before.accept === null ? "" : `worker ${c.worker}`);
+const place = c => changed?.loops.find(l => l.live > 0 && l.worker === c.worker && l.core === c.core)?.name ?? (before.accept === null ? "" : `worker ${c.worker}`);
 const peer = { label: "Peer", width: "44%", text: c => c.peer, full: c => `descriptor ${c.fd} of process ${c.pid}` };
 const where = { label: "Where", width: "30%", left: true, text: place };
 
