@@ -75,6 +75,7 @@ test("loops are named by what tells them apart", () => {
   assert.deepEqual(names([loop(), loop({ core: "threads" })], null), ["loop 0", "threads"]);
   assert.deepEqual(names([loop(), loop({ worker: 1 })], "shared"), ["worker 0", "worker 1"]);
   assert.deepEqual(names([loop(), loop({ core: "1" })], "shared"), ["worker 0, loop 0", "worker 0, loop 1"]);
+  assert.deepEqual(names([loop({ model: "a" }), loop({ worker: 1, model: "b" })], "shared"), ["worker 0, a", "worker 1, b"]);
 });
 
 test("generations, the newest first", () => {
@@ -104,7 +105,7 @@ test("every text has its unit", () => {
   const texts = [
     [f.count(0), "0"], [f.count(99_999), "99,999"], [f.count(1_234_567), "1.23 M"], [f.rate(0), "0/s"], [f.rate(0.25), "0.3/s"],
     [f.rate(150_000), "150 k/s"], [f.bytes(0), "0 B"], [f.bytes(999), "999 B"], [f.bytes(16_384), "16.4 kB"],
-    [f.byteRate(9.2e9), "9.20 GB/s"], [f.percent(0), "0 %"], [f.percent(0.052), "5.2 %"], [f.percent(1), "100 %"],
+    [f.byteRate(9.2e9), "9.20 GB/s"], [f.percent(0), "0 %"], [f.percent(0.0001), "< 0.1 %"], [f.percent(0.052), "5.2 %"], [f.percent(1), "100 %"],
     [f.duration(0), "0 s"], [f.duration(5e-8), "50 ns"], [f.duration(1.5e-5), "15.0 µs"], [f.duration(0.25), "250 ms"], [f.duration(59.5), "59.5 s"],
     [f.age(119), "119 s"], [f.age(3600), "60 min"], [f.age(90_000), "25 h 0 min"], [f.age(200_000), "2 d"]];
   for (const [is, wanted] of texts) assert.equal(is, wanted);

@@ -4,13 +4,16 @@
 
 #include <catch2/catch.hpp>
 
+#include <string>
 #include <system_error>
+#include <vector>
 
 #include "weir/admin/detail/places.hpp"
 
 using namespace weir;
 using namespace weir::process;
 using Catch::Matchers::Contains;
+using Catch::Matchers::EndsWith;
 
 TEST_CASE("the state of a pool is a line for itself and one for each worker that there is") {
   scoreboard board;
@@ -49,6 +52,52 @@ TEST_CASE("what a thread has counted as ended is no longer open on the loop that
     open += each.open();
   }
   CHECK(open == 2);
+}
+
+TEST_CASE(
+    "as JSON it has all addresses, workers and loops, and the buckets of each histogram that hold "
+    "something") {
+  scoreboard board;
+  worker_score& row = *board.take(model_kind::single_loop);
+  row.now = worker_score::state::draining;
+  row.pid = 4242;
+  auto ledger = board.ledger_of(row);
+  of(*ledger.first().measured, observe::measure::request).record(31, 3);
+  (*ledger.thread().counted)[observe::figure::accepted].add(5);
+  const std::vector<std::string> listen{"127.0.0.1:80", "unix:/a \"b\""};
+  const auto text = admin::status_json(board, listen);
+  CHECK_THAT(text, Contains(R"("listen":["127.0.0.1:80","unix:/a \"b\""])"));
+  CHECK_THAT(text, Contains(R"("workers":[{"worker":0,"pid":4242,"model":"single-loop",)") &&
+                       Contains(R"("generation":0,"state":"draining",)"));
+  CHECK_THAT(
+      text,
+      Contains(R"("loops":[{"worker":0,"core":"0","model":"single-loop","live":1,"open":0,"accepted":0,)"));
+  CHECK_THAT(
+      text,
+      Contains(R"({"worker":0,"core":"threads","model":"single-loop","live":1,"open":5,"accepted":5,)"));
+  CHECK_THAT(text,
+             Contains(R"("request_seconds":{"count":3,"sum":9.3e-08,)") && Contains(R"("buckets":[31,3]})"));
+  CHECK_THAT(text, Contains(R"("accept":null)") && EndsWith("\"buckets_per_octave\":16}\n"));
+}
+
+TEST_CASE("lists of connections are told of workers that are there") {
+  scoreboard board;
+  worker_score& row = *board.take(model_kind::single_loop);
+  row.pid = 4242;
+  CHECK(admin::connections_json(board) == "{\"kept\":10,\"processes\":[]}\n");
+  connection_list list;
+  list.pid = 4242;
+  list.seen = 7;
+  list.longest_count = 1;
+  list.longest[0].quiet_ms = 1500;
+  board.connections_of(row).store(list);
+  const auto text = admin::connections_json(board);
+  CHECK_THAT(text, Contains(R"("pid":4242,"age_seconds":)") &&
+                       Contains(R"("seen":7,"longest":[{"peer":"unknown","fd":-1,)"));
+  CHECK_THAT(text,
+             Contains(R"("core":"0","runs":false,"quiet_seconds":1.5,"bytes_per_second":0}],"busiest":[]})"));
+  row.pid = 4243;  // another process now
+  CHECK_THAT(admin::connections_json(board), Contains(R"("processes":[])"));
 }
 
 TEST_CASE("a pool is seen from outside by its master's number, and only a pool is") {

@@ -41,24 +41,33 @@ export function quantile(counts, q, perOctave) {
 export const isSameRun = (before, now) =>
   before !== null && before.pid === now.pid && now.uptime_seconds > before.uptime_seconds;
 
+// A pool may have workers of several models, and a worker changes its model at a reload.
+const keyOf = loop => `${loop.worker} ${loop.core} ${loop.model ?? ""}`;
+
 // What is enough to tell them apart.
-const nameOf = (loop, isPool, isOneEach) => isPool && isOneEach ? `worker ${loop.worker}`
-  : (isPool ? `worker ${loop.worker}, ` : "") + (loop.core === "threads" ? "threads" : `loop ${loop.core}`);
+function namesOf({ loops, accept }) {
+  const isOneEach = loops.every(loop => loop.core === "0");
+  const hasModels = new Set(loops.map(loop => loop.model)).size > 1;
+  return loops.map(loop => {
+    const core = loop.core === "threads" ? "threads" : `loop ${loop.core}`;
+    const words = accept === null ? [core] : isOneEach ? [`worker ${loop.worker}`] : [`worker ${loop.worker}`, core];
+    return (hasModels ? [...words, loop.model] : words).join(", ");
+  });
+}
 
 const totalOf = (loops, of) => loops.reduce((sum, loop) => sum + of(loop), 0);
 
 // The loops of one answer, of which nothing but their levels can be said.
 export function loopsOf(now) {
-  const isPool = now.accept !== null;
-  const isOneEach = now.loops.every(loop => loop.core === "0");
-  return now.loops.map(loop => ({
-    key: `${loop.worker} ${loop.core}`, name: nameOf(loop, isPool, isOneEach), live: loop.live, open: loop.open,
+  const names = namesOf(now);
+  return now.loops.map((loop, i) => ({
+    key: keyOf(loop), name: names[i], worker: loop.worker, core: loop.core, live: loop.live, open: loop.open,
     measures: loop.core !== "threads", queued: loop.queued_tasks, stalls: loop.stalls, busy: null }));
 }
 
 // Of a CPU: the loops of two generations share one.
 function busyShare(before, now, loop) {
-  const was = before.loops.find(l => l.worker === loop.worker && l.core === loop.core)?.busy_seconds ?? 0;
+  const was = before.loops.find(l => keyOf(l) === keyOf(loop))?.busy_seconds ?? 0;
   return Math.min(1, Math.max(0, loop.busy_seconds - was) / (now.uptime_seconds - before.uptime_seconds));
 }
 
@@ -69,7 +78,7 @@ export function changes(before, now, longer = before) {
   if (!isSameRun(before, now)) return null;
   const seconds = now.uptime_seconds - before.uptime_seconds;
   const per = now.buckets_per_octave;
-  const earlier = new Map(before.loops.map(loop => [`${loop.worker} ${loop.core}`, loop]));
+  const earlier = new Map(before.loops.map(loop => [keyOf(loop), loop]));
   const loops = loopsOf(now).map((levels, i) => {
     const loop = now.loops[i];
     const was = earlier.get(levels.key) ?? null;
@@ -159,7 +168,7 @@ export const count = n => known(n, v => v < 100_000 ? Math.round(v).toLocaleStri
 export const rate = n => known(n, v => (v > 0 && v < 9.95 ? v.toFixed(1) : count(v)) + "/s");
 export const bytes = n => known(n, v => scaled(v, 1000, [" B", " kB", " MB", " GB", " TB"]));
 export const byteRate = n => known(n, v => bytes(v) + "/s");
-export const percent = share => known(share, v => (v * 100).toFixed(v > 0 && v < 0.0995 ? 1 : 0) + " %");
+export const percent = share => known(share, v => v > 0 && v < 0.0005 ? "< 0.1 %" : (v * 100).toFixed(v > 0 && v < 0.0995 ? 1 : 0) + " %");
 export const duration = s => known(s, v => v === 0 ? "0 s" : v < 0.9995e-6 ? (v * 1e9).toFixed(0) + " ns"
   : v < 0.9995e-3 ? significant(v * 1e6) + " µs" : v < 0.9995 ? significant(v * 1e3) + " ms"
   : v < 120 ? significant(v) + " s" : age(v));

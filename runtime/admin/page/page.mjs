@@ -192,7 +192,7 @@ function showTiles(s) {
   const counts = requests > 0;
   const stalls = s.loops.reduce((sum, l) => sum + l.stalls, 0);
   const refused = s.refused.connections + s.refused.connections_per_ip + s.refused.error;
-  tile(tileNames[0], counts ? rate(t.requests) : none, counts ? `${count(requests)} since the start` : "none counted so far");
+  tile(tileNames[0], counts ? rate(t.requests) : none, counts ? `${count(requests)} since the start` : "none so far");
   tile(tileNames[1], duration(t.p50), `p99 ${duration(t.p99)}`);
   tile(tileNames[2], percent(t.busy), `${t.loops ? `mean of ${many(t.loops, "loop")}` : ""}\nlag p99 ${duration(t.lag)}`);
   tile(tileNames[3], count(t.open), `${rate(t.accepted)} begin`);
@@ -225,7 +225,7 @@ function showLoops() {
 }
 
 // By the name that its loop has in the table above.
-const place = c => changed?.loops.find(l => l.key === `${c.worker} ${c.core}`)?.name ?? (before.accept === null ? "" : `worker ${c.worker}`);
+const place = c => changed?.loops.find(l => l.live > 0 && l.worker === c.worker && l.core === c.core)?.name ?? (before.accept === null ? "" : `worker ${c.worker}`);
 const peer = { label: "Peer", width: "44%", text: c => c.peer, full: c => `descriptor ${c.fd} of process ${c.pid}` };
 const where = { label: "Where", width: "30%", left: true, text: place };
 
