@@ -26,8 +26,9 @@ std::vector<form> forms_of(const model_row& row, const settings& s, std::size_t 
   }
   if (row.threads != handler_threads::fixed) return {{}};
   std::vector<form> out;
-  for (const std::uint32_t count : {s.workers.count, many_workers}) {
-    if (count == many_workers && s.workers.count >= many_workers) continue;
+  std::vector<std::uint32_t> widths{s.workers.count};
+  if (s.workers.count < many_workers) widths.push_back(many_workers);
+  for (const std::uint32_t count : widths) {
     for (const auto& io : names<worker_io_kind>)
       out.push_back({fmt::format("io by the {}, {} workers", io.name, count),
                      {{"workers.io", std::string(io.name)}, {"workers.count", fmt::format("{}", count)}}});

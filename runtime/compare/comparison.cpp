@@ -278,13 +278,14 @@ class measurement {
   void watch(started_process& load, started_process& server, std::uint16_t port, run_figures& out) const {
     const auto until = clock::now() + std::max<milliseconds>(what_.settings.compare.most, 10s);
     std::vector<std::uint64_t> waiting;
-    while (!load.read_all(150ms)) {
+    for (bool goes_on = true; goes_on;) {
+      goes_on = !load.read_all(150ms);
       if (clock::now() > until) throw std::runtime_error("the load command does not end");
       static_cast<void>(server.read_all(1ms));  // a handler may print
       const footprint now = footprint_of(server.pid());
       out.threads = std::max(out.threads, now.threads);
       out.memory = std::max(out.memory, now.bytes);
-      waiting.push_back(waiting_clients(port));
+      if (goes_on) waiting.push_back(waiting_clients(port));
     }
     if (waiting.size() > 2) out.starved = *std::min_element(waiting.begin() + 1, waiting.end() - 1);
   }

@@ -139,7 +139,7 @@ advice advise(const std::vector<measured>& all, const comparison_facts& facts) {
                     best.spread() * 100));
   if (facts.busy > 0.5)
     doubts.push_back(fmt::format("the machine was busy before (load {:.1f})", facts.busy));
-  if (best.runs.size() < 3) doubts.push_back("there were fewer than three rounds");
+  if (best.runs.size() < 3) doubts.emplace_back("there were fewer than three rounds");
   if (f.served < 2 * facts.server_cpus)
     doubts.push_back(fmt::format("{} client{} cannot show what a model does with many", f.served,
                                  f.served == 1 ? "" : "s"));
@@ -148,9 +148,9 @@ advice advise(const std::vector<measured>& all, const comparison_facts& facts) {
     doubts.push_back(
         fmt::format("the server used {:.1f} of {} CPUs: the load, not the server, may be what limits", used,
                     facts.server_cpus));
-  if (facts.shared_cpus) doubts.push_back("server and load shared the CPUs");
+  if (facts.shared_cpus) doubts.emplace_back("server and load shared the CPUs");
   if (!f.requests_per_second)
-    doubts.push_back(
+    doubts.emplace_back(
         "the load command tells no requests/s, so bytes were counted; wrk, ab, h2load and "
         "redis-benchmark tell them");
   out.is_certain = as_cheap.empty() && best.spread() <= 0.2 && best.runs.size() >= 2;

@@ -31,8 +31,8 @@ inline constexpr std::string_view page = R"html(<!doctype html>
   .row > :last-child { text-align: right; font-variant-numeric: tabular-nums; }
   .bar { background: var(--bar); height: 11px; min-width: 1px; } .bar.best { background: var(--best); } .bar.pale { background: var(--pale); }
   table { border-collapse: collapse; font-size: 13px; margin: 8px 0; }
-  th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
-  th:first-child, td:first-child, td.text { text-align: left; padding-left: 0; }
+  th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; white-space: nowrap; }
+  th:first-child, td:first-child, td.text { text-align: left; padding-left: 0; white-space: normal; }
   tr.starved td { color: var(--bad); }
 </style>
 </head>

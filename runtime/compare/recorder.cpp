@@ -22,8 +22,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t most_waiting = 8U * 1024 * 1024;  // bytes of events
-constexpr std::size_t worth_a_block = 64U * 1024;
+constexpr std::size_t most_waiting = std::size_t{8} * 1024 * 1024;  // bytes of events
+constexpr std::size_t worth_a_block = std::size_t{256} * 1024;
 constexpr auto longest_wait = 200ms;  // of an event for its block
 
 std::uint64_t random_number() {

@@ -37,6 +37,18 @@ TEST_CASE(
   CHECK(find(all, "loop-with-workers, io by the worker, 32 workers, io_uring") == nullptr);
 }
 
+TEST_CASE("where many workers are configured, no fewer are tried") {
+  settings s;
+  for (const std::uint32_t count : {32U, 100U}) {
+    s.workers.count = count;
+    const auto all = candidates(s, state_kind::per_connection, 2, "");
+    CHECK(find(all, "loop-with-workers, io by the worker, " + std::to_string(count) + " workers") != nullptr);
+    CHECK(std::count_if(all.begin(), all.end(), [](const candidate& c) {
+            return c.name.starts_with("loop-with-workers, io by the worker");
+          }) == 1);
+  }
+}
+
 TEST_CASE("what the state of a handler forbids, and what the kernel has not, is listed with the reason") {
   const auto all = candidates({}, state_kind::sharded, 2, "the kernel is too old");
   CHECK_THAT(find(all, "thread-per-event")->refused, Contains("without locks"));
