@@ -144,8 +144,9 @@ long tls_layer::push(int flags) noexcept {
   }
   std::string().swap(unsent_);  // an idle connection keeps no buffer
   if (n >= 0) return 0;
-  failed_ = true;
-  return n;
+  if (failed_) return n;  // and an alert could not be told
+  error_ = static_cast<int>(-n);
+  return failed();
 }
 
 long tls_layer::flush() noexcept { return away_ ? 0 : push(0); }

@@ -97,6 +97,8 @@ void worker_migration::hand_over() noexcept {
   work_.push(of_);
 }
 
+// `op` has its slot of the connection already. `for_reading` is what the socket is waited for, which differs
+// from what `op` does where a layer has bytes to send first.
 void worker_migration::park(operation& op, bool for_reading) noexcept {
   if (of_.is_home()) return wait_at_core(op, for_reading);
   if (op.root == &of_ && of_.is_cancelled()) {
@@ -105,12 +107,11 @@ void worker_migration::park(operation& op, bool for_reading) noexcept {
   }
   const worker& here = *at_.load(std::memory_order_relaxed);
   const bool tied = op.root != &of_ || !of_.has_no_children() || !here.connected_.all().empty();
-  tied ? wait_at_worker(op, for_reading) : wait_at_core(op, for_reading);
+  tied ? wait_at_worker(for_reading) : wait_at_core(op, for_reading);
 }
 
-void worker_migration::wait_at_worker(operation& op, bool for_reading) noexcept {
+void worker_migration::wait_at_worker(bool for_reading) noexcept {
   worker& here = *at_.load(std::memory_order_relaxed);
-  (for_reading ? of_.reading : of_.writing) = &op;
   const auto watched = for_reading ? io::descriptor::watch::reads : io::descriptor::watch::both;
   if (stream_layer* const layer = of_.layer(); layer != nullptr)
     layer->watch(for_reading);
@@ -127,7 +128,6 @@ void worker_migration::wait_at_core(operation& op, bool for_reading) noexcept {
   worker* const from = at_.load(std::memory_order_relaxed);
   registration_.fd = of_.fd;
   if (from != nullptr) depart();
-  (for_reading ? of_.reading : of_.writing) = &op;
   if (from != nullptr && work_.core_does_io()) return core_driver.deliver(&way_home_);
   const int error = core_driver.arm_once(registration_, for_reading);
   if (from == nullptr) {

@@ -5,8 +5,7 @@ Both servers run on CPU 0 and are loaded in turns from CPU 1. Handshakes are mad
 rate: what counts is the CPU time of the server for each. Figures are medians of paired rounds.
 
 In the last part weir has both CPUs, its loop the first: the answers to established connections are timed while 64 clients do
-nothing but handshakes, with the keys used on the loop and elsewhere. Those clients get only the CPU time that the server leaves,
-as clients on other machines would take none of it.
+nothing but handshakes, with the keys used on the loop and elsewhere. Clients on other machines would take none of the server's CPU time: under `chrt -r 1` these get only what the server leaves.
 """
 import argparse
 import contextlib
@@ -126,7 +125,7 @@ class Storm:
         self.server, self.clients = server, clients
 
     def __enter__(self):
-        command = ["chrt", "-i", "0", "openssl", "s_time", "-connect", f"127.0.0.1:{self.server.port}", "-new", "-time", "3600"]
+        command = ["chrt", "-o", "0", "openssl", "s_time", "-connect", f"127.0.0.1:{self.server.port}", "-new", "-time", "3600"]
         self.running = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=measure.on_cpus((0, 1)))
                         for _ in range(self.clients)]
         time.sleep(1)
@@ -143,7 +142,7 @@ def answer_times(server, seconds):
     """Milliseconds, in order: a request each millisecond, on four connections in turns, by a client that never waits for its CPU."""
     how = context()
     clients = [how.wrap_socket(socket.create_connection(("127.0.0.1", server.port), 10)) for _ in range(4)]
-    usable, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
+    usable, policy, priority = os.sched_getaffinity(0), os.sched_getscheduler(0), os.sched_getparam(0)
     os.sched_setaffinity(0, {measure.LOAD_CPU})
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
@@ -156,7 +155,7 @@ def answer_times(server, seconds):
         client.recv(65536)
         out.append((time.monotonic() - start) * 1e3)
         time.sleep(0.001)
-    os.sched_setscheduler(0, policy, os.sched_param(0))
+    os.sched_setscheduler(0, policy, priority)
     os.sched_setaffinity(0, usable)
     for client in clients:
         client.close()

@@ -92,7 +92,7 @@ class worker_migration final : public migration {
 
   [[nodiscard]] bool claim() noexcept;
   void do_io() noexcept;
-  void wait_at_worker(operation& op, bool for_reading) noexcept;
+  void wait_at_worker(bool for_reading) noexcept;
   void wait_at_core(operation& op, bool for_reading) noexcept;
   void settle_at(worker& w) noexcept;
   void depart() noexcept;
