@@ -3,7 +3,7 @@
 
 namespace weir::detail {
 
-void finish_with_kept(operation& op, std::uintptr_t answer) {
+[[gnu::noinline]] void finish_with_kept(operation& op, std::uintptr_t answer) {
   connection_state& c = *static_cast<connection_operation&>(op).on;
   ring_of(c).keep_received(c, reinterpret_cast<io::chunk_block*>(answer));
   operation_kind::advance_by_kind(op);

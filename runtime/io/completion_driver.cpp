@@ -191,22 +191,24 @@ template <bool Recorded>
   const std::uint64_t cookie = std::exchange(c.user_data, to_nobody);
   // A receive that has brought bytes and goes on: adding 1 clears both flags if both are there.
   if ((cookie & flight_bits) != 0 || ((c.flags + 1) & 3) != 0) [[unlikely]]
-    return complete_any(cookie, c.res, c.flags);
+    return complete_any(cookie, c);
   const descriptor& d = *reinterpret_cast<const descriptor*>(cookie);
   operation* const op = d.reading;
   if (op == nullptr || d.watched != descriptor::watch::reads) [[unlikely]]
-    return complete_any(cookie, c.res, c.flags);
-  const unsigned id = c.flags >> IORING_CQE_BUFFER_SHIFT;
+    return complete_any(cookie, c);
+  const std::size_t id = c.flags >> IORING_CQE_BUFFER_SHIFT;
   chunk_block** const place = o.buffers->place(id);
-  (*place)->size = static_cast<std::uint32_t>(c.res);
+  chunk_block* const block = *place;
+  block->size = static_cast<std::uint32_t>(c.res);
   begin_turn_of<Recorded>(*op);
-  op->kind->finish(*op, reinterpret_cast<std::uintptr_t>(*place));
+  op->kind->finish(*op, reinterpret_cast<std::uintptr_t>(block));
   // Most often the handler has given it back meanwhile.
   o.buffers->replace(id, place);
 }
 
-[[gnu::noinline]] void completion_driver::complete_any(std::uint64_t cookie, int result,
-                                                       std::uint32_t flags) {
+[[gnu::noinline]] void completion_driver::complete_any(std::uint64_t cookie, const io_uring_cqe& c) {
+  const int result = c.res;
+  const std::uint32_t flags = c.flags;
   if ((cookie & flight_bits) == of_no_descriptor) {
     if (cookie == to_asio) {
       ring_state_->asio_armed = false;
@@ -297,7 +299,7 @@ std::size_t completion_driver::poll(long microseconds) {
   for (std::size_t i = 0; i < o.spilled.size(); ++i) {
     const io_uring_cqe c = o.spilled[i];
     o.spilled[i].user_data = to_nobody;
-    complete_any(c.user_data, c.res, c.flags);
+    complete_any(c.user_data, c);
   }
   o.spilled.clear();
   const unsigned head = o.all.head();

@@ -88,17 +88,17 @@ class lent_buffers {
   ~lent_buffers();
 
   // The kernel has used buffer `id`: it belongs to the caller.
-  [[nodiscard]] chunk_block* take(unsigned id) noexcept {
+  [[nodiscard]] chunk_block* take(std::size_t id) noexcept {
     ++taken_;
     return std::exchange(blocks_[id], nullptr);
   }
   // Where the block of buffer `id` is noted. replace() follows when the kernel has used it.
-  [[nodiscard]] chunk_block** place(unsigned id) noexcept { return blocks_.data() + id; }
+  [[nodiscard]] chunk_block** place(std::size_t id) noexcept { return blocks_.data() + id; }
   // Lends another block in the place of one that belongs to the caller: at once if one lies ready, most often
   // the same.
-  void replace(unsigned id, chunk_block** place) noexcept {
+  void replace(std::size_t id, chunk_block** place) noexcept {
     chunk_block* const ready = from_.last();
-    const unsigned tail = entries_->tail;
+    const std::size_t tail = entries_->tail;
     if (ready == nullptr || (tail & mask_) != id) [[unlikely]]
       return static_cast<void>(take(id));
     static_cast<void>(from_.take_kept());
@@ -112,7 +112,7 @@ class lent_buffers {
   [[nodiscard]] bool all_taken() const noexcept { return taken_ == blocks_.size(); }
 
  private:
-  void put(unsigned id, chunk_block* block) noexcept {
+  void put(std::size_t id, chunk_block* block) noexcept {
     blocks_[id] = block;
     entries_->bufs[id].addr = reinterpret_cast<std::uintptr_t>(block->data());
   }
@@ -120,7 +120,7 @@ class lent_buffers {
   chunk_pool& from_;
   io_uring_buf_ring* entries_;
   std::size_t bytes_;
-  unsigned mask_;
+  std::size_t mask_;
   std::vector<chunk_block*> blocks_;  // by id; null: taken
   std::size_t taken_;                 // how many
 };

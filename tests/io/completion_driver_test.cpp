@@ -339,16 +339,10 @@ TEST_CASE("chunks that handlers keep and those that come back at once take turns
     }
     for (test::half& each : *to) ::shutdown(each.there.get(), SHUT_WR);
   };
-  std::size_t left = halves.size();
-  const auto count = [](task<> t, std::size_t* open) -> task<> {
-    co_await std::move(t);
-    --*open;
-  };
-  for (std::size_t i = 0; i < halves.size(); ++i) {
-    task<> reading = keep(&halves[i].here, i, &got[i]);
-    l.core().spawn(count(std::move(reading), &left));
-  }
-  l.run(feed(&halves, &all), test::until([&] { return left == 0; }));
+  for (std::size_t i = 0; i < halves.size(); ++i) l.core().spawn(keep(&halves[i].here, i, &got[i]));
+  l.run(feed(&halves, &all), test::until([&] {
+          return std::ranges::all_of(got, [&](const std::string& each) { return each.size() == all.size(); });
+        }));
   for (const std::string& each : got) REQUIRE(each == all);
 }
 

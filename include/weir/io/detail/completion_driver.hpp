@@ -77,7 +77,7 @@ class completion_driver final : public driver {
   std::size_t poll(long microseconds);
   template <bool Recorded>
   void complete(opened& o, io_uring_cqe& c);
-  void complete_any(std::uint64_t cookie, int result, std::uint32_t flags);
+  void complete_any(std::uint64_t cookie, const io_uring_cqe& c);
   void note(entry& e, flight what, int result, std::uint32_t flags) noexcept;
   [[nodiscard]] entry* find(const descriptor& on) const noexcept;
   [[nodiscard]] entry* find_or_make(descriptor& on) noexcept;
