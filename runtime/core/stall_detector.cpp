@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
@@ -123,15 +124,18 @@ void stall_detector::look_at(core& c, std::size_t i) {
   const auto now = std::chrono::steady_clock::now();
   const std::uint64_t beat = c.driver().batch();
   if (beat != w.beat || c.driver().running() == nullptr) {
-    w = {beat, now, false};
+    w = {.beat = beat, .since = now};
     return;
   }
   if (w.reported || now - w.since < limit_.value()) return;
-  w.reported = true;
-  seen_.fetch_add(1, std::memory_order_relaxed);
-  if (counting_ == counting::stalls)
+  const bool is_new = !std::exchange(w.counted, true);
+  if (is_new) seen_.fetch_add(1, std::memory_order_relaxed);
+  if (is_new && counting_ == counting::stalls)
     c.driver().counted()[observe::figure::stalls].add(1);  // which this thread alone does
-  if (last_report_ && now - *last_report_ < interval_.value()) return;
+  if (last_report_ && now - *last_report_ < interval_.value()) {
+    w.reported = true;
+    return;
+  }
 
   sighting& s = seen_by_handler;
   if (s.taken.exchange(true)) return;
@@ -143,6 +147,7 @@ void stall_detector::look_at(core& c, std::size_t i) {
       std::this_thread::yield();
   }
   s.asked = false;
+  w.reported = s.answered;  // a thread that has no CPU does not answer: it is asked again
   if (s.answered && s.chain_name[0] != '\0') {
     last_report_ = now;
     report_({.core = c.index(),

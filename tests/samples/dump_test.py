@@ -154,12 +154,16 @@ class Waits(unittest.TestCase):
             client = self.enterContext(connect(server.address))
             client.sendall(f"offload {self.go_on}\n".encode())
 
-            def blocked():
-                return [t for t in dump(server.pid, "waits")[0]["threads"] if any("block_in_offload" in p["function"] for p in t["stack"])]
+            told = {}
 
-            sample.until(blocked, "no thread is in the job")
-            self.assert_in_function(blocked()[0], "block_in_offload")
-            jobs = dump(server.pid, "waits")[0]["jobs"]
+            def blocked():  # it is awake for a moment now and then
+                told.update(dump(server.pid, "waits")[0])
+                return [t for t in told["threads"] if any("block_in_offload" in p["function"] for p in t["stack"])]
+
+            found = []
+            sample.until(lambda: found.extend(blocked()) or found, "no thread is in the job")
+            self.assert_in_function(found[0], "block_in_offload")
+            jobs = told["jobs"]
             self.assertEqual((len(jobs["running"]), jobs["waiting"], jobs["queued"]), (1, 0, []))
             self.assertTrue(jobs["running"][0].startswith("waits::wait_for("), jobs)
             self.end_waits()

@@ -54,6 +54,7 @@ class stall_detector {
   struct watched {
     std::uint64_t beat = 0;
     std::chrono::steady_clock::time_point since;
+    bool counted = false;
     bool reported = false;
   };
 
