@@ -11,48 +11,47 @@ char small(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c 
 
 }  // namespace
 
-// Line by line where it can: nearly all bytes are copied as they are.
+// In place, behind one copy of all: nearly all bytes stay as they are.
 void redaction::append(std::string& to, std::string_view bytes) {
-  to.reserve(to.size() + bytes.size());
-  while (!bytes.empty()) {
+  std::size_t at = to.size();
+  to.append(bytes);
+  while (at < to.size()) {
     // A line that begins with a space continues the header before it.
-    if (now_ == state::line_end) now_ = bytes[0] == ' ' || bytes[0] == '\t' ? state::hidden : state::name;
+    if (now_ == state::line_end) now_ = to[at] == ' ' || to[at] == '\t' ? state::hidden : state::name;
     if (now_ == state::name) {
-      const std::size_t size = read_name(bytes);
-      to.append(bytes.substr(0, size));
-      bytes.remove_prefix(size);
+      at = read_name(to, at);
       continue;
     }
-    const std::size_t end = bytes.find('\n');
-    const bool whole = end != std::string_view::npos;
-    const std::string_view line = bytes.substr(0, whole ? end + 1 : end);
-    const std::size_t from = to.size();
-    to.append(line);
-    if (now_ == state::hidden)
-      std::replace_if(
-          to.begin() + static_cast<std::ptrdiff_t>(from), to.end(),
-          [](char c) { return c != '\r' && c != '\n'; }, 'x');
-    if (whole) now_ = now_ == state::hidden ? state::line_end : state::name;
-    bytes.remove_prefix(line.size());
+    const std::size_t end = std::min(to.find('\n', at), to.size());
+    for (; now_ == state::hidden && at < end; ++at)
+      if (to[at] != '\r') to[at] = 'x';
+    if (end < to.size()) now_ = now_ == state::hidden ? state::line_end : state::name;
+    at = end + 1;
   }
 }
 
-// How many bytes of it belong to the name, with what ends it.
-std::size_t redaction::read_name(std::string_view bytes) {
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const char c = bytes[i];
-    if (c > ' ' && c != ':' && name_.size() < longest_name) {
-      name_ += small(c);
-      continue;
-    }
-    if (c == ':')
-      now_ = std::find(names_.begin(), names_.end(), name_) != names_.end() ? state::hidden : state::value;
-    else if (c != '\n')
-      now_ = state::value;
-    name_.clear();
-    return i + 1;
+// Where it goes on: behind what ends the name of a line, or at the end.
+std::size_t redaction::read_name(std::string_view text, std::size_t at) {
+  std::size_t end = at;
+  while (end < text.size() && text[end] > ' ' && text[end] != ':') ++end;
+  const std::string_view part = text.substr(at, end - at);
+  if (end == text.size()) {
+    name_.append(part.substr(0, longest_name - std::min(name_.size(), longest_name)));
+    return end;
   }
-  return bytes.size();
+  if (!name_.empty()) name_.append(part.substr(0, longest_name - std::min(name_.size(), longest_name)));
+  // Also with a space before the colon, which no server should take.
+  if (text[end] != '\n')
+    now_ = is_hidden(name_.empty() ? part : std::string_view(name_)) ? state::hidden : state::value;
+  name_.clear();
+  return end + 1;
+}
+
+bool redaction::is_hidden(std::string_view name) const noexcept {
+  return std::any_of(names_.begin(), names_.end(), [name](const std::string& each) {
+    return each.size() == name.size() &&
+           std::equal(each.begin(), each.end(), name.begin(), [](char a, char b) { return a == small(b); });
+  });
 }
 
 std::vector<std::string> in_small_letters(std::vector<std::string> names) {

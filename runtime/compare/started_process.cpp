@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -38,6 +39,9 @@ double microseconds(const ::timeval& t) {
   for (const int cpu : cpus) CPU_SET(static_cast<unsigned>(cpu), &on);
   // It must not outlive the comparison.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // A service manager that has started this program is not told of it.
+  for (const char* const name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID"})
+    ::unsetenv(name);
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   return ::getppid() == parent && ::sched_setaffinity(0, sizeof on, &on) == 0 && ::dup2(nothing, 0) == 0 &&
          ::dup2(output, 1) == 1 && ::dup2(output, 2) == 2;

@@ -7,7 +7,7 @@
 
 namespace weir::recording {
 
-// The stream of one direction. The value of each line that begins with one of the names and a colon becomes
+// The stream of one direction. What follows one of the names at the beginning of a line becomes
 // as many "x", so that lengths and framing stay. It knows no more of HTTP: a line of a body that looks so is
 // redacted as well, and a protocol that is not HTTP has such lines by chance only.
 class redaction {
@@ -21,10 +21,11 @@ class redaction {
  private:
   enum class state : unsigned char { name, value, hidden, line_end };
 
-  [[nodiscard]] std::size_t read_name(std::string_view bytes);
+  [[nodiscard]] std::size_t read_name(std::string_view text, std::size_t at);
+  [[nodiscard]] bool is_hidden(std::string_view name) const noexcept;
 
   const std::vector<std::string>& names_;
-  std::string name_;  // of the line, as far as it has come
+  std::string name_;  // of the line, where its beginning came before
   state now_ = state::name;
 };
 
