@@ -197,14 +197,13 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
     return complete_any(c);
   last_turn_ = cookie;
   const std::size_t id = c.flags >> IORING_CQE_BUFFER_SHIFT;
-  chunk_block** const place = o.buffers->place(id);
-  chunk_block* const block = *place;
+  chunk_block* const block = o.buffers->lent(id);
   block->size = static_cast<std::uint32_t>(c.res);
   counted()[observe::figure::received_bytes].add(static_cast<std::uint32_t>(c.res));
   begin_turn(*op);
   op->kind->finish(*op, reinterpret_cast<std::uintptr_t>(block));
   // Most often the handler has given it back meanwhile.
-  o.buffers->replace(id, place);
+  o.buffers->replace(id, block);  // which may be gone
 }
 
 [[gnu::noinline]] void completion_driver::complete_any(const io_uring_cqe& c) {
