@@ -59,7 +59,7 @@ inline void take_read_ahead(connection_state& c, std::string& into) {
 
 struct by_ring {
   using sending = by_call;
-  static constexpr bool asks_ring = true;
+  static constexpr bool asks_ring = true;  // which counts what it receives
   static constexpr bool knows_readiness = false;
   static long recv(connection_state& c, void* into, std::size_t size) noexcept {
     return ring_of(c).recv(c, into, size);

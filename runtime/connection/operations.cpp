@@ -188,7 +188,7 @@ attempt_result read_operation::attempt_by() noexcept {
       if (ended(c, n, done == 0)) return attempt_result::done;
       return interrupted(c, n) ? attempt_result::again : attempt_result::blocked;
     }
-    c.has_received(static_cast<std::size_t>(n));
+    if (!Way::asks_ring) c.has_received(static_cast<std::size_t>(n));
     done += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();

@@ -86,7 +86,6 @@ void fill_operation::adopt(io::chunk_block* block) noexcept {
   in->block_ = block;
   in->begin_ = 0;
   in->end_ = block->size;
-  on->has_received(block->size);
   on->heard = io::descriptor::hearing::since_wait;
   on->moved_slowly();
 }
@@ -139,7 +138,7 @@ attempt_result fill_operation::attempt_by() noexcept {
       in->give_back_if_empty();
       return attempt_result::blocked;
     }
-    c.has_received(static_cast<std::size_t>(n));
+    if (!Way::asks_ring) c.has_received(static_cast<std::size_t>(n));
     in->end_ += static_cast<std::size_t>(n);
     moved += static_cast<std::size_t>(n);
     c.moved_slowly();

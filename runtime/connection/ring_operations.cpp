@@ -21,7 +21,6 @@ bool take_received(operation& op) noexcept {
   const long n = ring_of(c).receive(c, block);
   if (n > 0) [[likely]] {
     self.answer = reinterpret_cast<std::uintptr_t>(block->data());
-    c.has_received(static_cast<std::size_t>(n));
     c.heard = io::descriptor::hearing::since_wait;
     return true;
   }
@@ -39,7 +38,6 @@ void finish_receive(operation& op, std::uintptr_t answer) {
   if (c.end != ending::none) [[unlikely]]
     return finish_with_kept(op, answer);
   c.reading = nullptr;
-  c.has_received(block->size);
   c.heard = io::descriptor::hearing::since_wait;
   self.answer = reinterpret_cast<std::uintptr_t>(block->data());
   operation_kind::resume(op);

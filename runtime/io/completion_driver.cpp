@@ -171,6 +171,7 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
     chunk_block* const block = ring_state_->buffers->take(flags >> IORING_CQE_BUFFER_SHIFT);
     if (result > 0) {
       block->size = static_cast<std::size_t>(result);
+      counted()[observe::figure::received_bytes].add(block->size);
       e.keep(block);
       if (e.held > ring_.read_ahead) e.on_demand = true;
       return;
@@ -183,30 +184,31 @@ void completion_driver::note(entry& e, flight what, int result, std::uint32_t fl
   e.error = static_cast<std::uint16_t>(-result);
 }
 
-// What is most frequent; the rest is the same, one step after the other. The completion is marked as taken:
-// it stays where drain() looks for others of its descriptor.
+// What is most frequent; the rest is the same, one step after the other.
 template <bool Recorded>
-[[gnu::always_inline]] inline void completion_driver::complete(opened& o, io_uring_cqe& c) {
+[[gnu::always_inline]] inline void completion_driver::complete(opened& o, const io_uring_cqe& c) {
   static_assert(IORING_CQE_F_BUFFER == 1 && IORING_CQE_F_MORE == 2 && receiving == 0);
-  const std::uint64_t cookie = std::exchange(c.user_data, to_nobody);
+  const std::uint64_t cookie = c.user_data;
   // A receive that has brought bytes and goes on: adding 1 clears both flags if both are there.
   if ((cookie & flight_bits) != 0 || ((c.flags + 1) & 3) != 0) [[unlikely]]
-    return complete_any(cookie, c);
+    return complete_any(c);
   const descriptor& d = *reinterpret_cast<const descriptor*>(cookie);
   operation* const op = d.reading;
-  if (op == nullptr || d.watched != descriptor::watch::reads) [[unlikely]]
-    return complete_any(cookie, c);
+  if (op == nullptr || d.watched != descriptor::watch::reads || cookie == last_turn_) [[unlikely]]
+    return complete_any(c);
+  last_turn_ = cookie;
   const std::size_t id = c.flags >> IORING_CQE_BUFFER_SHIFT;
-  chunk_block** const place = o.buffers->place(id);
-  chunk_block* const block = *place;
+  chunk_block* const block = o.buffers->lent(id);
   block->size = static_cast<std::uint32_t>(c.res);
+  counted()[observe::figure::received_bytes].add(static_cast<std::uint32_t>(c.res));
   begin_turn_of<Recorded>(*op);
   op->kind->finish(*op, reinterpret_cast<std::uintptr_t>(block));
   // Most often the handler has given it back meanwhile.
-  o.buffers->replace(id, place);
+  o.buffers->replace(id, block);  // which may be gone
 }
 
-[[gnu::noinline]] void completion_driver::complete_any(std::uint64_t cookie, const io_uring_cqe& c) {
+[[gnu::noinline]] void completion_driver::complete_any(const io_uring_cqe& c) {
+  const std::uint64_t cookie = c.user_data;
   const int result = c.res;
   const std::uint32_t flags = c.flags;
   if ((cookie & flight_bits) == of_no_descriptor) {
@@ -246,8 +248,10 @@ template <bool Recorded>
     case polling_end:
     case of_no_descriptor: break;
   }
-  // A descriptor has one turn in a batch; for the rest of its bytes others have theirs in between.
-  if (what == receiving && std::exchange(e->turn_in, turn()) == turn()) [[unlikely]] {
+  // A descriptor has one turn in a batch; for the rest of its bytes others have theirs in between. The
+  // completions of one receive follow each other.
+  if (what == receiving && (std::exchange(e->turn_in, turn()) == turn() || cookie == last_turn_))
+      [[unlikely]] {
     if (op != nullptr) op->root->schedule();
     return;
   }
@@ -299,15 +303,16 @@ std::size_t completion_driver::poll(long microseconds) {
   for (std::size_t i = 0; i < o.spilled.size(); ++i) {
     const io_uring_cqe c = o.spilled[i];
     o.spilled[i].user_data = to_nobody;
-    complete_any(c.user_data, c);
+    complete_any(c);
   }
   o.spilled.clear();
   const unsigned head = o.all.head();
   const unsigned n = std::min(o.all.tail() - head, most);
+  last_turn_ = to_nobody;
   batch_end_ = head + n;
   for (unsigned at = head; at != batch_end_;) {
-    io_uring_cqe& c = o.all.completion(at);
-    batch_at_ = ++at;
+    const io_uring_cqe& c = o.all.completion(at);
+    not_taken_ = ++at;
     complete<Recorded>(o, c);
   }
   if (o.all.head() == head) o.all.advance_to(head + n);

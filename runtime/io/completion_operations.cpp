@@ -160,9 +160,9 @@ void completion_driver::drain(entry& e, unsigned what) noexcept {
     o.all.enter(0);
     reap(e);
     if (!e.is_in_flight(what) || !o.all.is_full()) continue;
-    batch_end_ = batch_at_;  // the rest of the batch that is being taken is spilled as well
-    for (unsigned head = o.all.head(); head != o.all.tail(); o.all.advance_to(++head))
-      o.spilled.push_back(o.all.completion(head));
+    batch_end_ = not_taken_;  // the rest of the batch that is being taken is spilled as well
+    for (; not_taken_ != o.all.tail(); ++not_taken_) o.spilled.push_back(o.all.completion(not_taken_));
+    o.all.advance_to(not_taken_);
   }
 }
 
@@ -176,7 +176,7 @@ void completion_driver::reap(entry& e) noexcept {
   };
   opened& o = *ring_state_;
   for (io_uring_cqe& c : o.spilled) take(c);
-  for (unsigned at = o.all.head(); at != o.all.tail(); ++at) take(o.all.completion(at));
+  for (unsigned at = not_taken_; at != o.all.tail(); ++at) take(o.all.completion(at));
 }
 
 // An operation must know that nothing has come. What has, and has no completion yet, comes first.
@@ -191,6 +191,7 @@ void completion_driver::look(entry& e) noexcept {
   const long n = system_call::recv(e.on->fd, block->data(), block->capacity);
   if (n > 0) {
     block->size = static_cast<std::size_t>(n);
+    counted()[observe::figure::received_bytes].add(block->size);
     e.keep(block);
     return;
   }

@@ -92,17 +92,17 @@ class lent_buffers {
     ++taken_;
     return std::exchange(blocks_[id], nullptr);
   }
-  // Where the block of buffer `id` is noted. replace() follows when the kernel has used it.
-  [[nodiscard]] chunk_block** place(std::size_t id) noexcept { return blocks_.data() + id; }
-  // Lends another block in the place of one that belongs to the caller: at once if one lies ready, most often
-  // the same.
-  void replace(std::size_t id, chunk_block** place) noexcept {
+  // The same where replace() follows.
+  [[nodiscard]] chunk_block* lent(std::size_t id) const noexcept { return blocks_[id]; }
+  // Lends another block in the place of `used`, which belongs to the caller: at once if one lies ready, most
+  // often the same.
+  void replace(std::size_t id, const chunk_block* used) noexcept {
     chunk_block* const ready = from_.last();
     const std::size_t tail = entries_->tail;
     if (ready == nullptr || (tail & mask_) != id) [[unlikely]]
       return static_cast<void>(take(id));
     static_cast<void>(from_.take_kept());
-    if (ready != *place) [[unlikely]]
+    if (ready != used) [[unlikely]]
       put(id, ready);
     __atomic_store_n(&entries_->tail, static_cast<std::uint16_t>(tail + 1), __ATOMIC_RELEASE);
   }

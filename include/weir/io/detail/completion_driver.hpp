@@ -76,8 +76,8 @@ class completion_driver final : public driver {
   template <bool Recorded>
   std::size_t poll(long microseconds);
   template <bool Recorded>
-  void complete(opened& o, io_uring_cqe& c);
-  void complete_any(std::uint64_t cookie, const io_uring_cqe& c);
+  void complete(opened& o, const io_uring_cqe& c);
+  void complete_any(const io_uring_cqe& c);
   void note(entry& e, flight what, int result, std::uint32_t flags) noexcept;
   [[nodiscard]] entry* find(const descriptor& on) const noexcept;
   [[nodiscard]] entry* find_or_make(descriptor& on) noexcept;
@@ -103,9 +103,10 @@ class completion_driver final : public driver {
   static constexpr std::size_t entries_at_once = 128;
   std::vector<std::unique_ptr<entry[]>> entries_;
   bool starved_ = false;  // some wait for buffers
-  // Of the completions that are being taken.
-  unsigned batch_at_ = 0;
+  // Of the completions: the first that is not taken, and the end of the batch that is being taken.
+  unsigned not_taken_ = 0;
   unsigned batch_end_ = 0;
+  std::uint64_t last_turn_ = 0;  // in this batch: the cookie of the descriptor that had it
 };
 
 }  // namespace weir::io
