@@ -54,20 +54,26 @@ test("another process, and a server that started anew, are no differences", () =
   assert.equal(f.changes(first, first), null);
 });
 
-test("a loop that has had no turn stands; a busy share is of the CPU that two generations share, and of a longer time if asked", () => {
+test("a loop that has had no turn stands; a busy share is of the CPU that two generations share", () => {
   const held = f.changes(status(1, [loop({ turns: 5 })]), status(2, [loop({ turns: 5 })])).loops[0];
   assert.equal(held.stands, true);
   const two = f.changes(status(1, [loop()]), status(2, [loop({ live: 2, busy_seconds: 0.75 })])).loops[0];
   assert.equal(two.busy, 0.75);
   const most = f.changes(status(1, [loop()]), status(2, [loop({ busy_seconds: 3 })])).loops[0];
   assert.equal(most.busy, 1);
-  const longer = f.changes(status(4, [loop()]), status(5, [loop({ busy_seconds: 2 })]), status(1, [loop()])).loops[0];
-  assert.equal(longer.busy, 0.5);
   const gone = f.changes(status(1, [loop()]), status(2, [loop({ live: 0 })])).loops[0];
   assert.equal(gone.busy, null);
   assert.equal(gone.stands, false);
   const added = f.changes(status(1, []), status(2, [loop({ requests: 5 })])).loops[0];
   assert.equal(added.requests, 5);
+});
+
+test("a value that jumps for a moment changes no median", () => {
+  const steady = new f.Steady(5);
+  assert.deepEqual([0.2, 1, 0.2, 0.2, 0.3, 0.3, 0.3].map(v => steady.take("a", v)), [0.2, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3]);
+  assert.equal(steady.take("b", 0.9), 0.9);
+  const before = status(1, [loop()]), now = status(2, [loop({ busy_seconds: 0.5 })]);
+  assert.equal(f.changes(before, now, steady).loops[0].busy, 0.5);
 });
 
 test("loops are named by what tells them apart", () => {

@@ -65,16 +65,21 @@ export function loopsOf(now) {
     measures: loop.core !== "threads", queued: loop.queued_tasks, stalls: loop.stalls, busy: null }));
 }
 
-// Of a CPU: the loops of two generations share one.
-function busyShare(before, now, loop) {
-  const was = before.loops.find(l => keyOf(l) === keyOf(loop))?.busy_seconds ?? 0;
-  return Math.min(1, Math.max(0, loop.busy_seconds - was) / (now.uptime_seconds - before.uptime_seconds));
+// The median of the last few values of each key.
+export class Steady {
+  constructor(span) { this.span = span; this.values = new Map(); }
+  take(key, value) {
+    const last = [...(this.values.get(key) ?? []), value].slice(-this.span);
+    this.values.set(key, last);
+    return [...last].sort((a, b) => a - b)[Math.floor((last.length - 1) / 2)];
+  }
 }
 
 // What happened between two answers: rates for each second, quantiles in seconds, shares from 0 to 1. Null where nothing can be
-// said. Figures of loops and workers that have ended are in the totals. The busy share is since `longer`, an answer before that: the
-// server estimates it from some of the turns, and one of these that was interrupted makes the share of a second jump.
-export function changes(before, now, longer = before) {
+// said. Figures of loops and workers that have ended are in the totals. The busy share is of a CPU, which
+// the loops of two generations share, and `steady`: the server estimates it from some of the turns, and one of these that was interrupted
+// would be a second of full load.
+export function changes(before, now, steady = new Steady(1)) {
   if (!isSameRun(before, now)) return null;
   const seconds = now.uptime_seconds - before.uptime_seconds;
   const per = now.buckets_per_octave;
@@ -89,7 +94,7 @@ export function changes(before, now, longer = before) {
     const turns = arrived(was?.turn_seconds, loop.turn_seconds);
     return {
       ...levels,
-      busy: measures && loop.live > 0 ? busyShare(longer, now, loop) : null,
+      busy: measures && loop.live > 0 ? steady.take(levels.key, Math.min(1, rate(l => l.busy_seconds))) : null,
       requests: rate(l => l.requests), accepted: rate(l => l.accepted),
       received: rate(l => l.received_bytes), sent: rate(l => l.sent_bytes),
       ended: Object.fromEntries(Object.keys(loop.closed).map(cause => [cause, rate(l => l.closed[cause])])),

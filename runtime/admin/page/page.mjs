@@ -12,7 +12,7 @@ const kept = 600;          // seconds of history
 const history = new figures.History(kept);
 let before = null;         // the last answer
 let changed = null;        // between the last two
-let recent = [];           // answers of this run
+let steady = new figures.Steady(5);
 let failedSince = null;    // the first question without an answer, and how many there are
 let failures = 0;
 let idleSince = null;      // seconds
@@ -73,9 +73,11 @@ async function poll() {
 }
 
 function take(status, connections) {
-  changed = figures.changes(before, status, recent[0]);
-  if (before !== null && changed === null) standing = new Map();
-  recent = changed === null ? [status] : [...recent, status].slice(-5);
+  changed = figures.changes(before, status, steady);
+  if (before !== null && changed === null) {
+    standing = new Map();
+    steady = new figures.Steady(5);
+  }
   before = status;
   document.body.classList.remove("stale", "waiting");
   if (changed) {
@@ -203,7 +205,7 @@ function showTiles(s) {
 
 const loopColumns = [
   { label: "Loop", width: "15%", text: l => l.name },
-  { label: "Busy", width: "11%", title: "Share of the last five seconds that it did not wait", text: l => isHeld(l) ? "held" : percent(l.busy),
+  { label: "Busy", width: "11%", title: "Share of its time that it did not wait, the median of five seconds", text: l => isHeld(l) ? "held" : percent(l.busy),
     share: l => isHeld(l) ? 1 : l.busy },
   { label: "Requests", text: l => rate(l.requests) },
   { label: "p50", title: "Half of the requests were answered within this time", text: l => duration(l.p50) },
