@@ -88,7 +88,9 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
 
     def open(self, address):
+        self.value("window.isLeft = true")
         self.call("Page.navigate", url=address)
+        self.until("!window.isLeft && document.readyState === 'complete'", "another page")
 
     def value(self, expression):
         """What the expression is in the page; None while it fails."""
