@@ -190,9 +190,9 @@ struct log_settings {
 
 // A file in which the server writes down what its clients send, and when.
 struct record_settings {
-  std::string file = {};                   // absolute; empty: nothing is recorded
-  bool answers = false;                    // what clients are sent too
-  std::uint64_t size = 256 * 1024 * 1024;  // bytes of the file
+  std::string file = {};             // absolute; empty: nothing is recorded
+  bool answers = false;              // what clients are sent too
+  std::uint64_t size = 268'435'456;  // bytes of the file: 256 MiB
   std::chrono::milliseconds time{std::chrono::hours(1)};
   std::uint32_t share = 100;  // of the connections, in percent
   // Headers of HTTP whose values are not written down.
