@@ -51,11 +51,23 @@ def fits(value, form, where=""):
 
 
 class Asked(Operated):
+    def told(self, path):
+        """A worker that ends may have taken the question: then it is asked again."""
+        answers = []
+
+        def look():
+            with contextlib.suppress(ConnectionError, IndexError, ValueError):
+                answers.append(json.loads(get(self.socket, path)[2]))
+            return answers
+
+        until(look, f"an answer to {path}")
+        return answers[0]
+
     def status(self):
-        return json.loads(get(self.socket, "/status")[2])
+        return self.told("/status")
 
     def connections(self):
-        return json.loads(get(self.socket, "/connections")[2])
+        return self.told("/connections")
 
 
 class Served(Asked):
