@@ -184,11 +184,10 @@ void inspection::read_scopes(std::uintptr_t parent, unsigned depth, chain_report
   for (const chain_report::frame& f : frames) {
     const std::vector<std::byte> bytes = memory_.piece(f.at, most_of_frame);
     for (std::size_t at = 0; at + sizeof(children) <= bytes.size(); at += alignof(children)) {
-      const detail::child* first = nullptr;
+      std::uintptr_t first = 0;
       std::memcpy(&first, bytes.data() + at + first_child, sizeof first);
       copy_of<detail::child> c;
-      if (first == nullptr || !memory_.read(first, c) ||
-          reinterpret_cast<std::uintptr_t>(c->owner_) != f.at + at)
+      if (first == 0 || !memory_.read(first, c) || reinterpret_cast<std::uintptr_t>(c->owner_) != f.at + at)
         continue;
       copy_of<children> scope;
       if (memory_.read(f.at + at, scope) && reinterpret_cast<std::uintptr_t>(scope->parent_) == parent &&
