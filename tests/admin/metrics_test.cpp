@@ -61,10 +61,15 @@ TEST_CASE("each worker and loop has its figures, by result, cause and reason") {
   fill(board, 2);
   board.pool().placement_drifts = 3;
   const std::string text = metrics(board);
-  CHECK_THAT(text, Contains("weir_tls_handshakes_total{worker=\"1\",core=\"1\",result=\"resumed\"} 2\n"));
-  CHECK_THAT(text, Contains("weir_connections_refused_total{worker=\"0\",cause=\"proxy_header\"} 0\n"));
-  CHECK_THAT(text, Contains("weir_connections_evicted_total{worker=\"0\",core=\"0\"} 0\n"));
-  CHECK_THAT(text, Contains("weir_file_lost_lines_total{worker=\"1\"} 0\n"));
+  CHECK_THAT(text, Contains("weir_tls_handshakes_total{worker=\"1\",core=\"1\",model=\"loop-per-core\","
+                            "result=\"resumed\"} 2\n"));
+  CHECK_THAT(
+      text,
+      Contains(
+          "weir_connections_refused_total{worker=\"0\",model=\"loop-per-core\",cause=\"proxy_header\"} 0\n"));
+  CHECK_THAT(text,
+             Contains("weir_connections_evicted_total{worker=\"0\",core=\"0\",model=\"loop-per-core\"} 0\n"));
+  CHECK_THAT(text, Contains("weir_file_lost_lines_total{worker=\"1\",model=\"loop-per-core\"} 0\n"));
   CHECK_THAT(text, Contains("weir_placement_drifts 3\n"));
 }
 

@@ -17,9 +17,9 @@ from pool import Pool
 from sample import Sample, connect, until
 
 HISTOGRAM = {"count": int, "sum": float, "p50": float, "p90": float, "p99": float, "p999": float, "buckets": [int]}
-WORKER = {"worker": int, "pid": int, "generation": int, "state": str, "age_seconds": float, "connections": int, "accepted": int,
+WORKER = {"worker": int, "pid": int, "model": str, "io": str, "generation": int, "state": str, "age_seconds": float, "connections": int, "accepted": int,
           "requests": int, "refused": int, "fruitless": int}
-LOOP = {"worker": int, "core": str, "live": int, "open": int, "accepted": int, "outgoing": int,
+LOOP = {"worker": int, "core": str, "model": str, "live": int, "open": int, "accepted": int, "outgoing": int,
         "closed": dict.fromkeys(("peer_closed", "peer_reset", "idle", "stopping", "closed", "moved"), int), "received_bytes": int,
         "sent_bytes": int, "requests": int, "turns": int, "busy_seconds": float, "stalls": int, "queued_tasks": int, "timers": int,
         "buffer_bytes": int, "turn_seconds": HISTOGRAM, "lag_seconds": HISTOGRAM, "request_seconds": HISTOGRAM}
