@@ -79,8 +79,8 @@ tunable text(std::string_view key, Member member, std::string range, std::string
 
 // One string or a list of them. Each is checked by `why_not`, which says what is wrong with it, or nothing.
 template <class Member>
-tunable list(std::string_view key, std::string_view what, std::string range, Member member, std::string help,
-             std::string (*why_not)(const std::string&)) {
+tunable list(std::string_view key, std::string_view what, const std::string& range, Member member,
+             std::string help, std::string (*why_not)(const std::string&)) {
   return {key, std::move(help), range,
           [=](const settings& s) {
             std::vector<std::string> each;

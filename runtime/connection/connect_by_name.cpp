@@ -66,7 +66,7 @@ task<connection> connect_by_name(std::string address, tls_client_options how) {
     if (!how.server_name.empty()) host = how.server_name;
     connection_state& c = made.state();
     c.set_layer(tls_provided()->connect(how, host));
-    const int error = co_await open_layer(c);
+    const int error = co_await open_layer(&c);
     if (error != 0)
       throw_system_error(error == ECONNRESET ? error : EPROTO,
                          fmt::format("connect {}: {}", address, c.layer()->reason()));

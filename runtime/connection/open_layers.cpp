@@ -69,8 +69,8 @@ const operation_kind kind_of_open{
 
 // On a thread of the offload pool, or here where that has none to spare. 0, or an errno. The layer outlives
 // the step, the connection need not.
-task<int> take_step(connection_state& c) {
-  const std::shared_ptr<stream_layer> layer = c.edge()->layer;
+task<int> take_step(connection_state* c) {
+  const std::shared_ptr<stream_layer> layer = c->edge()->layer;
   bool has_begun = true;
   try {
     task<> step = offload([layer] { layer->open_apart(); });
@@ -85,10 +85,10 @@ task<int> take_step(connection_state& c) {
 }
 
 // Only the loop of a core is held up by a handshake; elsewhere its thread is one of many.
-task<int> open(connection_state& c) {
-  const bool may_offload = c.mode == io::wait_mode::layered;
+task<int> open(connection_state* c) {
+  const bool may_offload = c->mode == io::wait_mode::layered;
   for (bool was_apart = false;; was_apart = true) {
-    open_operation opening(c, may_offload);
+    open_operation opening(*c, may_offload);
     opening.was_apart = was_apart;
     int error = co_await opening;
     if (error != 0 || !opening.is_apart) co_return error;
@@ -105,8 +105,8 @@ void set_tapped_layer(connection_state& c) {
     c.set_layer(std::make_unique<plain_layer>());
 }
 
-task<int> open_layer(connection_state& c) {
-  detail::open_operation opening(c);
+task<int> open_layer(connection_state* c) {
+  detail::open_operation opening(*c);
   const int error = co_await opening;
   co_return error;
 }
@@ -124,7 +124,7 @@ task<> open_layers_and_serve(connection client, socket_layers layers, connection
   if (layers.tls) {
     const std::shared_ptr<layer_source> source = at->tls().get();
     c.set_layer(source->accept());
-    const int error = co_await detail::open(c);
+    const int error = co_await detail::open(&c);
     if (error != 0) {
       const bool late = c.edge()->opening.has_expired();
       c.driver->counted()[late ? observe::figure::tls_timed_out : observe::figure::tls_failed].add(1);

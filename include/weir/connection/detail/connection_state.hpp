@@ -198,7 +198,6 @@ class connection_state final : public moving_socket, private io::timer, public c
   void check_idle_parked() noexcept;
   void close_parked() noexcept;
   void offer_again() noexcept;
-
   [[nodiscard]] bool begin_linger() noexcept;
   void begin_parking() noexcept;
   [[nodiscard]] bool give_away() noexcept;
@@ -219,7 +218,6 @@ class connection_state final : public moving_socket, private io::timer, public c
   void begin_layer() noexcept;
   [[nodiscard]] io::wait_mode mode_in_loop() const noexcept;
   static void park_elsewhere(io::descriptor& on, bool for_reading) noexcept;
-
   void children_changed(bool) noexcept override;
   void finished() noexcept override;
   [[nodiscard]] bool is_native_to(const run_queue& q) const noexcept override { return &q == driver; }

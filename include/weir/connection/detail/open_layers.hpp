@@ -36,6 +36,6 @@ class opening_place {
 void set_tapped_layer(connection_state& c);
 
 // Until the layer of `c` is open: 0, or an errno.
-[[nodiscard]] task<int> open_layer(connection_state& c);
+[[nodiscard]] task<int> open_layer(connection_state* c);
 
 }  // namespace weir
