@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 
 #include "weir/base/error.hpp"
@@ -171,9 +172,10 @@ class parser {
   }
 
   void finish() {
-    // The end of the input alone does not say that nothing of an answer was lost.
-    std::stable_sort(out_.conversations.begin(), out_.conversations.end(),
-                     [](const conversation& a, const conversation& b) { return a.began < b.began; });
+    std::sort(out_.conversations.begin(), out_.conversations.end(),
+              [](const conversation& a, const conversation& b) {
+                return std::tie(a.began, a.session, a.number) < std::tie(b.began, b.session, b.number);
+              });
   }
 
   std::string_view text_;

@@ -7,8 +7,9 @@
 #include <iterator>
 
 #include "inspection.hpp"
-#include "json_text.hpp"
+#include "json_list.hpp"
 #include "threads.hpp"
+#include "weir/base/detail/json_text.hpp"
 #include "weir/base/error.hpp"
 
 namespace weir::dump {
@@ -109,10 +110,10 @@ void write(std::string& out, const process_report& p) {
 
 // The members of an object, without its braces.
 void write_chain_json(std::string& out, const chain_report& c) {
-  out += fmt::format(R"("state":"{}","operation":{},"frames":)", word(c.state), quoted(c.operation));
-  write_list(out, c.frames, [&](const chain_report::frame& f) { out += quoted(f.name); });
+  out += fmt::format(R"("state":"{}","operation":{},"frames":)", word(c.state), json_text(c.operation));
+  write_list(out, c.frames, [&](const chain_report::frame& f) { out += json_text(f.name); });
   out += R"(,"lines":)";
-  write_list(out, c.frames, [&](const chain_report::frame& f) { out += quoted(f.line); });
+  write_list(out, c.frames, [&](const chain_report::frame& f) { out += json_text(f.line); });
   out += R"(,"children":)";
   write_list(out, c.children, [&](const chain_report& child) {
     out += '{';
@@ -122,13 +123,13 @@ void write_chain_json(std::string& out, const chain_report& c) {
 }
 
 void write_json(std::string& out, const process_report& p) {
-  out += fmt::format(R"({{"pid":{},"error":{},"cores":)", p.id, quoted(p.error));
+  out += fmt::format(R"({{"pid":{},"error":{},"cores":)", p.id, json_text(p.error));
   write_list(out, p.cores, [&](const core_report& c) {
     out += fmt::format(R"({{"core":{},"cpu":{},"thread":{},"cut_short":{},"connections":)", c.index,
                        c.cpu ? fmt::to_string(*c.cpu) : "null", c.thread, c.cut_short);
     write_list(out, c.connections, [&](const connection_report& each) {
       out += fmt::format(R"({{"peer":{},"fd":{},"phase":"{}","stopping":{},"waits_ms":{},)",
-                         quoted(each.peer), each.fd, name_of(each.in), each.stopping,
+                         json_text(each.peer), each.fd, name_of(each.in), each.stopping,
                          each.waits_for_ms ? fmt::to_string(*each.waits_for_ms) : "null");
       write_chain_json(out, each.chain);
       out += '}';
@@ -142,14 +143,14 @@ void write_json(std::string& out, const process_report& p) {
     out += '}';
   });
   out += R"(,"jobs":{"running":)";
-  write_list(out, p.jobs.running, [&](const std::string& name) { out += quoted(name); });
+  write_list(out, p.jobs.running, [&](const std::string& name) { out += json_text(name); });
   out += fmt::format(R"(,"waiting":{},"queued":)", p.jobs.waiting);
-  write_list(out, p.jobs.queued, [&](const std::string& name) { out += quoted(name); });
+  write_list(out, p.jobs.queued, [&](const std::string& name) { out += json_text(name); });
   out += R"(},"threads":)";
   write_list(out, p.threads, [&](const thread_report& t) {
-    out += fmt::format(R"({{"id":{},"name":{},"state":"{}","stack":)", t.id, quoted(t.name), t.state);
+    out += fmt::format(R"({{"id":{},"name":{},"state":"{}","stack":)", t.id, json_text(t.name), t.state);
     write_list(out, t.stack, [&](const thread_report::place& at) {
-      out += fmt::format(R"({{"function":{},"line":{}}})", quoted(at.function), quoted(at.line));
+      out += fmt::format(R"({{"function":{},"line":{}}})", json_text(at.function), json_text(at.line));
     });
     out += '}';
   });

@@ -7,9 +7,10 @@
 #include <vector>
 
 #include "inspection.hpp"
-#include "json_text.hpp"
+#include "json_list.hpp"
 #include "threads.hpp"
 #include "turn_names.hpp"
+#include "weir/base/detail/json_text.hpp"
 #include "weir/base/error.hpp"
 #include "weir/dump/detail/recorder.hpp"
 
@@ -85,7 +86,7 @@ class trace {
     separate();
     fmt::format_to(std::back_inserter(out_),
                    R"({{"ph":"M","name":"{}","pid":{},"tid":{},"args":{{"name":{}}}}})", what, process, id,
-                   quoted(name));
+                   json_text(name));
   }
   void turn_event(::pid_t process, unsigned track, const turn& t, std::uint64_t end, turn_names& names) {
     event(process, track, t.begin, end - t.begin,
@@ -97,10 +98,10 @@ class trace {
     const std::string_view handler = names.handler_of(t);
     const std::string_view name = !peer.empty() ? peer : handler.empty() ? "a task" : handler;
     fmt::format_to(std::back_inserter(out_),
-                   R"({{"ph":"X","name":{},"pid":{},"tid":{},"ts":{}.{:03},"dur":{}.{:03},)", quoted(name),
+                   R"({{"ph":"X","name":{},"pid":{},"tid":{},"ts":{}.{:03},"dur":{}.{:03},)", json_text(name),
                    process, track, begin / 1000, begin % 1000, length / 1000, length % 1000);
-    fmt::format_to(std::back_inserter(out_), R"("args":{{"handler":{},"coroutine":{}}}}})", quoted(handler),
-                   quoted(names.coroutine_with(t.coroutine)));
+    fmt::format_to(std::back_inserter(out_), R"("args":{{"handler":{},"coroutine":{}}}}})",
+                   json_text(handler), json_text(names.coroutine_with(t.coroutine)));
   }
   void separate() { out_ += out_.back() == '[' ? "\n" : ",\n"; }
 
