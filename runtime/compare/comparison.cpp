@@ -90,6 +90,9 @@ class measurement {
     const auto began = clock::now();
     for (const measured& each : all_) count_ += each.what.refused.empty() ? 1 : 0;
     if (count_ == 0) throw std::runtime_error("--compare: no model can run");
+    // Not after minutes of measuring.
+    if (::access(folder().c_str(), W_OK | X_OK) != 0)
+      throw_system_error(errno, "compare.output: " + folder());
     plan_rounds();
     for (std::size_t round = 0; round < rounds_; ++round) {
       measure_round(round);
@@ -314,13 +317,17 @@ class measurement {
     const advice what = advise(all_, facts_);
     std::string text = table_of(all_) + "\n" + what.text + "\n";
     if (what.best != nullptr) text += fmt::format("\n{}", as_toml(what.best->what));
-    const std::string folder = what_.settings.compare.output.empty() ? "." : what_.settings.compare.output;
-    const std::string json = json_of(all_, facts_, what);
-    write(folder + "/compare.json", json);
-    write(folder + "/compare.html", page_of(json));
-    text += fmt::format("\nwritten: {0}/compare.json and {0}/compare.html\n", folder);
     std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);  // whatever becomes of the files
+    const std::string json = json_of(all_, facts_, what);
+    write(folder() + "/compare.json", json);
+    write(folder() + "/compare.html", page_of(json));
+    std::fputs(fmt::format("\nwritten: {0}/compare.json and {0}/compare.html\n", folder()).c_str(), stdout);
     return what.best == nullptr ? 1 : 0;
+  }
+
+  [[nodiscard]] std::string folder() const {
+    return what_.settings.compare.output.empty() ? "." : what_.settings.compare.output;
   }
 
   static void write(const std::string& file, std::string_view text) {

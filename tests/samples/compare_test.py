@@ -75,6 +75,12 @@ class Short(Compared):
             file.write(b"WEIRREC\n\2\0")
         self.assertIn("of version 2", run("--compare", f"{self.folder}/newer").stderr)
 
+    def test_a_folder_that_is_not_there_is_told_before_anything_is_measured(self):
+        ended = run("--compare", "a {address}", "--set", f"compare.output={self.folder}/nowhere")
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn(f"compare.output: {self.folder}/nowhere: No such file or directory", ended.stderr)
+        self.assertNotIn("round 1", ended.stderr)
+
 
 class Long(Compared):
     slow = True
