@@ -53,7 +53,7 @@ struct slow_request {
   std::uint64_t silent = 0;         // slow requests that were not reported since the one before
 };
 
-// Problem: a client was served late, and it is known afterwards only that it was, not who held the loop. So
+// Problem: a client was served late, and it is known afterwards only that it was, not what held the loop. So
 // the loop writes down each turn as it begins: when, of which chain, which coroutine. What a turn costs then:
 // one reading of the clock and 56 bytes. The length of the ring is what it remembers; turns of a millisecond
 // or more are kept longer, in a ring of their own.
