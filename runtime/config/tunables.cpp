@@ -66,7 +66,7 @@ tunable path(std::string_view key, Member member, std::string help) {
 
 // A text of at most 4096 characters, which others judge.
 template <class Member>
-tunable text(std::string_view key, Member member, std::string range, std::string help) {
+tunable text(std::string_view key, Member member, const std::string& range, std::string help) {
   return {key, std::move(help), range, [=](const settings& s) { return quoted(member(s)); },
           [=](settings& s, const written& value) -> std::string {
             const auto* given = text_of(value);

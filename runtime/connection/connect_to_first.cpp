@@ -26,18 +26,18 @@ struct race {
   event changed;
 };
 
-task<> attempt(endpoint to, race& in) {
+task<> attempt(endpoint to, race* in) {
   try {
     connection made = co_await connect(std::move(to));
-    if (!in.won) in.won.emplace(std::move(made));
+    if (!in->won) in->won.emplace(std::move(made));
   } catch (const std::system_error&) {
-    in.error = std::current_exception();
-    ++in.failed;
+    in->error = std::current_exception();
+    ++in->failed;
   }
-  in.changed.set();
+  in->changed.set();
 }
 
-task<> change(race& in) { co_await in.changed.wait(); }
+task<> change(race* in) { co_await in->changed.wait(); }
 
 }  // namespace
 
@@ -46,9 +46,9 @@ task<connection> connect_to_first(std::vector<endpoint> addresses) {
   scope attempts;
   for (std::size_t i = 0; i < addresses.size() && !r.won; ++i) {
     r.changed.reset();
-    attempts.spawn(attempt(addresses[i], r));
+    attempts.spawn(attempt(addresses[i], &r));
     try {
-      task<> changes = change(r);
+      task<> changes = change(&r);
       task<> limited = within(head_start, std::move(changes));
       co_await std::move(limited);
     } catch (const std::system_error& e) {

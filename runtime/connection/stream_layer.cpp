@@ -68,9 +68,8 @@ bool stream_layer::event(operation& op) noexcept {
   stream_layer& self = *static_cast<event_operation&>(op).of;
   connection_state& c = *self.on_;
   if (!c.driver->tries_first()) self.expect(true);  // a ring does not say which direction it was
-  bool flushed = false;
-  if (self.socket_.writable && self.has_unsent() && (flushed = self.flush() == 0) && self.shuts_)
-    ::shutdown(c.fd, SHUT_WR);
+  const bool flushed = self.socket_.writable && self.has_unsent() && self.flush() == 0;
+  if (flushed && self.shuts_) ::shutdown(c.fd, SHUT_WR);
   operation* const reading = flushed || self.may_have_input() ? c.reading : nullptr;
   operation* const writing = self.socket_.writable ? c.writing : nullptr;
   if (reading != nullptr && writing != nullptr && reading != writing) writing->root->schedule();

@@ -1,6 +1,7 @@
 #include "weir/dump/detail/dump.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -157,33 +158,18 @@ void write_json(std::string& out, const process_report& p) {
   out += '}';
 }
 
-process_report read(::pid_t process, const symbols& names, source_lines& lines, wait_lines& waits) {
+// `waits`: null if lines are not wanted.
+process_report read(::pid_t process, const symbols& names, source_lines& lines, wait_lines* waits) {
   process_report report{.id = process, .error = {}, .cores = {}, .jobs = {}, .threads = {}};
   report.threads = threads_of(process, shift_of(process), names, lines);
-  inspection looks(process, names, &waits);
+  inspection looks(process, names, waits);
   report.cores = looks.cores();
   report.jobs = looks.jobs();
   std::ranges::sort(report.cores, {}, &core_report::index);
   return report;
 }
 
-}  // namespace
-
-std::string text_of(::pid_t process, bool as_json) {
-  const symbols names;
-  source_lines lines;
-  wait_lines waits(names, lines);
-  // The first one must be readable; what is below it may end at any time.
-  std::vector<process_report> all{read(process, names, lines, waits)};
-  const std::vector<::pid_t> tree = tree_of(process);
-  for (const ::pid_t each : tree) {
-    if (each == process) continue;
-    try {
-      all.push_back(read(each, names, lines, waits));
-    } catch (const std::system_error& e) {
-      all.push_back({.id = each, .error = e.what(), .cores = {}, .jobs = {}, .threads = {}});
-    }
-  }
+std::string text_of(const std::vector<process_report>& all, bool as_json) {
   std::string out;
   if (as_json) {
     write_list(out, all, [&](const process_report& p) { write_json(out, p); });
@@ -192,6 +178,32 @@ std::string text_of(::pid_t process, bool as_json) {
     for (const process_report& p : all) write(out, p);
   }
   return out;
+}
+
+}  // namespace
+
+std::string text_of_this(bool as_json) {
+  const symbols names;
+  source_lines lines;
+  return text_of({read(::getpid(), names, lines, nullptr)}, as_json);
+}
+
+std::string text_of(::pid_t process, bool as_json) {
+  const symbols names;
+  source_lines lines;
+  wait_lines waits(names, lines);
+  // The first one must be readable; what is below it may end at any time.
+  std::vector<process_report> all{read(process, names, lines, &waits)};
+  const std::vector<::pid_t> tree = tree_of(process);
+  for (const ::pid_t each : tree) {
+    if (each == process) continue;
+    try {
+      all.push_back(read(each, names, lines, &waits));
+    } catch (const std::system_error& e) {
+      all.push_back({.id = each, .error = e.what(), .cores = {}, .jobs = {}, .threads = {}});
+    }
+  }
+  return text_of(all, as_json);
 }
 
 }  // namespace weir::dump

@@ -24,7 +24,7 @@ class resume_point {
   resume_point();
   resume_point(const resume_point&) = delete;
   resume_point& operator=(const resume_point&) = delete;
-  ~resume_point();
+  ~resume_point();  // NOLINT(performance-trivially-destructible): only where there are no steps
 
   // Calls `goes_on` with each address that is reached, until it returns false. `function`: an address here.
   void follow(std::uintptr_t function, std::span<const std::byte> frame,

@@ -31,11 +31,10 @@ void server::begin_admin() {
   for (const bound_socket& each : listeners_)
     if (const std::string text = each.local().to_string(); std::ranges::find(listen, text) == listen.end())
       listen.push_back(text);  // each loop may have a socket of its own
-  const ::pid_t self = ::getpid();
   std::vector<admin::report> reports{
-      {"/dump", "application/json", [self] { return dump::text_of(self, true); }},
-      {"/dump.txt", "text/plain; charset=utf-8", [self] { return dump::text_of(self, false); }},
-      {"/recorder", "application/json", [self] { return dump::trace_of_one(self); }}};
+      {"/dump", "application/json", [] { return dump::text_of_this(true); }},
+      {"/dump.txt", "text/plain; charset=utf-8", [] { return dump::text_of_this(false); }},
+      {"/recorder", "application/json", [] { return dump::trace_of_one(::getpid()); }}};
   admin_.emplace((*cores_)[0], *admin_socket_, settings_.admin.token,
                  admin::source{board_, [this] { write_figures(); }, std::move(listen), std::move(reports)});
   survey_.emplace(board_, score_);

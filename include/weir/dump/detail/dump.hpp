@@ -17,6 +17,10 @@ namespace weir::dump {
 // trace it), or if it is of another build: errc::invalid_argument with both build ids.
 [[nodiscard]] std::string text_of(::pid_t process, bool as_json);
 
+// The same of this process alone, from one of its threads. Without the lines of waits: they take a fork, and
+// the child would hold every connection of the server.
+[[nodiscard]] std::string text_of_this(bool as_json);
+
 inline constexpr std::size_t most_connections = 200'000;
 
 }  // namespace weir::dump
