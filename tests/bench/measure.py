@@ -3,6 +3,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import re
 import resource
 import signal
@@ -62,9 +63,12 @@ def on_cpus(cpus):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that the kernel gives to no client, of a test beside this for instance, before it is used."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 class Program:

@@ -300,9 +300,7 @@ class Prometheus(Operated):
             at = server.wait_for_line("admin listener on ").rpartition(" ")[2]
             with connect(server.address) as client:
                 sample.ask(client, b"x" * 1000)
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                web = f"127.0.0.1:{free.getsockname()[1]}"
+            web = f"127.0.0.1:{sample.free_port()}"
             with open(f"{self.folder}/prometheus.yml", "w", encoding="utf-8") as file:
                 file.write("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
                            f"scrape_configs: [{{job_name: weir, static_configs: [{{targets: ['{at}']}}]}}]\n")

@@ -1,7 +1,6 @@
 """Load balancers in front of weir's nodes, as operators run them: HAProxy with health checks, nginx with passive ones."""
 import contextlib
 import os
-import random
 import re
 import shutil
 import socket
@@ -9,20 +8,11 @@ import subprocess
 import tempfile
 
 import sample
-from sample import until
+from sample import free_port, until
 
 HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 PATIENCE = 30  # seconds for any one effect
-
-
-def free_port():
-    """One that the kernel gives to no client, of other tests for instance, before it is used."""
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as free:
-            free.bind(("127.0.0.1", port))
-            return port
 
 
 class Balancer:

@@ -27,9 +27,7 @@ COUNTERS = ("cmd_touch get_hits get_misses delete_misses delete_hits incr_misses
 
 @contextlib.contextmanager
 def memcached():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{sample.free_port()}"
     user = ["-u", "root"] if os.geteuid() == 0 else []
     # Its threads in the background hold items now and then, and a decr then pads or not.
     process = subprocess.Popen([MEMCACHED, "-l", "127.0.0.1", "-p", address.rpartition(":")[2], "-t", "1", "-c", "100",

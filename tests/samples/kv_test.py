@@ -438,9 +438,7 @@ assert client.flushall()
     def test_prometheus_redis_exporter_finds_nothing_to_complain_of(self):
         if shutil.which("prometheus-redis-exporter") is None:
             self.skipTest("there is no prometheus-redis-exporter")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            place = "127.0.0.1:%d" % free.getsockname()[1]
+        place = f"127.0.0.1:{sample.free_port()}"
         with kv() as server, Client(connect(server.address)) as client, tempfile.TemporaryFile("w+") as log:
             client.ask_all([["SET", "a", 1], ["SET", "b", 2, "EX", 100], ["GET", "a"]])
             exporter = subprocess.Popen(["prometheus-redis-exporter", "-web.listen-address", place, "-redis.addr",

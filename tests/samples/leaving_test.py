@@ -9,10 +9,10 @@ import tempfile
 import unittest
 
 import sample
-from balancer import PATIENCE, HAProxy, Load, Nginx, are_installed, free_port
+from balancer import PATIENCE, HAProxy, Load, Nginx, are_installed
 from pool import MODES, children, state_of
 from rows import rows
-from sample import Sample, connect, until
+from sample import Sample, connect, free_port, until
 
 FOR_EVER = ("--set", "limits.drain_delay=1h")  # until a second order
 

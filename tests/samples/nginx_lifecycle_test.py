@@ -73,9 +73,7 @@ class Nginx:
 
     def __init__(self, work, root, before=()):
         self.pid_file = f"{work}/pid"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.tcp = f"127.0.0.1:{free.getsockname()[1]}"
+        self.tcp = f"127.0.0.1:{sample.free_port()}"
         with open(f"{work}/nginx.conf", "w", encoding="utf-8") as file:
             file.write(CONFIGURATION.format(work=work, root=root, port=self.tcp.rpartition(":")[2]))
         subprocess.run([*before, NGINX, "-c", f"{work}/nginx.conf"], check=True, stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 import argparse
 import contextlib
 import os
+import random
 import re
 import select
 import signal
@@ -60,6 +61,15 @@ def promised(took, seconds, what):
     figure(f"{what}: {took * 1000:,.0f} ms, promised {seconds * 1000:,.0f}")
     if took > seconds + BOUND / 2:
         raise AssertionError(f"{what} took {took:.3f} s, promised {seconds} s")
+
+
+def free_port():
+    """One that the kernel gives to no client, of other tests for instance, before it is used."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def until(true, what, seconds=BOUND):
