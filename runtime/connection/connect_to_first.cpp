@@ -30,7 +30,7 @@ task<> attempt(endpoint to, race* in) {
   try {
     connection made = co_await connect(std::move(to));
     if (!in->won) in->won.emplace(std::move(made));
-  } catch (const std::system_error&) {
+  } catch (...) {  // also without memory: the race waits for each that takes part
     in->error = std::current_exception();
     ++in->failed;
   }

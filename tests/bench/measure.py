@@ -3,17 +3,18 @@ import argparse
 import contextlib
 import json
 import os
-import random
 import re
 import resource
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "samples"))
+from sample import free_port
 
 SERVER_CPU = 0
 LOAD_CPU = 1
@@ -60,15 +61,6 @@ def on_cpus(cpus):
         os.sched_setaffinity(0, usable & set(cpus) or usable)
 
     return prepare
-
-
-def free_port():
-    """One that the kernel gives to no client, of a test beside this for instance, before it is used."""
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as free:
-            free.bind(("127.0.0.1", port))
-            return port
 
 
 class Program:

@@ -170,6 +170,16 @@ TEST_CASE("when all addresses of a server refuse, the error names the last") {
   CHECK_THROWS_WITH(l.run(connect_to({first, last}, &peer)), Contains("connect " + last.to_string()));
 }
 
+TEST_CASE("an attempt that ends with any exception is one that has failed, and holds up none of the others") {
+  test::loop l;
+  const auto listener = bound_socket::bind(endpoint::parse("127.0.0.1:0"), {});
+  const auto no_attempt = endpoint::parse("tls:127.0.0.1:1");  // std::invalid_argument
+  std::string peer;
+  l.run(connect_to({no_attempt, listener.local()}, &peer));
+  CHECK(peer == listener.local().to_string());
+  CHECK_THROWS_AS(l.run(connect_to({no_attempt}, &peer)), std::invalid_argument);
+}
+
 TEST_CASE("a server that does not answer at any address is given up when its client is cancelled") {
   test::loop l;
   const black_hole silent;

@@ -25,7 +25,7 @@ struct meeting {
 weir::task<> spin(std::string_view milliseconds) {
   int n = 0;
   std::from_chars(milliseconds.data(), milliseconds.data() + milliseconds.size(), n);
-  weir::core::here().local<meeting>().begun.set();  // whoever waits is ready from now on
+  weir::core::here().local<meeting>().begun.set();  // the handler that waits is ready from now on
   hold_the_loop(std::chrono::milliseconds(n));
   co_return;
 }
