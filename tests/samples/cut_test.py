@@ -228,7 +228,6 @@ class UrgentData(EveryModel):
                         client.sendall(b"abc")
                         client.send(b"!", socket.MSG_OOB)
                         client.sendall(b"def")
-                    client.settimeout(3)
                     self.assertEqual(receive_exactly(client, 6), b"abcdef")
 
 
