@@ -245,7 +245,7 @@ def user_instructions(program, load, counts, connections=64, size=64):
                 rested(server)
                 # A dump counts from the one before.
                 subprocess.run(["vgdb", f"--pid={server.pid}", "dump"], check=True, capture_output=True, timeout=60)
-                dumps = list(Path(folder).iterdir())
+                dumps = list(Path(folder).glob("callgrind.out.*"))
                 totals = [re.search(r"^(?:summary|totals): (\d+)", dump.read_text(), re.M) for dump in dumps]
                 if len(dumps) != len(found) + 1 or not all(totals):
                     raise Failure(f"callgrind wrote no total for {program.name}")
