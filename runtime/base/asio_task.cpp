@@ -44,8 +44,8 @@ template struct mutex_of_the_scheduler<&scheduler::mutex_>;
 template struct set_of_the_reactor<&epoll_reactor::epoll_fd_>;
 template struct timer_of_the_reactor<&epoll_reactor::timer_fd_>;
 
-// Asio makes do without a timer descriptor where none was free, by a timeout of its own wait, in which nobody
-// waits here.
+// Asio makes do without a timer descriptor where none was free, by a timeout of its own wait, in which no
+// thread waits here.
 void make_timer(epoll_reactor& reactor) {
   int& timer = timer_of(reactor);
   if (timer >= 0) return;

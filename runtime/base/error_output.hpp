@@ -7,7 +7,7 @@
 
 namespace weir::log {
 
-// Problem: a write to a pipe or a terminal that nobody reads blocks the thread, and with it every connection
+// Problem: a write to a pipe or a terminal that is not read blocks the thread, and with it every connection
 // of its loop. O_NONBLOCK belongs to the open file description, which standard error shares with the program
 // that has started this one, so it is not set there: a pipe or a terminal is opened a second time, by its
 // link in /proc, and a socket is asked in each call. Where that is refused (the pipe of another user), the

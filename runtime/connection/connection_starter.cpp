@@ -132,7 +132,7 @@ void connection_starter::start(accepted_socket s) noexcept {
     is_lost(waiting.socket);
     has_dropped(waiting.socket.peer);
   }
-  // Where the last place was freed before this one was known to wait, nobody else tells.
+  // Where the last place was freed before this one was known to wait, no other thread tells.
   if (openings_.load() < most_openings_) place_freed_.post();
 }
 

@@ -61,7 +61,7 @@ void connection_state::end_of_handler() noexcept {
   const bool failed = handler_.promise().error != nullptr;
   if (failed) log_failure();
   if (migrates_) {
-    // Here nobody else holds it any more: from now on it waits like any other connection of this core.
+    // Here no other thread holds it any more: from now on it waits like any other connection of this core.
     aside_.away->end();
     mode = mode_in_loop();
     table().home().timers().disarm(*this);

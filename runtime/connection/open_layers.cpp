@@ -115,7 +115,7 @@ task<> open_layers_and_serve(connection client, socket_layers layers, connection
                              opening_place place) {
   if (layers.proxy) {
     const bool is_known = co_await read_proxy_header(&client, &at->proxied());
-    // With RST: input that nobody reads would make it linger.
+    // With RST: input that is not read would make it linger.
     if (!is_known || !at->admit(client.state())) co_return client.abort();
     layers.proxy = false;
     if (at->has_moved(client, layers)) co_return;
@@ -133,7 +133,7 @@ task<> open_layers_and_serve(connection client, socket_layers layers, connection
       late ? client.abort() : client.close();  // what was said to the peer is delivered
       co_return;
     }
-    const bool resumed = c.layer()->was_resumed();
+    const bool resumed = c.edge()->layer->was_resumed();
     c.driver->counted()[resumed ? observe::figure::tls_resumed : observe::figure::tls_full].add(1);
   }
   set_tapped_layer(c);

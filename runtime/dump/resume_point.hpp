@@ -12,8 +12,8 @@ namespace weir::dump {
 
 // Problem: a frame holds the number of the suspension point, at a place and with a meaning that only the
 // function itself knows: neither compiler writes that down. So the function is asked: a child process of this
-// one, whose memory nobody else sees, takes the first steps of the function over a copy of the frame, one
-// instruction at a time, and is stopped where they leave what all suspension points share.
+// one, whose memory no other process sees, takes the first steps of the function over a copy of the frame,
+// one instruction at a time, and is stopped where they leave what all suspension points share.
 // Thread: one at a time; of a process with one thread, because it forks. Where that is not possible
 // (ptrace(2) is forbidden, another processor) there are no steps. Errors: none.
 class resume_point {

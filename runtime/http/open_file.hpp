@@ -46,7 +46,7 @@ struct open_file {
   std::optional<fixed_response> whole;  // of a small file: the answer without a range
   mutable kept_descriptor kept;         // while a cache keeps it, and until it is closed
 
-  // Its last name is gone, so nobody else can open it.
+  // Its last name is gone, so it cannot be opened again.
   [[nodiscard]] bool is_unlinked() const noexcept;
 };
 

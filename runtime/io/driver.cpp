@@ -9,7 +9,7 @@
 namespace weir::io {
 namespace {
 
-// Of drivers that nobody has given a place.
+// Of drivers that were given no place.
 observe::figures uncounted;
 observe::histograms unmeasured;
 

@@ -32,7 +32,7 @@ struct readiness_driver::opened {
   }
 
   unique_fd set;
-  unique_fd bell;  // always readable: setting its events again reports it once, and nobody reads it
+  unique_fd bell;  // always readable: setting its events again reports it once, and it is never read
   std::vector<epoll_event> events;
 };
 

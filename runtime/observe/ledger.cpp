@@ -14,8 +14,8 @@ Block* claim(std::span<Block> all, std::atomic<std::uint32_t>& high, block::owne
     if (each.whose.compare_exchange_strong(was, whose)) return &each;
   }
   for (std::uint32_t i = 0; i < all.size(); ++i) {
-    block::owner nobody{};
-    if (!all[i].whose.compare_exchange_strong(nobody, whose)) continue;
+    block::owner none{};
+    if (!all[i].whose.compare_exchange_strong(none, whose)) continue;
     for (auto seen = high.load(); seen <= i && !high.compare_exchange_weak(seen, i + 1);) {
     }
     return &all[i];

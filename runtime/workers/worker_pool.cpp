@@ -60,7 +60,7 @@ worker_pool::slot* worker_pool::new_slot() {
   return &d;
 }
 
-// One that nobody is on, best; a new one; or one whose handlers wait for something.
+// In this order: one without a handler, a new one, one whose handlers wait for something.
 worker_pool::slot* worker_pool::free_slot() {
   auto found = std::find_if(idle_.rbegin(), idle_.rend(), [](slot* d) { return d->at.residents() == 0; });
   if (found == idle_.rend()) {

@@ -229,23 +229,28 @@ def processes(pid):
     return found
 
 
-def user_instructions(program, load, requests, connections=64, size=64):
-    """All instructions that the server executes in user mode from its start until the load is over, as callgrind counts
-    them."""
+def user_instructions(program, load, counts, connections=64, size=64):
+    """For each number of requests in `counts`, the instructions that one and the same server executes in user mode from
+    the start of such a load until nothing of it is left to do, as callgrind counts them."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "callgrind.out"
         valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
         # Killed: valgrind 3.19 delivers no signal to a server that waits in io_uring_enter.
         with Server(program, under=valgrind, patience=60, killed=True) as server:
-            load.run(server, "--connections", connections, "--size", size, "--requests", requests,
-                     "--timeout", 60, limit=300)
-            rested(server)
-            subprocess.run(["vgdb", f"--pid={server.pid}", "dump"], check=True, capture_output=True, timeout=60)
-        text = "".join(part.read_text() for part in Path(folder).iterdir())
-    found = re.search(r"^(?:summary|totals): (\d+)", text, re.M)
-    if not found:
-        raise Failure(f"callgrind wrote no total for {program.name}")
-    return int(found[1])
+            found = []
+            # The first one pays for what a server does once, and is not counted.
+            for requests in (counts[0], *counts):
+                load.run(server, "--connections", connections, "--size", size, "--requests", requests,
+                         "--timeout", 60, limit=300)
+                rested(server)
+                # A dump counts from the one before.
+                subprocess.run(["vgdb", f"--pid={server.pid}", "dump"], check=True, capture_output=True, timeout=60)
+                dumps = list(Path(folder).glob("callgrind.out.*"))
+                totals = [re.search(r"^(?:summary|totals): (\d+)", dump.read_text(), re.M) for dump in dumps]
+                if len(dumps) != len(found) + 1 or not all(totals):
+                    raise Failure(f"callgrind wrote no total for {program.name}")
+                found.append(sum(int(total[1]) for total in totals) - sum(found))
+    return found[1:]
 
 
 def rested(server, patience=60):
@@ -260,8 +265,9 @@ def rested(server, patience=60):
 
 
 def instructions_per_echo(program, load, few=20_000, many=60_000):
-    """Two runs that differ only in the number of echoes, so that start and stop cancel out."""
-    return (user_instructions(program, load, many) - user_instructions(program, load, few)) / (many - few)
+    """Two loads that differ only in the number of echoes, so that connections and their ends cancel out."""
+    of_few, of_many = user_instructions(program, load, (few, many))
+    return (of_many - of_few) / (many - few)
 
 
 def system_calls(program, load, requests, connections):

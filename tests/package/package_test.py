@@ -189,12 +189,13 @@ def cache_entry(name):
 
 
 def configure(work, prefix, project, *arguments):
+    """In one tree, which keeps what CMake has found out about the compiler, and nothing else."""
     folder = work / "configured"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "CMakeLists.txt").write_text(f"cmake_minimum_required(VERSION 3.25)\nproject(x LANGUAGES CXX)\n{project}\n")
+    (folder / "build/CMakeCache.txt").unlink(missing_ok=True)
     done = run(options.cmake, "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={prefix}", *arguments,
                check=False, capture_output=True)
-    shutil.rmtree(folder)
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 

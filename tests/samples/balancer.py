@@ -130,12 +130,14 @@ class Nginx(Balancer):
 
 
 class Load:
-    """wrk with keep-alive connections until `finish()`: what it counts is every request that failed."""
+    """wrk with keep-alive connections until `finish()`: what it counts is every request that failed. `pause`: milliseconds
+    of each connection before its next request; with 0 the load takes all of a CPU."""
 
-    def __init__(self, address, path="/plain", connections=16, method="GET", before=()):
+    def __init__(self, address, path="/plain", connections=16, method="GET", before=(), pause=0):
         self.script = tempfile.NamedTemporaryFile("w", suffix=".lua")
         body = 'wrk.body = string.rep("x", 100)\n' if method == "POST" else ""
-        self.script.write(f'wrk.method = "{method}"\n{body}')
+        delay = f"function delay() return {pause} end\n" if pause else ""
+        self.script.write(f'wrk.method = "{method}"\n{body}{delay}')
         self.script.flush()
         self.process = subprocess.Popen(
             [*before, "wrk", "-t1", f"-c{connections}", "-d3600s", "--timeout", "30s", "-s", self.script.name,

@@ -64,7 +64,7 @@ class BrokenAnswers(EveryModel):
                 self.assertLess(count, SIZE - 100_000)
 
     def test_when_the_client_reads_nothing_for_longer_than_the_idle_timeout(self):
-        clients = self.reading(self.serving("--set", "limits.idle_timeout=500ms"))
+        clients = self.reading(self.serving("--set", "limits.idle_timeout=1500ms"))
         for row, _, client in clients:
             with self.subTest(row=row):
                 until(lambda: not is_established(client), "the server has not cut the connection")
@@ -167,7 +167,7 @@ class BrokenProxy(unittest.TestCase):
                 self.assertTrue(is_reset, f"FIN after {count} bytes")
 
     def test_when_the_client_pauses_past_the_idle_timeout(self):
-        clients = self.clients(self.SIZE, "--set", "limits.idle_timeout=500ms")
+        clients = self.clients(self.SIZE, "--set", "limits.idle_timeout=1500ms")
         for row, _, client in clients:
             with self.subTest(row=row):
                 until(lambda: not is_established(client), "the proxy has not cut the connection")
@@ -228,7 +228,6 @@ class UrgentData(EveryModel):
                         client.sendall(b"abc")
                         client.send(b"!", socket.MSG_OOB)
                         client.sendall(b"def")
-                    client.settimeout(3)
                     self.assertEqual(receive_exactly(client, 6), b"abcdef")
 
 

@@ -18,9 +18,11 @@ import sample
 from admin_test import get
 from sample import Sample, connect
 
+PATIENCE = 60  # seconds for a dump, which runs the program's code in steps
+
 
 def dump(pid, name):
-    done = sample.run("--dump", "--json", "--pid", pid, name=name, timeout=30)
+    done = sample.run("--dump", "--json", "--pid", pid, name=name, timeout=PATIENCE)
     if done.returncode != 0:
         raise AssertionError(done.stderr)
     return json.loads(done.stdout)
@@ -97,7 +99,7 @@ class Waits(unittest.TestCase):
                 found = {what: there.get(peer_of(client)) for what, client in clients.items()}
                 return all(each and each["operation"].startswith(self.EXPECTED[what][0]) for what, each in found.items())
 
-            sample.until(all_wait, lambda: json.dumps(found, indent=1))
+            sample.until(all_wait, lambda: json.dumps(found, indent=1), PATIENCE)
             for what, (_, frames) in self.EXPECTED.items():
                 with self.subTest(what):
                     self.assertEqual(found[what]["state"], "waits")
@@ -113,7 +115,7 @@ class Waits(unittest.TestCase):
                 children = sorted((c["operation"], *c["frames"]) for c in found[what]["children"])
                 self.assertEqual(children, [("event::wait", "waits::second_child(weir::event*)"), ("sleep", "waits::first_child()")])
             self.assertEqual(sum(len(each["children"]) for each in found.values()), 4)
-            text = sample.run("--dump", "--pid", server.pid, name="waits").stdout
+            text = sample.run("--dump", "--pid", server.pid, name="waits", timeout=PATIENCE).stdout
             self.assertRegex(text, r"waits for sleep: waits::serve\(weir::connection\)( at waits\.cpp:\d+)? > ")
             self.end_waits()
 
@@ -182,7 +184,7 @@ class Waits(unittest.TestCase):
                                               for c in connections(dump(server.pid, "waits"))[peer_of(client)]["children"])
                 return sum(counted.values()) == 10000 and all(operation for operation, _, _ in counted)
 
-            sample.until(all_wait, lambda: counted)
+            sample.until(all_wait, lambda: counted, PATIENCE)
             self.assertEqual(dict(counted), {
                 ("sleep", "waits::many_sleep", "waits"): 2000, ("event::wait", "waits::many_event", "waits"): 2000,
                 ("semaphore::acquire", "waits::many_semaphore", "waits"): 2000,
@@ -207,7 +209,7 @@ class Waits(unittest.TestCase):
                 try:
                     while "listening on" not in process.stderr.readline():
                         self.assertIsNone(process.poll())
-                    told = sample.run("--dump", "--pid", process.pid, name="waits")
+                    told = sample.run("--dump", "--pid", process.pid, name="waits", timeout=PATIENCE)
                     self.assertEqual(told.returncode, 0 if path == copy else 1, told.stderr)
                     if path == other:
                         self.assertIn(f"its build id is {theirs}, this one's is {ours}", told.stderr)
@@ -220,7 +222,7 @@ class Waits(unittest.TestCase):
         with open(file, "w", encoding="utf-8") as out:
             out.write(f'[processes]\npid_file = "{self.directory}/pid"\n')
         with Sample("--config", file, name="waits") as server:
-            told = sample.run("--dump", "--config", file, name="waits")
+            told = sample.run("--dump", "--config", file, name="waits", timeout=PATIENCE)
             self.assertEqual(told.returncode, 0, told.stderr)
             self.assertIn(f"process {server.pid}: ", told.stdout)
 

@@ -234,13 +234,14 @@ class Pool(unittest.TestCase):
 class Reloads(unittest.TestCase):
     """Clients that keep their connections lose nothing: old workers leave when the last client has heard of it."""
     count = 2
+    pause = 4
 
     def test_reloads_under_keep_alive_load_lose_no_request_in_any_mode(self):
         pool = next(row for row in rows_of_http() if row.model == "process-pool")
         for mode in MODES:
             accept = ("--set", f"processes.accept={mode}")
             with self.subTest(mode=mode), Sample(*pool.arguments, *accept, *FOR_EVER, name="http") as node:
-                load = Load(node.address)
+                load = Load(node.address, pause=self.pause)
                 self.addCleanup(load.close)
                 for i in range(self.count):
                     before = children(node.pid)
@@ -258,6 +259,7 @@ class Reloads(unittest.TestCase):
 class ManyReloads(Reloads):
     slow = True
     count = 20
+    pause = 0
 
 
 class Rolling(unittest.TestCase):
@@ -265,6 +267,7 @@ class Rolling(unittest.TestCase):
     every = False
     rounds = 1
     restarted = 1  # of the three, in each round
+    pause = 4
 
     @classmethod
     def setUpClass(cls):
@@ -300,20 +303,21 @@ class Rolling(unittest.TestCase):
             one = ["option http-server-close"] if row.one_at_a_time else ["http-reuse always"]
             with self.subTest(row=row):
                 self.roll(row, lambda nodes: HAProxy(nodes, backend=one, server="maxconn 1" if row.one_at_a_time else ""),
-                          lambda address: Load(address, "/echo", method="POST"),
+                          lambda address: Load(address, "/echo", method="POST", pause=self.pause),
                           lambda balancer, i: balancer.wait_for(i, False))
 
     def test_behind_nginx_with_passive_checks_no_request_fails(self):
         for row in rows_of_http(self.every, "loop-per-core"):
             with self.subTest(row=row):
                 self.roll(row, lambda nodes: Nginx(nodes, keep=0 if row.one_at_a_time else 32),
-                          Load, lambda *_: None)
+                          lambda address: Load(address, pause=self.pause), lambda *_: None)
 
 
 class EveryModelRolling(Rolling):
     slow = True
     every = True
     rounds = restarted = 3
+    pause = 0
 
 
 if __name__ == "__main__":

@@ -204,7 +204,8 @@ class SideBySide(unittest.TestCase):
                 file.write(content)
 
     def compare(self, title, measure, **how):
-        """Measures both at the same time. weir loses nothing that nginx does not."""
+        """Measures both at the same time. weir loses nothing that nginx does not. A machine on which clients of nginx wait
+        for so long tells nothing about how long those of weir do."""
         def of(kind):
             with tempfile.TemporaryDirectory(dir=self.folder) as work, contextlib.closing(kind(work, self.root, **how)) as server:
                 return measure(server)
@@ -213,8 +214,9 @@ class SideBySide(unittest.TestCase):
             nginx, weir = threads.map(of, (Nginx, Weir))
         for name, figures in ("nginx", nginx), ("weir", weir):
             sample.figure(f"{title}: {name:5}  " + ", ".join(f"{key} {value}" for key, value in figures.items()))
-        for key in "lost", "waits over 2 s":
-            self.assertLessEqual(weir.get(key, 0), nginx.get(key, 0), key)
+        self.assertLessEqual(weir["lost"], nginx["lost"])
+        if not nginx.get("waits over 2 s"):
+            self.assertEqual(weir.get("waits over 2 s", 0), 0)
 
     def lost_by_clients(self, server, script):
         """What clients of all kinds lose while `script` runs."""

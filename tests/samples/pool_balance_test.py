@@ -15,7 +15,7 @@ from pool import MODES, Pool, is_stopped, receive_line, say
 from sample import Sample, at_once, busy_machine, connect, until
 
 ROUNDS = 3
-SHORT = 800  # connections
+SHORT, HELD = 400, 100  # connections
 
 
 class Sharing(unittest.TestCase):
@@ -30,7 +30,7 @@ class Sharing(unittest.TestCase):
                 for _ in range(ROUNDS):
                     short, staying = self.share_out(pool)
                     shares = [min(n.values()) / n.total() for n in (short, staying)]
-                    sample.figure(f"{mode}, {workers} workers: smallest share {shares[0]:.1%} of {SHORT} short, {shares[1]:.1%} of 200 held")
+                    sample.figure(f"{mode}, {workers} workers: smallest share {shares[0]:.1%} of {SHORT} short, {shares[1]:.1%} of {HELD} held")
                     if min(shares) >= least:
                         break
                 self.assertEqual(set(short), pool.workers())
@@ -41,7 +41,7 @@ class Sharing(unittest.TestCase):
         short = collections.Counter(pool.who() for _ in range(SHORT))
         with contextlib.ExitStack() as held:
             return short, collections.Counter(
-                int(say(held.enter_context(connect(pool.address)))) for _ in range(200))
+                int(say(held.enter_context(connect(pool.address)))) for _ in range(HELD))
 
     def test_workers_that_compete_for_each_connection_all_get_some(self):
         with Pool("--set", "processes.accept=notify", "--policy", "compete", processes=4) as pool:
@@ -188,9 +188,8 @@ class Sticky(unittest.TestCase):
 
 
 class Burst(unittest.TestCase):
-    """64 clients at once while two other processes keep the CPUs busy: the shares rest on counts, so no run may fail.
-    Alone, because these processes are in the way of every other test."""
-    alone = True
+    """64 clients at once while two other processes keep the CPUs busy: the shares rest on counts, so no run may fail,
+    whatever else runs meanwhile."""
     runs = 3
     clients = 64
 
@@ -215,7 +214,8 @@ class Burst(unittest.TestCase):
 
 
 class BurstOften(Burst):
-    slow = True
+    """Alone, because the processes that keep the CPUs busy are in the way of every other test for long."""
+    slow = alone = True
     runs = 20
 
 

@@ -250,9 +250,9 @@ class Replacing(unittest.TestCase):
 
     def test_a_start_that_takes_longer_than_the_stuck_timeout_is_left_alone(self):
         with tempfile.NamedTemporaryFile("w", suffix=".init") as init:
-            init.write("sleep 1000")
+            init.write("sleep 1500")
             init.flush()
-            with Pool("--set", "processes.stuck_timeout=200ms", environment={"POOL_INIT": init.name}) as pool:
+            with Pool("--set", "processes.stuck_timeout=800ms", environment={"POOL_INIT": init.name}) as pool:
                 pool.wait_until_serving()
                 self.assertEqual(pool.lines_with("stuck"), [])
                 self.assertEqual(pool.lines_with("killed"), [])
@@ -270,7 +270,7 @@ class Replacing(unittest.TestCase):
             self.assertLessEqual(done.stderr.count("is killed"), 10)
             # A generation that does not start leaves the one that serves.
             init.truncate(0)
-            with Pool("--set", "processes.start_timeout=300ms", environment={"POOL_INIT": init.name}) as pool:
+            with Pool("--set", "processes.start_timeout=1s", environment={"POOL_INIT": init.name}) as pool:
                 pool.wait_until_serving()
                 before = pool.workers()
                 init.seek(0)
@@ -318,12 +318,12 @@ class Replacing(unittest.TestCase):
                 self.assertEqual(pool.lines_with("ended with"), [])
 
     def test_a_pool_that_was_stopped_as_a_whole_is_not_stuck(self):
-        with Pool("--set", "processes.stuck_timeout=400ms") as pool:
+        with Pool("--set", "processes.stuck_timeout=1s") as pool:
             pool.wait_until_serving()
             workers = pool.workers()
             for pid in {pool.pid} | workers:
                 os.kill(pid, signal.SIGSTOP)
-            time.sleep(1)  # more than the timeout
+            time.sleep(1.6)  # more than the timeout
             for pid in {pool.pid} | workers:
                 os.kill(pid, signal.SIGCONT)
             for _ in range(20):

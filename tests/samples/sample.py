@@ -14,7 +14,7 @@ import threading
 import time
 import unittest
 
-BOUND = 10  # seconds that anything on this machine may take before it counts as stuck
+BOUND = 20  # seconds that anything on this machine may take before it counts as stuck
 CUT = 3  # the exit code of a server that has stopped and cut connections
 options = None
 
@@ -56,10 +56,10 @@ def clean_environment(more=None):
 
 
 def promised(took, seconds, what):
-    """Prints how long something took beside what is promised. A shared machine may be slow: it fails only when it
-    must have waited for something else."""
+    """Prints how long something took beside what is promised. A shared machine may be slow, the more so the more
+    threads each CPU has: it fails only when it must have waited for something else."""
     figure(f"{what}: {took * 1000:,.0f} ms, promised {seconds * 1000:,.0f}")
-    if took > seconds + BOUND / 2:
+    if took > (seconds + 5) * max(1, os.getloadavg()[0] / os.cpu_count()):
         raise AssertionError(f"{what} took {took:.3f} s, promised {seconds} s")
 
 
@@ -268,7 +268,7 @@ def busy_machine(count=2):
     hogs = []
     try:
         for _ in range(count):
-            hogs.append(subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL))
+            hogs.append(subprocess.Popen(["sh", "-c", "while :; do :; done"], stdin=subprocess.DEVNULL))
         yield
     finally:
         for hog in hogs:

@@ -94,8 +94,8 @@ class connection {
   // Closes with RST; what was not delivered is dropped.
   void abort() noexcept { state_->reset(); }
 
-  // For the end of a handler: `co_return client.park();`. The connection stays open and belongs to nobody,
-  // without a coroutine, until its next bytes come; then a handler starts afresh, on the core, or with
+  // For the end of a handler: `co_return client.park();`. The connection stays open, without a handler or
+  // a coroutine, until its next bytes come; then a handler starts afresh, on the core, or with
   // processes.accept = "dispatch" in the process, that the policy chooses. Idle timeouts go on.
   // Park between messages: what was read and not used is lost (reader::buffered()); where output is owed the
   // connection ends with RST instead. Where I/O blocks or handlers visit other threads, the next handler
@@ -138,7 +138,7 @@ class connection {
   [[nodiscard]] peer_address local() const noexcept;
   // Gives the socket away, open; the handle is closed. -1 if it was. Bytes that io_uring has read ahead of
   // the handler are not in the socket any more: they are appended to `unread`; without it they are lost. What
-  // a reader holds is its own. Over TLS the keys stay here: nobody can go on with what the peer speaks.
+  // a reader holds is its own. Over TLS the keys stay here: what the peer sends next cannot be read.
   // Errors: std::bad_alloc, and the connection stays.
   [[nodiscard]] int release(std::string& unread) { return state_->release(unread); }
   [[nodiscard]] int release() noexcept { return state_->release(); }

@@ -85,9 +85,9 @@ class permit_pool {
   }
 
   // Before the first permit. `f`, which throws nothing and takes no permit, is called after each permit that
-  // is given back while somebody watches, on the thread that gives it back.
+  // is given back while a watch lives, on the thread that gives the permit back.
   void when_given_back(std::function<void()> f) { given_back_ = std::move(f); }
-  // While one lives its owner watches: what it looks at afterwards is either up to date, or followed by a
+  // While it lives: what its owner reads after its construction is either up to date, or followed by a
   // call.
   class watch {
    public:

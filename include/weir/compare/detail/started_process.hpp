@@ -20,7 +20,7 @@ struct usage {
   double switches = 0;
 };
 
-// Ended with SIGKILL if nobody has waited for it. Thread: one. Errors: std::system_error.
+// Ended with SIGKILL unless its end was waited for. Thread: one. Errors: std::system_error.
 class started_process {
  public:
   // Both standard output and standard error come to `output()`. `program` is executed with `arguments`,

@@ -131,7 +131,7 @@ class driver : public run_queue, protected asio_task {
   [[nodiscard]] observe::figures& counted() noexcept { return *recorder_.counted; }
   [[nodiscard]] observe::histograms& measured() noexcept { return *recorder_.measured; }
 
-  // Before the core runs. Where it is counted from now on; until then where nobody looks. `to` outlives the
+  // Before the core runs. Where it is counted from now on; until then nothing reads it. `to` outlives the
   // driver.
   void record_in(observe::recorder to) noexcept {
     recorder_ = to;

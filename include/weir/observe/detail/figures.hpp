@@ -93,7 +93,7 @@ using histograms = std::array<shared_histogram, measures_count>;
 
 // The figures of one loop, in memory that several processes may share.
 struct alignas(128) block {
-  // Whose it is. 0: nobody's.
+  // The loop that counts in it; none: free.
   struct owner {
     enum class state : std::uint8_t { free, live, retired };
     state now = state::free;

@@ -75,7 +75,7 @@ struct operation {
   operation() noexcept {}  // NOLINT(*-use-equals-default,*-pro-type-member-init): most never need one
   union {
     const operation_kind* kind;  // set when it suspends, at the latest
-    std::uintptr_t answer;       // of an operation that has ended: nobody asks any more what it was
+    std::uintptr_t answer;       // of an operation that has ended: its kind is not asked for any more
   };
   chain* root;  // set when it suspends
 };

@@ -107,7 +107,7 @@ class worker_migration final : public migration {
   void (*drop_)(operation&) noexcept = nullptr;
   handoff_operation handoff_;
   way_home way_home_{*this};
-  std::atomic<holder> holder_{holder::worker};  // as long as it is not armed, nobody else looks
+  std::atomic<holder> holder_{holder::worker};  // as long as it is not armed, no other thread looks
   std::atomic<worker*> at_{nullptr};
   worker_migration* next_ = nullptr;  // the worker's list
   worker_migration** link_ = nullptr;
