@@ -43,8 +43,7 @@ struct connection_operation : operation {
       return direction_taken(*h.promise().root, h);
     // Whatever is rare is a tail call, and needs no register kept.
     h.promise().root->suspend_unchecked(*this, h);
-    const bool cancelled = root->is_cancelled();
-    if (cancelled | c.readable) [[unlikely]]  // one test of both
+    if (root->is_cancelled() || c.readable) [[unlikely]]
       return again_reading();
     c.wait_to_read_begins();
     c.driver->park_reading(c, *this);
@@ -56,8 +55,7 @@ struct connection_operation : operation {
       return direction_taken(*h.promise().root, h);
     // Whatever is rare is a tail call, and needs no register kept.
     h.promise().root->suspend_unchecked(*this, h);
-    const bool cancelled = root->is_cancelled();
-    if (cancelled | c.writable) [[unlikely]]
+    if (root->is_cancelled() || c.writable) [[unlikely]]
       return again_writing();
     c.wait_to_write_begins();
     c.driver->park_writing(c, *this);
