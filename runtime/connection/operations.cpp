@@ -58,15 +58,14 @@ namespace {
 template <bool was_parked>
 bool try_receive(receive_operation& op) noexcept;
 
-// What is rare is kept out of try_receive, and is called last there: then it needs no stack frame.
 template <bool was_parked>
-[[gnu::noinline]] bool receive_into_new_chunk(receive_operation& op) noexcept {
-  return op.on->chunks().grow() ? try_receive<was_parked>(op) : receive_nothing(op, ENOMEM);
+bool receive_into_new_chunk(receive_operation& op) noexcept {
+  return op.on->chunks().find() ? try_receive<was_parked>(op) : receive_nothing(op, ENOMEM);
 }
 
 template <bool was_parked>
-[[gnu::noinline]] bool receive_failed(receive_operation& op, io::chunk_block* unused, long n) noexcept {
-  op.on->chunks().give_back(unused);
+bool receive_failed(receive_operation& op, std::byte* unused, long n) noexcept {
+  op.on->chunks().give_back(io::chunk_block::of(unused));
   if (ended(*op.on, n, true)) return receive_nothing(op, 0);
   op.kind = &kind_of_receive;  // instead of the result that there is not
   // Nothing was said about the socket: no event would come.
@@ -75,40 +74,63 @@ template <bool was_parked>
   return false;
 }
 
-// The driver calls it for each event of a connection that waits in receive(). Across the system call only
-// `op` is kept, and what the call needs itself: more would not fit into the registers that a call leaves
-// alone.
-template <bool was_parked>
-bool try_receive(receive_operation& op) noexcept {
+// What becomes of a receive that is done: its caller is told, or its coroutine is resumed. What is rare is a
+// function of its own, and is called last: then receive_by needs no stack frame.
+struct tells {
+  template <auto What, class... More>
+  [[gnu::noinline]] static bool rarely(receive_operation& op, More... more) noexcept {
+    return What(op, more...);
+  }
+  static bool done(receive_operation&) noexcept { return true; }
+};
+struct resumes {
+  template <auto What, class... More>
+  [[gnu::noinline]] static void rarely(receive_operation& op, More... more) {
+    if (What(op, more...)) operation_kind::resume(op);
+  }
+  static void done(receive_operation& op) { operation_kind::resume(op); }
+};
+
+// Across the system call only `op` is kept, and what the call needs itself: more would not fit into the
+// registers that a call leaves alone.
+template <class Then, bool was_parked>
+[[gnu::always_inline]] inline auto receive_by(receive_operation& op) {
   connection_state& before = *op.on;
   // After an end another wait may have taken the direction.
   if (before.end != ending::none) [[unlikely]]
-    return receive_end(op);
+    return Then::template rarely<receive_end>(op);
   if (was_parked) before.reading = nullptr;
-  io::chunk_block* const block = before.chunks().take_kept();
+  io::chunk_block* const block = before.chunks().take_last();
   if (block == nullptr) [[unlikely]]
-    return receive_into_new_chunk<was_parked>(op);
-  std::byte* const data = block->data();
-  op.answer = reinterpret_cast<std::uintptr_t>(data);
+    return Then::template rarely<receive_into_new_chunk<was_parked>>(op);
   const std::size_t room = block->capacity;
   connection_state* on = op.on;
-  asm("" : "+r"(on));
+  std::byte* data = block->data();
+  asm("" : "+r"(on), "+r"(data));
+  op.answer = reinterpret_cast<std::uintptr_t>(data);
   const long n = system_call::recv(on->fd, data, room);
   if (n <= 0) [[unlikely]]
-    return receive_failed<was_parked>(op, io::chunk_block::of(data), n);
+    return Then::template rarely<receive_failed<was_parked>>(op, data, n);
   io::chunk_block::of(data)->size = static_cast<std::size_t>(n);
   connection_state& c = *op.on;
   c.has_received(static_cast<std::size_t>(n));
-  if (static_cast<std::size_t>(n) >= room || c.reads_until_eagain) [[unlikely]]
-    c.heard = io::descriptor::hearing::since_wait;
-  else
-    c.drained();
-  return true;
+  c.heard = io::descriptor::hearing::since_wait;
+  if (static_cast<std::size_t>(n) < room) [[likely]]
+    c.readable = c.reads_until_eagain;
+  return Then::done(op);
+}
+
+template <bool was_parked>
+bool try_receive(receive_operation& op) noexcept {
+  return receive_by<tells, was_parked>(op);
 }
 
 bool proceed_receive(operation& op) noexcept {
   return try_receive<true>(static_cast<receive_operation&>(op));
 }
+
+// The driver calls it for each event of a connection that waits in receive().
+void advance_receive(operation& op) { receive_by<resumes, true>(static_cast<receive_operation&>(op)); }
 
 bool proceed_read(operation& op) noexcept { return proceed_reading<read_operation>(op); }
 
@@ -121,7 +143,7 @@ const operation_kind kind_of_ring_read{.proceed = proceed_reading<read_operation
 
 const operation_kind kind_of_receive{.proceed = proceed_receive,
                                      .cancel = cancel_receive,
-                                     .advance = operation_kind::advance_by<proceed_receive>,
+                                     .advance = advance_receive,
                                      .completed = &kind_of_ring_receive,
                                      .finish = finish_receive,
                                      .drop = drop_received,

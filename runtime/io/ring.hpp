@@ -101,7 +101,7 @@ class lent_buffers {
     const std::size_t tail = entries_->tail;
     if (ready == nullptr || (tail & mask_) != id) [[unlikely]]
       return static_cast<void>(take(id));
-    static_cast<void>(from_.take_kept());
+    static_cast<void>(from_.take_last());
     if (ready != used) [[unlikely]]
       put(id, ready);
     __atomic_store_n(&entries_->tail, static_cast<std::uint16_t>(tail + 1), __ATOMIC_RELEASE);

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <new>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -20,13 +21,20 @@ namespace {
 
 constexpr std::size_t most_at_once = std::size_t{64} * 1024;  // of plaintext, until the socket is asked
 
-// The text begins with a record of a handshake that is not all there.
-bool lacks_rest(std::string_view text) noexcept {
+// How many bytes of `text`, which begins where a record does, are whole records. None: behind them is no
+// record.
+std::optional<std::size_t> whole_records(std::string_view text) noexcept {
   const auto byte = [text](std::size_t i) { return std::size_t{static_cast<unsigned char>(text[i])}; };
-  if (byte(0) != SSL3_RT_HANDSHAKE) return false;
-  if (text.size() < SSL3_RT_HEADER_LENGTH) return true;
-  const std::size_t size = byte(3) << 8 | byte(4);
-  return size <= SSL3_RT_MAX_ENCRYPTED_LENGTH && text.size() < SSL3_RT_HEADER_LENGTH + size;
+  for (std::size_t at = 0;;) {
+    const std::size_t head = at + SSL3_RT_HEADER_LENGTH;
+    if (text.size() < head) return at;
+    const std::size_t size = byte(at + 3) << 8 | byte(at + 4);
+    if (byte(at) < SSL3_RT_CHANGE_CIPHER_SPEC || byte(at) > SSL3_RT_APPLICATION_DATA ||
+        size > SSL3_RT_MAX_ENCRYPTED_LENGTH)
+      return {};
+    if (text.size() - head < size) return at;
+    at = head + size;
+  }
 }
 
 tls_layer& layer_of(BIO* b) noexcept { return *static_cast<tls_layer*>(::BIO_get_data(b)); }
@@ -111,7 +119,9 @@ std::unique_ptr<tls_layer> tls_layer::connect(ssl_ctx_st& of, std::shared_ptr<co
 }
 
 long tls_layer::read_socket(void* into, std::size_t size) noexcept {
-  if (const std::size_t early = take_early(into, size); early != 0) return static_cast<long>(early);
+  const std::size_t early = take_early(into, away_ ? std::min(size, offered_) : size);
+  if (away_) offered_ -= early;
+  if (early != 0) return static_cast<long>(early);
   return away_ ? -EAGAIN : receive(into, size);
 }
 
@@ -173,7 +183,7 @@ long tls_layer::step() noexcept {
 
 long tls_layer::open() noexcept {
   const long answer = step();
-  holds_input_ = answer == 0 && ::SSL_has_pending(ssl_.get()) == 1;
+  holds_input_ = answer == 0 && has_input();
   // A client whose system gathers small segments (Nagle) sends its request when the end of its handshake was
   // acknowledged, which the kernel delays by 40 ms.
   if (answer == 0 && unsent_.empty()) acknowledge();
@@ -191,12 +201,23 @@ bool tls_layer::opens_slowly() const noexcept {
              : ::SSL_is_init_finished(ssl_.get()) == 0;
 }
 
+// OpenSSL's, or what it has not been offered.
+bool tls_layer::has_input() const noexcept { return ::SSL_has_pending(ssl_.get()) == 1 || has_early(); }
+
+// The bytes of early() that the next step may have. The rest of a record stays here, so early() always begins
+// where a record does, until a client sends what is no record: OpenSSL refuses that.
+std::size_t tls_layer::worth_a_step() noexcept {
+  const std::optional<std::size_t> whole = sends_records_ ? whole_records(early()) : std::nullopt;
+  sends_records_ = whole.has_value();
+  return whole.value_or(early().size());
+}
+
 // A whole record, because a step that waits for the rest of one is not worth another thread.
 long tls_layer::hear() noexcept {
   if (const long sent = push(0); sent < 0) return sent;
   std::string& heard = early();
   std::array<char, 2048> more;
-  while (heard.empty() || lacks_rest(heard)) {
+  while ((offered_ = worth_a_step()) == 0) {
     const long n = receive(more.data(), more.size());
     if (n <= 0) return n == -EAGAIN ? n : failed();
     try {
@@ -218,7 +239,7 @@ long tls_layer::recv(void* into, std::size_t size) noexcept {
   ::ERR_clear_error();
   const int result = ::SSL_read_ex(ssl_.get(), into, size, &got);
   if (result == 1) {
-    holds_input_ = ::SSL_has_pending(ssl_.get()) == 1;
+    holds_input_ = has_input();
     static_cast<void>(push(0));
     return static_cast<long>(got);
   }

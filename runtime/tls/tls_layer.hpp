@@ -1,6 +1,7 @@
 #pragma once
 // tls: one connection's TLS.
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -49,17 +50,21 @@ class tls_layer final : public stream_layer {
   [[nodiscard]] long push(int flags) noexcept;
   [[nodiscard]] long failed() noexcept;
   [[nodiscard]] long step() noexcept;
+  [[nodiscard]] bool has_input() const noexcept;
+  [[nodiscard]] std::size_t worth_a_step() noexcept;
 
   session ssl_;
   std::shared_ptr<const void> keeps_;  // what the context refers to
   std::string unsent_;                 // encrypted; between calls, what the socket had no room for
   std::string reason_;
-  int error_ = 0;  // of the socket
+  std::size_t offered_ = 0;  // to a step on another thread: bytes of early()
+  int error_ = 0;            // of the socket
   bool holds_input_ = false;
   bool at_end_ = false;  // the socket's input has ended
   bool failed_ = false;  // for good
   bool output_ended_ = false;
   bool offloads_ = false;
+  bool sends_records_ = true;  // the peer
   bool away_ = false;  // another thread has it: OpenSSL's object and all above but the two that hold it
 };
 

@@ -12,18 +12,9 @@ import time
 import unittest
 
 import sample
-from sample import Sample, ask, connect, receive_all, run
+from sample import Sample, ask, connect, has_ipv6, receive_all, run
 
 CONFIG = sample.source("samples", "echo", "echo.toml")
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as s:
-            s.bind(("::1", 0))
-        return True
-    except OSError:
-        return False
 
 
 class Folder(unittest.TestCase):

@@ -63,12 +63,23 @@ def promised(took, seconds, what):
         raise AssertionError(f"{what} took {took:.3f} s, promised {seconds} s")
 
 
-def free_port():
-    """One that the kernel gives to no client, of other tests for instance, before it is used."""
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+def free_port(*more):
+    """One that the kernel gives to no client, of other tests for instance, before it is used. Free on 127.0.0.1, and on `more`."""
     while True:
         port = random.randrange(10_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as free:
-            free.bind(("127.0.0.1", port))
+        with contextlib.suppress(OSError), contextlib.ExitStack() as all_free:
+            for host in ("127.0.0.1", *more):
+                free = all_free.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
+                free.bind((host, port))
             return port
 
 

@@ -330,6 +330,42 @@ class OffloadedKeys(Tls):
                     except ConnectionResetError:
                         pass
 
+    def test_a_flight_of_several_records_is_a_flight_wherever_it_is_split(self):
+        """Each byte of the filling looks like the first of a record that is not all there."""
+        filling = b"\x16" * 19_000
+        hello = self.with_extension(self.client_hello(), filling)
+        self.assertGreater(len(hello), 16384)
+        with self.serve("--set", "tls.offload_keys=true", "--model", "single-loop", "--set", "tls.handshake_timeout=1h") as server:
+            for size in (len(hello), 16384 + 5 + 3, 5000, 977):
+                with self.subTest(size), socket.create_connection(host_and_port(server.address), SECONDS) as s:
+                    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    for at in range(0, len(hello), size):
+                        s.sendall(hello[at:at + size])
+                    s.settimeout(SECONDS)
+                    self.assertEqual(s.recv(1), b"\x16")  # a ServerHello
+        der = b"\x04\x82" + struct.pack(">H", len(filling)) + filling
+        person = make_certificate(self.folder, "long", "/CN=me", "DNS:me.test", more=["-addext", "1.2.3.4=DER:" + der.hex()])
+        with self.serve("--set", "tls.offload_keys=true", "--model", "single-loop", "--set", "tls.handshake_timeout=1h", "--set",
+                        "tls.verify=require", "--set", f"tls.ca={person[0]}") as server:
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                context = trusting(self.crt, minimum_version=version, maximum_version=version)
+                context.load_cert_chain(*person)
+                with self.subTest(version), self.connect(server, context) as client:
+                    self.exchange(client, b"hello")
+
+    def with_extension(self, hello, data):
+        """A ClientHello in one record, with a further extension that no server knows; in as many records as it takes."""
+        message = hello[5 + 4:]
+        at = 2 + 32
+        at += 1 + message[at]
+        at += 2 + struct.unpack_from(">H", message, at)[0]
+        at += 1 + message[at]
+        extensions = message[at + 2:] + struct.pack(">HH", 0xfafa, len(data)) + data
+        message = message[:at] + struct.pack(">H", len(extensions)) + extensions
+        message = b"\x01" + struct.pack(">I", len(message))[1:] + message
+        parts = (message[at:at + 16384] for at in range(0, len(message), 16384))
+        return b"".join(b"\x16\x03\x01" + struct.pack(">H", len(part)) + part for part in parts)
+
     def test_elsewhere_no_other_thread_is_asked(self):
         with self.serve("--set", "tls.offload_keys=true", "--model", "thread-per-connection") as server:
             with self.connect(server) as client:
@@ -559,6 +595,62 @@ class Client(Tls):
                 got, lines = self.through_a_proxy(upstream, {"SSL_CERT_FILE": believed})
                 self.assertEqual(got, answer)
                 self.assertEqual(any("certificate verify failed" in line for line in lines), answer == b"", lines)
+
+
+def can_mount(words):
+    return os.geteuid() == 0 and subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+
+class TwoAddresses(Tls):
+    """A name with an address of each family (RFC 8305)."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.crt, cls.key = make_certificate(cls.folder, "two", "/CN=two.test", "DNS:two.test")
+        hosts = os.path.join(cls.folder, "hosts")
+        with open(hosts, "w") as out:
+            out.write("::1 two.test\n127.0.0.1 two.test\n")
+        # A list of mounts of its own, in which that is the system's file.
+        cls.with_hosts = ("unshare", "--mount", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh")
+
+    def setUp(self):
+        if not can_mount(self.with_hosts):
+            self.skipTest("mounting is forbidden here")
+        if not sample.has_ipv6():
+            self.skipTest("there is no IPv6 here")
+
+    @contextlib.contextmanager
+    def silence(self, family, host, port):
+        """A listener that answers no further client: its queue is full, and nobody accepts."""
+        with contextlib.ExitStack() as held, socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(1)
+            for _ in range(6):
+                waiting = held.enter_context(socket.socket(family))
+                waiting.setblocking(False)
+                waiting.connect_ex((host, port))
+            yield
+
+    def answer(self, port):
+        """Of the server, through a proxy that connects to the name."""
+        with Sample("--upstream", f"tls:two.test:{port}", name="proxy", environment={"SSL_CERT_FILE": self.crt},
+                    before=self.with_hosts) as proxy:
+            with socket.create_connection(host_and_port(proxy.address), SECONDS) as client:
+                client.settimeout(SECONDS)
+                client.sendall(b"hello")
+                return client.recv(5)
+
+    def test_a_server_is_reached_by_either_address_while_the_other_refuses_or_does_not_answer(self):
+        families = ((socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "[::1]"))
+        for (_, _, listens), (family, other, _) in (families, families[::-1]):
+            with self.serve(listen=[f"tls:{listens}:{sample.free_port('::1')}"]) as server:
+                port = host_and_port(server.address)[1]
+                with self.subTest(refuses=other):
+                    self.assertEqual(self.answer(port), b"hello")
+                with self.subTest(silent=other), self.silence(family, other, port):
+                    self.assertEqual(self.answer(port), b"hello")
 
 
 class Sessions(Tls):

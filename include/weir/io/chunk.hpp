@@ -20,7 +20,7 @@ class chunk_pool;
 struct chunk_block {
   chunk_block* next;  // while it is free, or in a queue
   std::size_t size;   // of what was received
-  chunk_pool* home;   // null: not one of a pool's size
+  chunk_pool* home;   // never null: chunk_pool::none(), for one that belongs to no pool
   std::size_t capacity;
 
   [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
@@ -29,7 +29,8 @@ struct chunk_block {
   }
 
   // A buffer that belongs to no pool, for a message that is longer than a chunk. Null without memory.
-  [[nodiscard]] static chunk_block* make(std::size_t capacity, chunk_pool* home = nullptr) noexcept;
+  [[nodiscard]] static chunk_block* make(std::size_t capacity) noexcept;
+  [[nodiscard]] static chunk_block* make(std::size_t capacity, chunk_pool& home) noexcept;
   static void free(chunk_block* block) noexcept;
   // Back to its pool, or freed.
   static void release(chunk_block* block) noexcept;
@@ -47,22 +48,26 @@ class chunk_pool {
   chunk_pool& operator=(const chunk_pool&) = delete;
   ~chunk_pool();
 
+  // Frees what is given back to it. Any thread.
+  [[nodiscard]] static chunk_pool& none() noexcept;
+
   // Errors: null when there is no memory.
   [[nodiscard]] chunk_block* take() noexcept {
-    chunk_block* const block = take_kept();
-    return block != nullptr ? block : make();
+    chunk_block* const block = take_last();
+    return block != nullptr ? block : take_another();
   }
 
-  // The same without an allocation: null if there is no unused buffer. grow() adds one; false without memory.
-  [[nodiscard]] chunk_block* take_kept() noexcept {
+  // The same without a search: null if it takes one. find() brings a buffer there; false without memory.
+  [[nodiscard]] chunk_block* take_last() noexcept {
     check_thread("taking a chunk");
-    if (last_ != nullptr) [[likely]]
-      return std::exchange(last_, nullptr);
-    return take_listed();
+    return std::exchange(last_, nullptr);
   }
-  [[nodiscard]] bool grow() noexcept;
+  [[nodiscard]] bool find() noexcept {
+    last_ = take_another();
+    return last_ != nullptr;
+  }
 
-  // What take_kept() would answer without a search; null if it had to.
+  // What take_last() would answer.
   [[nodiscard]] chunk_block* last() const noexcept { return last_; }
 
   void give_back(chunk_block* block) noexcept {
@@ -83,9 +88,10 @@ class chunk_pool {
   [[nodiscard]] std::size_t kept() const noexcept { return listed_ + (last_ != nullptr ? 1 : 0); }
 
  private:
-  [[nodiscard]] chunk_pool* home() noexcept { return roaming_ ? nullptr : this; }
-  [[nodiscard]] chunk_block* make() noexcept;
-  [[nodiscard]] chunk_block* take_listed() noexcept;
+  struct without_end;
+  explicit constexpr chunk_pool(chunk_block& never_taken) noexcept
+      : capacity_(0), idle_(0), roaming_(true), last_(&never_taken) {}
+  [[nodiscard]] chunk_block* take_another() noexcept;
   void give_back_another(chunk_block* block) noexcept;
 
   void check_thread([[maybe_unused]] const char* what) const noexcept {
@@ -97,19 +103,14 @@ class chunk_pool {
   std::size_t idle_;
   bool roaming_;
   const run_queue* owner_ = nullptr;
-  chunk_block* last_ =
-      nullptr;  // the one that was given back last, most often the only one: no link, no count
+  // The one that was given back last, most often the only one: no link, no count.
+  chunk_block* last_ = nullptr;
   std::size_t listed_ = 0;
   std::size_t allocated_ = 0;
   chunk_block* free_ = nullptr;
 };
 
-inline void chunk_block::release(chunk_block* block) noexcept {
-  if (block->home != nullptr)
-    block->home->give_back(block);
-  else
-    free(block);
-}
+inline void chunk_block::release(chunk_block* block) noexcept { block->home->give_back(block); }
 
 }  // namespace io
 
