@@ -267,22 +267,16 @@ void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
 // others begin.
 void inspection::read_scopes(std::uintptr_t parent, unsigned depth, chain_report& into) {
   using detail::children;
-  const children example(children::policy::cancel_on_error);
-  const auto first_child = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&example.first_) -
-                                                    reinterpret_cast<const std::byte*>(&example));
   const std::vector<chain_report::frame> frames = into.frames;
   std::set<std::uintptr_t> found;  // frames of a chain may lie side by side
   for (const chain_report::frame& f : frames) {
     const std::vector<std::byte> bytes = memory_.piece(f.at, most_of_frame);
     for (std::size_t at = 0; at + sizeof(children) <= bytes.size(); at += alignof(children)) {
-      std::uintptr_t first = 0;
-      std::memcpy(&first, bytes.data() + at + first_child, sizeof first);
-      copy_of<detail::child> c;
-      if (first == 0 || !memory_.read(first, c) || reinterpret_cast<std::uintptr_t>(c->owner_) != f.at + at)
-        continue;
       copy_of<children> scope;
-      if (memory_.read(f.at + at, scope) && reinterpret_cast<std::uintptr_t>(scope->parent_) == parent &&
-          found.insert(f.at + at).second)
+      std::memcpy(scope.memory(), bytes.data() + at, sizeof(children));
+      copy_of<detail::child> c;
+      if (reinterpret_cast<std::uintptr_t>(scope->parent_) == parent && memory_.read(scope->first_, c) &&
+          reinterpret_cast<std::uintptr_t>(c->owner_) == f.at + at && found.insert(f.at + at).second)
         read_children(*scope, depth, into);
     }
   }

@@ -188,7 +188,7 @@ class Waits(unittest.TestCase):
                                               for c in connections(dump(server.pid, "waits"))[peer_of(client)]["children"])
                 return sum(counted.values()) == 10100 and all(operation for operation, _, _ in counted)
 
-            sample.until(all_wait, lambda: counted)
+            sample.until(all_wait, lambda: counted, 60)  # a dump tells the line of each
             self.assertEqual(dict(counted), {
                 ("sleep", "waits::many_sleep", "waits"): 1000, ("event::wait", "waits::many_event", "waits"): 1000,
                 ("semaphore::acquire", "waits::many_semaphore", "waits"): 1000,
@@ -198,7 +198,7 @@ class Waits(unittest.TestCase):
                 ("receive", "waits::many_receive", "waits"): 1000, ("send", "waits::many_send", "waits"): 100})
             self.end_waits()
             # A child that is under way to another core when its scope is destroyed would end the program.
-            sample.until(lambda: not all_wait() and not {"switch_to", "offload"} & {operation for operation, _, _ in counted}, lambda: counted)
+            sample.until(lambda: not all_wait() and not {"switch_to", "offload"} & {operation for operation, _, _ in counted}, lambda: counted, 60)
 
     def test_another_build_is_refused_and_a_copy_is_not(self):
         with open(sample.program("waits"), "rb") as file:

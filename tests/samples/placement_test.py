@@ -63,7 +63,8 @@ class Placed(unittest.TestCase):
             self.skipTest("programs cannot be made to fail here")
         with faults.Faults() as control:
             refused = control.arm(faults.NEW_THREAD, errno.EAGAIN, count=0)
-            with Sample("--model", "single-loop", *self.keys, environment=control.environment) as server:
+            with Sample("--model", "single-loop", "--cores", CPUS[0], "--set", "cores.check=50ms",
+                        environment=control.environment) as server:
                 server.wait_for_line("placement is not looked at until a thread for it can be started")
                 until(lambda: control.hits(refused) > 3, "it is tried again")
                 with sample.connect(server.address) as client:
