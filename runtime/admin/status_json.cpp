@@ -118,7 +118,7 @@ std::string connections_json(process::scoreboard& board) {
   const auto now = now_in_ms();
   std::string out;
   const auto write = [&](const listed_connection& c) {
-    put(out, R"({{"peer":{},"fd":{},"core":"{}","runs":{},"age_seconds":{},"quiet_seconds":{},)",
+    put(out, R"({{"peer":{},"fd":{},"core":"{}","runs":{},"open_seconds":{},"quiet_seconds":{},)",
         json_text(c.peer.to_string()), c.fd, name_of_core(c.core), c.runs, seconds_between(0, c.age_ms),
         seconds_between(0, c.quiet_ms));
     put(out, R"("bytes_per_second":{}}})", c.bytes_per_second);

@@ -98,7 +98,7 @@ TEST_CASE("lists of connections are told of workers that are there") {
   CHECK_THAT(
       text,
       Contains(
-          R"("core":"0","runs":false,"age_seconds":90,"quiet_seconds":1.5,"bytes_per_second":0}],"busiest":[]})"));
+          R"("core":"0","runs":false,"open_seconds":90,"quiet_seconds":1.5,"bytes_per_second":0}],"busiest":[]})"));
   row.pid = 4243;  // another process now
   CHECK_THAT(admin::connections_json(board), Contains(R"("processes":[])"));
 }

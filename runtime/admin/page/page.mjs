@@ -225,13 +225,13 @@ function showLoops() {
 // By the name that its loop has in the table above.
 const place = c => changed?.loops.find(l => l.live > 0 && l.worker === c.worker && l.core === c.core)?.name ?? (before.accept === null ? "" : `worker ${c.worker}`);
 const peer = { label: "Peer", width: "40%", text: c => c.peer, full: c => `descriptor ${c.fd} of process ${c.pid}` };
-const where = { label: "Where", width: "24%", left: true, text: place };
+const where = { label: "Where", width: "20%", left: true, text: place };
 
 function showConnections({ processes }) {
   const options = { key: (_, rank) => rank, least: listed };  // texts change places, not rows
   fillTable(at("longest-table"), "Connections that have waited longest", [peer, where,
-    { label: "Quiet for", title: "Since a byte last moved", text: c => c.runs ? "it runs" : duration(c.quiet_seconds) },
-    { label: "Open for", title: "Since its loop has it", text: c => age(c.age_seconds) }],
+    { label: "Quiet", title: "Since a byte last moved", text: c => c.runs ? "it runs" : duration(c.quiet_seconds) },
+    { label: "Open", title: "Since its loop has it", text: c => age(c.open_seconds) }],
     figures.topConnections(processes, "longest", listed), options);
   fillTable(at("busiest-table"), "Connections that move most", [peer, where,
     { label: "Moves", title: "Both directions, of the last half second", text: c => byteRate(c.bytes_per_second) }],
