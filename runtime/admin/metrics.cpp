@@ -135,7 +135,7 @@ void write_rows(exposition& to, const places& all) {
   to.family("weir_connections_open", kind::gauge, "", "Accepted connections that are open.");
   for (const place& p : all) to.sample(label_of(p, false), p.open());
   to.family("weir_loop_busy_seconds", kind::counter, "seconds",
-            "Time that a loop did not wait, estimated from the turns that were measured.");
+            "CPU time of a loop's thread, with what the kernel did for it.");
   for (const place& p : all)
     to.sample(label_of(p, false), static_cast<double>(p[figure::busy_nanoseconds]) * nanosecond);
 }

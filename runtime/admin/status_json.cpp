@@ -6,6 +6,7 @@
 
 #include "weir/admin/detail/places.hpp"
 #include "weir/admin/detail/status.hpp"
+#include "weir/base/detail/json_list.hpp"
 #include "weir/base/detail/json_text.hpp"
 #include "weir/config/detail/names.hpp"
 
@@ -19,21 +20,6 @@ using process::listed_connection;
 double seconds(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; }
 double seconds_between(std::int64_t from_ms, std::int64_t to_ms) {
   return static_cast<double>(to_ms - from_ms) / 1000;
-}
-
-template <class List, class Write>
-void write_list(std::string& out, std::string_view name, const List& all, Write write) {
-  out += fmt::format(R"(,"{}":[)", name);
-  std::string_view comma;
-  for (const auto& each : all) {
-    const std::size_t before = out.size();
-    out += comma;
-    if (write(each))
-      comma = ",";
-    else
-      out.resize(before);
-  }
-  out += ']';
 }
 
 template <class... Args>
@@ -111,19 +97,16 @@ std::string status_json(process::scoreboard& board, std::span<const std::string>
       all.sum(figure::accept_pauses));
   put(out, R"(,"offload":{{"jobs":{},"queued":{}}},"lost_log_lines":{})", all.sum(figure::jobs),
       all.sum(figure::queued_jobs), all.sum(figure::lost_log_lines));
-  write_list(out, "listen", listen, [&](const std::string& each) {
-    out += json_text(each);
-    return true;
-  });
-  write_list(out, "workers", board.workers().first(board.pool().rows), [&](const process::worker_score& row) {
+  out += R"(,"listen":)";
+  write_list(out, listen, [&](const std::string& each) { out += json_text(each); });
+  out += R"(,"workers":)";
+  write_list(out, board.workers().first(board.pool().rows), [&](const process::worker_score& row) {
     if (row.now.load() == process::worker_score::state::free) return false;
     write_worker(out, row, now);
     return true;
   });
-  write_list(out, "loops", all, [&](const place& p) {
-    write_place(out, p);
-    return true;
-  });
+  out += R"(,"loops":)";
+  write_list(out, all, [&](const place& p) { write_place(out, p); });
   write_histogram(out, "request_seconds", all.measured(measure::request));
   write_histogram(out, "offload_wait_seconds", all.measured(measure::job_wait));
   put(out, R"(,"buckets_per_octave":{}}})", observe::log_linear::per_octave);
@@ -133,26 +116,26 @@ std::string status_json(process::scoreboard& board, std::span<const std::string>
 
 std::string connections_json(process::scoreboard& board) {
   const auto now = now_in_ms();
-  std::string out = R"({"kept":)";
-  put(out, "{}", process::connection_list::most);
-  write_list(
-      out, "processes", board.workers().first(board.pool().rows), [&](const process::worker_score& row) {
-        const auto list = board.connections_of(row).load();
-        if (!list || row.now.load() == process::worker_score::state::free || list->pid != row.pid.load())
-          return false;
-        put(out, R"({{"worker":{},"pid":{},"age_seconds":{},"seen":{})", row.index.load(), list->pid,
-            seconds_between(list->at, now), list->seen);
-        const auto write = [&](const listed_connection& c) {
-          put(out, R"({{"peer":{},"fd":{},"core":"{}","runs":{},"quiet_seconds":{},"bytes_per_second":{}}})",
-              json_text(c.peer.to_string()), c.fd, name_of_core(c.core), c.runs, c.quiet_ms / 1000.0,
-              c.bytes_per_second);
-          return true;
-        };
-        write_list(out, "longest", std::span(list->longest).first(list->longest_count), write);
-        write_list(out, "busiest", std::span(list->busiest).first(list->busiest_count), write);
-        out += '}';
-        return true;
-      });
+  std::string out;
+  const auto write = [&](const listed_connection& c) {
+    put(out, R"({{"peer":{},"fd":{},"core":"{}","runs":{},"open_seconds":{},"quiet_seconds":{},)",
+        json_text(c.peer.to_string()), c.fd, name_of_core(c.core), c.runs, seconds_between(0, c.age_ms),
+        seconds_between(0, c.quiet_ms));
+    put(out, R"("bytes_per_second":{}}})", c.bytes_per_second);
+  };
+  put(out, R"({{"kept":{},"processes":)", process::connection_list::most);
+  write_list(out, board.workers().first(board.pool().rows), [&](const process::worker_score& row) {
+    const auto list = board.connections_of(row).load();
+    if (!list || row.now.load() == process::worker_score::state::free || list->pid != row.pid.load())
+      return false;
+    put(out, R"({{"worker":{},"pid":{},"age_seconds":{},"seen":{},"longest":)", row.index.load(), list->pid,
+        seconds_between(list->at, now), list->seen);
+    write_list(out, std::span(list->longest).first(list->longest_count), write);
+    out += R"(,"busiest":)";
+    write_list(out, std::span(list->busiest).first(list->busiest_count), write);
+    out += '}';
+    return true;
+  });
   return out += "}\n";
 }
 

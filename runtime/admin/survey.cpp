@@ -64,7 +64,7 @@ struct survey::course {
   std::vector<candidate> candidates;  // the first told.busiest_count are those
   std::size_t active = 0;             // those of this step that might be candidates
   std::chrono::steady_clock::time_point measured{};
-  std::uint32_t clock = 0;  // of descriptor::active_at
+  std::uint64_t clock = 0;  // milliseconds; the low bits are those of descriptor::active_at
   std::uint32_t dice = 2463534242;
   alignas(64) std::array<std::byte, state_slab::size> slab;
 
@@ -101,7 +101,7 @@ void survey::go_on() {
   judge_candidates();
   ::timespec coarse{};
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
-  c.clock = static_cast<std::uint32_t>(coarse.tv_sec * 1000 + coarse.tv_nsec / 1'000'000);
+  c.clock = static_cast<std::uint64_t>(coarse.tv_sec * 1000 + coarse.tv_nsec / 1'000'000);
   c.active = 0;
   std::size_t slabs = 0;
   std::size_t tables = 0;
@@ -187,8 +187,9 @@ void survey::look_at(const connection_state& copy, std::uintptr_t there) {
   listed_connection found;
   found.fd = copy.fd;
   found.core = c.core_index;
-  const std::uint32_t quiet = c.clock - copy.active_at;
+  const std::uint32_t quiet = static_cast<std::uint32_t>(c.clock) - copy.active_at;
   found.quiet_ms = quiet < 0x8000'0000U ? quiet : 0;
+  found.age_ms = static_cast<std::int64_t>(copy.age(c.clock).value_or(0));
   const auto in_state = reinterpret_cast<std::uintptr_t>(static_cast<const chain*>(&copy)) -
                         reinterpret_cast<std::uintptr_t>(&copy);
   found.runs = c.running == there + in_state;

@@ -222,7 +222,8 @@ std::vector<tunable> make_tunables() {
 
       size(
           "observe.recorder", 0, 1024 * kib * kib, [](auto& s) -> auto& { return s.observe.recorder; },
-          "memory of each loop for its last turns, which --recorder and /recorder tell; 0: none is kept"),
+          "memory of each loop, and worker thread, for its last turns, which --recorder and /recorder tell; "
+          "0: none is kept"),
       duration(
           "observe.slow", 0ms, 1h, [](auto& s) -> auto& { return s.observe.slow; },
           "with a recorder: report a request that takes so long, and what its loop did meanwhile; 0s: never"),

@@ -51,6 +51,7 @@ connection_state::connection_state(connection_table& table, int socket, kept_pee
   driver = &table.home().driver();
   readable = driver->tries_first();
   wait_begins();
+  began_at(driver->now());
   io::timer::fire = [](io::timer& t) noexcept {
     auto& c = static_cast<connection_state&>(t);
     // The handler's thread may hold a migrated connection now: nothing of it is looked at before it is held

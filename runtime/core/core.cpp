@@ -47,18 +47,22 @@ class pinned {
   bool active_ = false;
 };
 
-// Tells others, while it lives, which thread runs a core.
+// Tells others, while it lives, which thread runs a core, and how much CPU time that takes.
 class told_thread {
  public:
-  explicit told_thread(observe::figures& in) noexcept : in_(in[observe::figure::thread]) {
-    in_.set(static_cast<std::uint64_t>(::gettid()));
+  explicit told_thread(io::driver& of) noexcept : of_(of) {
+    of.counted()[observe::figure::thread].set(static_cast<std::uint64_t>(::gettid()));
+    of.thread_begins();
   }
   told_thread(const told_thread&) = delete;
   told_thread& operator=(const told_thread&) = delete;
-  ~told_thread() { in_.set(0); }
+  ~told_thread() {
+    of_.thread_ends();
+    of_.counted()[observe::figure::thread].set(0);
+  }
 
  private:
-  owned_counter& in_;
+  io::driver& of_;
 };
 
 // sendfile(2) cannot be told not to raise SIGPIPE when the peer is gone: what it raises on this thread
@@ -128,6 +132,7 @@ core::spawned::spawned(core& home, task<> t)
       link_(&home.spawned_) {
   if (next_ != nullptr) next_->link_ = &next_;
   home.spawned_ = this;
+  began_at(home.driver_->now());
   home.add_own_work();
   resume_later(frame_);
 }
@@ -186,9 +191,11 @@ core::core(unsigned index, std::optional<int> cpu, const settings& s, offload_po
   requests_before_ = (*to.counted)[observe::figure::requests].read();
   driver_->record_in(to);
   timers_.record_in(to);
-  if (s.observe.recorder != 0 && is_loop_)
+  // Where I/O blocks a turn would contain waiting.
+  if (s.observe.recorder != 0 && !role.io_blocks)
     driver_->record_turns(std::make_unique<observe::turn_ring>(
-        s.observe.recorder, static_cast<std::uint64_t>(std::chrono::nanoseconds(s.observe.slow).count())));
+        s.observe.recorder, static_cast<std::uint64_t>(std::chrono::nanoseconds(s.observe.slow).count()),
+        is_loop_ ? observe::turn_ring::chains::stay : observe::turn_ring::chains::move));
   // Threads that only may come to wait for sockets have no epoll set until they do.
   // A ring belongs to the thread that makes it: that one opens it.
   if (is_loop_ && driver_->tries_first()) driver_->open();
@@ -233,7 +240,7 @@ void core::run() {
   const entered here(*this);
   const running_thread known(thread_mutex_, thread_);
   thread_id_.store(::gettid(), std::memory_order_relaxed);
-  const told_thread told(driver_->counted());
+  const told_thread told(*driver_);
   if (!driver_->tries_first()) driver_->open();
   const auto work = asio::make_work_guard(context_);
   for (;;) try {

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -79,17 +80,27 @@ void log_stall(const stall& s) {
                s.stack);
 }
 
+std::vector<core*> all_of(core_pool& cores) {
+  std::vector<core*> out;
+  for (core& c : cores) out.push_back(&c);
+  return out;
+}
+
 }  // namespace
 
 stall_detector::stall_detector(core_pool& cores, saturated_duration limit,
+                               std::function<void(const stall&)> report, saturated_duration interval)
+    : stall_detector([all = all_of(cores)] { return all; }, limit, std::move(report), interval,
+                     looking_for::stalls) {}
+
+stall_detector::stall_detector(watched_cores cores, saturated_duration limit,
                                std::function<void(const stall&)> report, saturated_duration interval,
-                               counting c)
-    : cores_(cores),
+                               looking_for l)
+    : cores_(std::move(cores)),
       limit_(limit),
       report_(report ? std::move(report) : log_stall),
       interval_(interval),
-      counting_(c),
-      watched_(cores.size()) {
+      looking_for_(l) {
   // The first backtrace loads a library, which a signal handler must not.
   std::array<void*, 1> unused;
   ::backtrace(unused.data(), 1);
@@ -114,15 +125,21 @@ void stall_detector::watch() {
                                                           std::chrono::hours(1));
   std::unique_lock lock(mutex_);
   while (!stop_.wait_for(lock, pause, [this] { return stopping_; })) {
-    std::size_t i = 0;
-    for (core& c : cores_) look_at(c, i++);
+    try {
+      const std::vector<core*> all = cores_();
+      watched_.resize(std::max(watched_.size(), all.size()));
+      for (std::size_t i = 0; i < all.size(); ++i) look_at(*all[i], i);
+    } catch (const std::bad_alloc&) {  // next time
+    }
   }
 }
 
 void stall_detector::look_at(core& c, std::size_t i) {
   watched& w = watched_[i];
   const auto now = std::chrono::steady_clock::now();
-  const std::uint64_t beat = c.driver().batch();
+  const observe::turn_ring* const recorded = c.driver().turns();
+  const std::uint64_t beat =
+      looking_for_ == looking_for::turns && recorded != nullptr ? recorded->written() : c.driver().batch();
   if (beat != w.beat || c.driver().running() == nullptr) {
     w = {.beat = beat, .since = now};
     return;
@@ -130,7 +147,7 @@ void stall_detector::look_at(core& c, std::size_t i) {
   if (w.reported || now - w.since < limit_.value()) return;
   const bool is_new = !std::exchange(w.counted, true);
   if (is_new) seen_.fetch_add(1, std::memory_order_relaxed);
-  if (is_new && counting_ == counting::stalls)
+  if (is_new && looking_for_ == looking_for::stalls)
     c.driver().counted()[observe::figure::stalls].add(1);  // which this thread alone does
   if (last_report_ && now - *last_report_ < interval_.value()) {
     w.reported = true;
@@ -151,6 +168,7 @@ void stall_detector::look_at(core& c, std::size_t i) {
   if (s.answered && s.chain_name[0] != '\0') {
     last_report_ = now;
     report_({.core = c.index(),
+             .at = &c,
              .lasted = std::chrono::duration_cast<std::chrono::milliseconds>(now - w.since),
              .chain_name = s.chain_name.data(),
              .stack = stack_of(s),

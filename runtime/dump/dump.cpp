@@ -6,10 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <utility>
 
 #include "inspection.hpp"
-#include "json_list.hpp"
 #include "threads.hpp"
+#include "weir/base/detail/json_list.hpp"
 #include "weir/base/detail/json_text.hpp"
 #include "weir/base/error.hpp"
 
@@ -31,7 +32,12 @@ std::string_view word(chain_report::now s) {
   return words[static_cast<std::size_t>(s)];
 }
 
-std::string seconds(std::uint32_t ms) { return fmt::format("{:.1f} s", ms / 1000.0); }
+double seconds(std::uint64_t ms) { return static_cast<double>(ms) / 1000; }
+
+template <class... Args>
+void put(std::string& out, fmt::format_string<Args...> text, Args&&... args) {
+  fmt::format_to(std::back_inserter(out), text, std::forward<Args>(args)...);
+}
 
 const thread_report* thread_with(int id, const process_report& in) {
   const auto at = std::ranges::find(in.threads, id, &thread_report::id);
@@ -50,20 +56,18 @@ std::string state_of(const thread_report& t) {
   for (const auto& [function, line] : t.stack) {
     // Without lines the innermost function tells most; what calls main() tells nothing.
     if (shown == most_shown || (shown > 0 && line.empty())) continue;
-    fmt::format_to(std::back_inserter(out), "{}{}{}{}", shown++ == 0 ? ", in " : " < ", function,
-                   line.empty() ? "" : " at ", line);
+    put(out, "{}{}{}{}", shown++ == 0 ? ", in " : " < ", function, line.empty() ? "" : " at ", line);
   }
   return out;
 }
 
 void write_chain(std::string& out, const chain_report& c, std::size_t indent) {
-  fmt::format_to(std::back_inserter(out), "{}", word(c.state));
-  if (!c.operation.empty()) fmt::format_to(std::back_inserter(out), " for {}", c.operation);
+  out += word(c.state);
+  if (!c.operation.empty()) put(out, " for {}", c.operation);
   out += c.frames.empty() ? "" : ": ";
   for (std::size_t i = 0; i < c.frames.size(); ++i) {
     const auto& [at, name, line] = c.frames[i];
-    fmt::format_to(std::back_inserter(out), "{}{}{}{}", i == 0 ? "" : " > ", name, line.empty() ? "" : " at ",
-                   line);
+    put(out, "{}{}{}{}", i == 0 ? "" : " > ", name, line.empty() ? "" : " at ", line);
   }
   out += '\n';
   for (const chain_report& child : c.children) {
@@ -71,6 +75,14 @@ void write_chain(std::string& out, const chain_report& c, std::size_t indent) {
     out += "child ";
     write_chain(out, child, indent + 2);
   }
+}
+
+void write_connection(std::string& out, const connection_report& c) {
+  put(out, "    {} fd {} {}{}", c.peer, c.fd, name_of(c.in), c.stopping ? " (told to stop)" : "");
+  if (c.age_ms) put(out, ", open {:.1f} s", seconds(*c.age_ms));
+  if (c.waits_for_ms) put(out, ", quiet {:.1f} s", seconds(*c.waits_for_ms));
+  out += ", ";
+  write_chain(out, c.chain, 4);
 }
 
 void write(std::string& out, const process_report& p) {
@@ -81,22 +93,18 @@ void write(std::string& out, const process_report& p) {
   out += fmt::format("process {}: {} cores, {} threads\n", p.id, p.cores.size(), p.threads.size());
   std::vector<int> shown;
   for (const core_report& c : p.cores) {
-    out += fmt::format("  core {}{}: {} connections, {} tasks", c.index,
-                       c.cpu ? fmt::format(" on CPU {}", *c.cpu) : "", c.connections.size(), c.tasks.size());
+    put(out, "  {} {}{}: {} connections, {} tasks", c.is_loop ? "core" : "thread of handlers", c.index,
+        c.cpu ? fmt::format(" on CPU {}", *c.cpu) : "", c.connections.size(), c.tasks.size());
     if (const auto* const t = thread_with(c.thread, p)) {
       out += fmt::format("; thread {} is {}", t->id, state_of(*t));
       shown.push_back(t->id);
     }
     out += c.cut_short ? "; more than is shown here\n" : "\n";
-    for (const connection_report& each : c.connections) {
-      out += fmt::format("    {} fd {} {}{} ", each.peer, each.fd, name_of(each.in),
-                         each.stopping ? " (told to stop)" : "");
-      if (each.waits_for_ms) out += fmt::format("{} ", seconds(*each.waits_for_ms));
-      write_chain(out, each.chain, 4);
-    }
-    for (const chain_report& each : c.tasks) {
+    for (const connection_report& each : c.connections) write_connection(out, each);
+    for (const task_report& each : c.tasks) {
       out += "    task ";
-      write_chain(out, each, 4);
+      if (each.age_ms) put(out, "for {:.1f} s, ", seconds(*each.age_ms));
+      write_chain(out, each.chain, 4);
     }
   }
   if (p.jobs.waiting != 0 || !p.jobs.running.empty()) {
@@ -111,7 +119,7 @@ void write(std::string& out, const process_report& p) {
 
 // The members of an object, without its braces.
 void write_chain_json(std::string& out, const chain_report& c) {
-  out += fmt::format(R"("state":"{}","operation":{},"frames":)", word(c.state), json_text(c.operation));
+  put(out, R"("state":"{}","operation":{},"frames":)", word(c.state), json_text(c.operation));
   write_list(out, c.frames, [&](const chain_report::frame& f) { out += json_text(f.name); });
   out += R"(,"lines":)";
   write_list(out, c.frames, [&](const chain_report::frame& f) { out += json_text(f.line); });
@@ -123,35 +131,38 @@ void write_chain_json(std::string& out, const chain_report& c) {
   });
 }
 
+// A number, or null.
+std::string number(const auto& n) { return n ? fmt::to_string(*n) : "null"; }
+
 void write_json(std::string& out, const process_report& p) {
-  out += fmt::format(R"({{"pid":{},"error":{},"cores":)", p.id, json_text(p.error));
+  put(out, R"({{"pid":{},"error":{},"cores":)", p.id, json_text(p.error));
   write_list(out, p.cores, [&](const core_report& c) {
-    out += fmt::format(R"({{"core":{},"cpu":{},"thread":{},"cut_short":{},"connections":)", c.index,
-                       c.cpu ? fmt::to_string(*c.cpu) : "null", c.thread, c.cut_short);
+    put(out, R"({{"core":{},"is_loop":{},"cpu":{},"thread":{},"cut_short":{},"connections":)", c.index,
+        c.is_loop, number(c.cpu), c.thread, c.cut_short);
     write_list(out, c.connections, [&](const connection_report& each) {
-      out += fmt::format(R"({{"peer":{},"fd":{},"phase":"{}","stopping":{},"waits_ms":{},)",
-                         json_text(each.peer), each.fd, name_of(each.in), each.stopping,
-                         each.waits_for_ms ? fmt::to_string(*each.waits_for_ms) : "null");
+      put(out, R"({{"peer":{},"fd":{},"phase":"{}","stopping":{},"age_ms":{},"waits_ms":{},)",
+          json_text(each.peer), each.fd, name_of(each.in), each.stopping, number(each.age_ms),
+          number(each.waits_for_ms));
       write_chain_json(out, each.chain);
       out += '}';
     });
     out += R"(,"tasks":)";
-    write_list(out, c.tasks, [&](const chain_report& each) {
-      out += '{';
-      write_chain_json(out, each);
+    write_list(out, c.tasks, [&](const task_report& each) {
+      put(out, R"({{"age_ms":{},)", number(each.age_ms));
+      write_chain_json(out, each.chain);
       out += '}';
     });
     out += '}';
   });
   out += R"(,"jobs":{"running":)";
   write_list(out, p.jobs.running, [&](const std::string& name) { out += json_text(name); });
-  out += fmt::format(R"(,"waiting":{},"queued":)", p.jobs.waiting);
+  put(out, R"(,"waiting":{},"queued":)", p.jobs.waiting);
   write_list(out, p.jobs.queued, [&](const std::string& name) { out += json_text(name); });
   out += R"(},"threads":)";
   write_list(out, p.threads, [&](const thread_report& t) {
-    out += fmt::format(R"({{"id":{},"name":{},"state":"{}","stack":)", t.id, json_text(t.name), t.state);
+    put(out, R"({{"id":{},"name":{},"state":"{}","stack":)", t.id, json_text(t.name), t.state);
     write_list(out, t.stack, [&](const thread_report::place& at) {
-      out += fmt::format(R"({{"function":{},"line":{}}})", json_text(at.function), json_text(at.line));
+      put(out, R"({{"function":{},"line":{}}})", json_text(at.function), json_text(at.line));
     });
     out += '}';
   });
@@ -165,7 +176,7 @@ process_report read(::pid_t process, const symbols& names, source_lines& lines, 
   inspection looks(process, names, waits);
   report.cores = looks.cores();
   report.jobs = looks.jobs();
-  std::ranges::sort(report.cores, {}, &core_report::index);
+  std::ranges::sort(report.cores, is_before);
   return report;
 }
 

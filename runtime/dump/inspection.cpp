@@ -19,6 +19,13 @@ constexpr std::size_t most_slabs = most_connections;
 constexpr std::size_t most_of_frame = 4096;
 constexpr std::size_t most_jobs = 64;
 
+// What is read together: so much of memory of states, and so many chains of a list; and of each chain so much
+// of the frames of its outer coroutines.
+constexpr std::size_t slabs_at_once = std::max<std::size_t>(131'072 / state_slab::size, 1);
+constexpr std::size_t chains_at_once = 512;
+constexpr std::size_t fetched_of_frame = 256;
+constexpr unsigned fetched_depth = 8;
+
 // Where the base B lies in a D.
 template <class B, class D>
 std::uintptr_t offset_in(const D& copy) noexcept {
@@ -32,10 +39,10 @@ std::uintptr_t promise_in_frame() noexcept {
   return reinterpret_cast<std::uintptr_t>(&promise) - reinterpret_cast<std::uintptr_t>(frame);
 }
 
-std::uint32_t milliseconds_now() noexcept {
+std::uint64_t milliseconds_now() noexcept {
   timespec t{};
   ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<std::uint32_t>(t.tv_sec * 1000 + t.tv_nsec / 1'000'000);
+  return static_cast<std::uint64_t>(t.tv_sec * 1000 + t.tv_nsec / 1'000'000);
 }
 
 }  // namespace
@@ -48,35 +55,72 @@ inspection::inspection(::pid_t process, const symbols& names, wait_lines* lines)
       now_ms_(milliseconds_now()),
       left_(most_connections) {}
 
+bool is_before(const core_report& a, const core_report& b) noexcept {
+  return a.is_loop != b.is_loop ? a.is_loop : a.index < b.index;
+}
+
 std::vector<core_report> inspection::cores(reach r) {
   std::vector<core_report> found;
+  std::vector<copy_of<core>> copies;
   std::uintptr_t at = memory_.word(reinterpret_cast<std::uintptr_t>(&core::first_) + shift_);
   for (; at != 0 && found.size() < most_cores;) {
-    copy_of<core> c;
+    copy_of<core>& c = copies.emplace_back();
     if (!memory_.read(at, c)) break;
     core_report& now = found.emplace_back();
     now.index = c->index_;
+    now.is_loop = c->is_loop_;
     now.cpu = c->cpu_;
     now.thread = c->thread_id_.load(std::memory_order_relaxed);
-    copy_of<io::driver> of_core;
-    const bool readable = memory_.read(static_cast<const io::driver*>(c->driver_.get()), of_core);
-    running_ = readable ? reinterpret_cast<std::uintptr_t>(of_core->running()) : 0;
-    now.turns = readable ? reinterpret_cast<std::uintptr_t>(of_core->turns()) : 0;
+    now.turns = look_at_driver(*c, found.size() - 1);
     at = reinterpret_cast<std::uintptr_t>(c->next_);
-    if (r == reach::loops) continue;
-    pools_.insert(c->offload_);
-    if (c->connections_ != nullptr) read_connections(c->connections_, now);
-    for (const core::spawned* task = c->spawned_; task != nullptr && left_ > 0; --left_) {
-      copy_of<core::spawned> t;
-      if (!memory_.read(task, t)) break;
-      const auto frame = reinterpret_cast<std::uintptr_t>(t->frame_.address());
-      now.tasks.push_back(
-          read_chain(reinterpret_cast<std::uintptr_t>(task) + offset_in<chain>(*t), *t, frame, 0));
-      task = t->next_;
-    }
-    now.cut_short = left_ == 0;
+  }
+  for (std::size_t i = 0; i < found.size() && r == reach::chains; ++i) {
+    const core& c = *copies[i];
+    pools_.insert(c.offload_);
+    look_at_driver(c, i);  // what it runs may be another chain now
+    if (c.connections_ != nullptr) read_connections(c.connections_, found[i]);
+    read_tasks(c, found[i]);
+    found[i].cut_short = left_ == 0;
   }
   return found;
+}
+
+// What core `i` runs, and what is on its way there. Returns where its turn_ring lies.
+std::uintptr_t inspection::look_at_driver(const core& c, std::size_t i) {
+  running_.resize(std::max(running_.size(), i + 1));
+  running_[i] = 0;
+  copy_of<io::driver> driver;
+  if (!memory_.read(static_cast<const io::driver*>(c.driver_.get()), driver)) return 0;
+  running_[i] = reinterpret_cast<std::uintptr_t>(driver->running());
+  const remote_wake* wake = driver->delivered();
+  copy_of<remote_wake> copy;
+  for (std::size_t n = 0; wake != nullptr && n < most_connections && memory_.read(wake, copy); ++n) {
+    if (copy->root != nullptr) arriving_.insert(reinterpret_cast<std::uintptr_t>(copy->root));
+    wake = copy->next;
+  }
+  return reinterpret_cast<std::uintptr_t>(driver->turns());
+}
+
+// The frames of those chains, and what they wait for.
+void inspection::fetch_frames(std::span<const found_chain> of) {
+  std::vector<std::uintptr_t> frames;
+  std::vector<std::uintptr_t> operations;
+  for (const found_chain& c : of) {
+    if (c.frame == 0) continue;
+    frames.push_back(c.frame);
+    if (c.copy->suspended_ != nullptr)
+      operations.push_back(reinterpret_cast<std::uintptr_t>(c.copy->suspended_));
+  }
+  memory_.fetch(frames, fetched_of_frame);
+  memory_.fetch(operations, sizeof(operation));
+  std::vector<std::uintptr_t> inner;
+  for (unsigned depth = 0; depth < fetched_depth && !frames.empty(); ++depth) {
+    inner.clear();
+    for (const std::uintptr_t frame : frames)
+      if (const std::uintptr_t next = awaited_by(frame); next != 0) inner.push_back(next);
+    memory_.fetch(inner, fetched_of_frame);
+    frames.swap(inner);
+  }
 }
 
 void inspection::read_connections(const connection_table* at, core_report& into) {
@@ -89,35 +133,71 @@ void inspection::read_connections(const connection_table* at, core_report& into)
     return;
   // A slab finds its states by its own address.
   const std::unique_ptr<std::byte, void (*)(void*)> memory(
-      static_cast<std::byte*>(std::aligned_alloc(state_slab::size, state_slab::size)), std::free);
+      static_cast<std::byte*>(std::aligned_alloc(state_slab::size, slabs_at_once * state_slab::size)),
+      std::free);
   if (!memory) throw std::bad_alloc();
-  const auto& slab = *reinterpret_cast<const state_slab*>(memory.get());
+  for (std::size_t first = 0; first < count && left_ > 0; first += slabs_at_once)
+    read_slabs(std::span(slabs).subspan(first, std::min(slabs_at_once, count - first)), memory.get(), into);
+}
+
+// `memory`: for copies of those slabs.
+void inspection::read_slabs(std::span<const std::uintptr_t> slabs, std::byte* memory, core_report& into) {
+  std::vector<found_chain> found;
   for (const std::uintptr_t there : slabs) {
-    if (there % state_slab::size != 0 || !memory_.read(there, memory.get(), state_slab::size)) continue;
+    const auto& slab = *reinterpret_cast<const state_slab*>(memory);
+    if (there % state_slab::size != 0 || !memory_.read(there, memory, state_slab::size)) continue;
     for (std::size_t i = 0; i < state_slab::most && left_ > 0; ++i, --left_) {
       const connection_state* const c = slab.first_from(i);
       if (c == nullptr) break;
-      const auto distance =
-          reinterpret_cast<std::uintptr_t>(c) - reinterpret_cast<std::uintptr_t>(memory.get());
-      if (auto report = connection_at(there + distance, *c)) into.connections.push_back(std::move(*report));
+      found.push_back({there + static_cast<std::uintptr_t>(reinterpret_cast<const std::byte*>(c) - memory) +
+                           offset_in<chain>(*c),
+                       c, reinterpret_cast<std::uintptr_t>(c->handler_.address())});
     }
+    memory += state_slab::size;
   }
+  fetch_frames(found);
+  for (const found_chain& each : found)
+    if (auto report = connection_at(each)) into.connections.push_back(std::move(*report));
+  memory_.forget();
 }
 
-std::optional<connection_report> inspection::connection_at(std::uintptr_t at, const connection_state& c) {
+std::optional<connection_report> inspection::connection_at(const found_chain& at) {
+  const auto& c = static_cast<const connection_state&>(*at.copy);
   connection_report report;
   report.in = c.phase_;
   if (report.in > phase::ended) return std::nullopt;
   report.peer = peer_of(c);
   report.fd = c.fd;
   report.stopping = c.is_stopping();
-  const auto frame = reinterpret_cast<std::uintptr_t>(c.handler_.address());
-  report.chain = read_chain(at + offset_in<chain>(c), c, frame, 0);
+  report.age_ms = c.age(now_ms_);
+  report.chain = read_chain(at, 0);
   if (report.chain.state == chain_report::now::waits) {
-    const std::uint32_t since = now_ms_ - c.active_at;
+    const std::uint32_t since = static_cast<std::uint32_t>(now_ms_) - c.active_at;
     report.waits_for_ms = since < 0x8000'0000U ? since : 0;
   }
   return report;
+}
+
+void inspection::read_tasks(const core& of, core_report& into) {
+  std::vector<copy_of<core::spawned>> copies(chains_at_once);
+  std::vector<found_chain> found;
+  for (const core::spawned* next = of.spawned_; next != nullptr && left_ > 0;) {
+    found.clear();
+    for (; next != nullptr && left_ > 0 && found.size() < chains_at_once; --left_) {
+      copy_of<core::spawned>& t = copies[found.size()];
+      if (!memory_.read(next, t)) {
+        next = nullptr;
+        break;
+      }
+      found.push_back({reinterpret_cast<std::uintptr_t>(next) + offset_in<chain>(*t), &*t,
+                       reinterpret_cast<std::uintptr_t>(t->frame_.address())});
+      next = t->next_;
+    }
+    fetch_frames(found);
+    for (const found_chain& each : found)
+      into.tasks.push_back({each.copy->age(now_ms_), read_chain(each, 0)});
+    memory_.forget();
+  }
 }
 
 std::string inspection::peer_of(const connection_state& c) {
@@ -128,32 +208,46 @@ std::string inspection::peer_of(const connection_state& c) {
              : "unknown";
 }
 
-chain_report inspection::read_chain(std::uintptr_t at, const chain& copy, std::uintptr_t root_frame,
-                                    unsigned depth) {
+chain_report inspection::read_chain(const found_chain& c, unsigned depth) {
   chain_report report;
-  if (root_frame == 0) return report;
-  read_frames(root_frame, report);
-  if (at == running_) {
+  if (c.frame == 0) return report;
+  read_frames(c.frame, report);
+  if (std::ranges::find(running_, c.at) != running_.end()) {
     report.state = chain_report::now::runs;
     return report;
   }
-  if (!copy.has_no_children() && depth < deepest) read_scopes(at, depth, report);
-  report.state = copy.is_queued() ? chain_report::now::ready : chain_report::now::waits;
+  const chain& copy = *c.copy;
+  if (!copy.has_no_children() && depth < deepest) read_scopes(c.at, depth, report);
+  const bool arrives = arriving_.contains(c.at);
   const auto waits = reinterpret_cast<std::uintptr_t>(copy.suspended_);
+  if (arrives && waits == 0 && !report.frames.empty()) {
+    report.state = chain_report::now::waits;
+    report.operation = "switch_to";
+    return report;
+  }
+  report.state = copy.is_queued() || arrives ? chain_report::now::ready : chain_report::now::waits;
   struct head {
     std::uintptr_t kind;
     std::uintptr_t root;
   } op{};
   static_assert(sizeof(operation) == sizeof(head));
-  if (waits == 0 || !memory_.read(waits, &op, sizeof op) || op.root != at) return report;
+  if (waits == 0 || !memory_.read(waits, &op, sizeof op) || op.root != c.at) return report;
   const auto [known, is_new] = operations_.try_emplace(op.kind);
   if (is_new) known->second = operation_name(name_of_address(op.kind));
   report.operation = known->second;  // none: it has just ended
   return report;
 }
 
-void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
+// 0: none.
+std::uintptr_t inspection::awaited_by(std::uintptr_t frame) const noexcept {
   static const std::uintptr_t distance = promise_in_frame();
+  copy_of<detail::promise_base> promise;
+  if (!memory_.read(frame + distance, promise)) return 0;
+  const auto* const awaited = promise->awaited();
+  return awaited != nullptr ? memory_.word(reinterpret_cast<std::uintptr_t>(awaited)) : 0;
+}
+
+void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
   for (std::uintptr_t frame = root_frame; frame != 0 && into.frames.size() < most_frames;) {
     const std::uintptr_t resume = memory_.word(frame);
     if (resume == 0) break;  // it has ended
@@ -164,10 +258,7 @@ void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
     std::string line;
     if (lines_ != nullptr) line = lines_->at(resume - shift_, memory_, frame);
     into.frames.push_back({frame, name, std::move(line)});
-    copy_of<detail::promise_base> promise;
-    if (!memory_.read(frame + distance, promise)) break;
-    const auto* const awaited = promise->awaited();
-    frame = awaited != nullptr ? memory_.word(reinterpret_cast<std::uintptr_t>(awaited)) : 0;
+    frame = awaited_by(frame);
   }
 }
 
@@ -176,36 +267,37 @@ void inspection::read_frames(std::uintptr_t root_frame, chain_report& into) {
 // others begin.
 void inspection::read_scopes(std::uintptr_t parent, unsigned depth, chain_report& into) {
   using detail::children;
-  const children example(children::policy::cancel_on_error);
-  const auto first_child = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&example.first_) -
-                                                    reinterpret_cast<const std::byte*>(&example));
   const std::vector<chain_report::frame> frames = into.frames;
   std::set<std::uintptr_t> found;  // frames of a chain may lie side by side
   for (const chain_report::frame& f : frames) {
     const std::vector<std::byte> bytes = memory_.piece(f.at, most_of_frame);
     for (std::size_t at = 0; at + sizeof(children) <= bytes.size(); at += alignof(children)) {
-      std::uintptr_t first = 0;
-      std::memcpy(&first, bytes.data() + at + first_child, sizeof first);
-      copy_of<detail::child> c;
-      if (first == 0 || !memory_.read(first, c) || reinterpret_cast<std::uintptr_t>(c->owner_) != f.at + at)
-        continue;
       copy_of<children> scope;
-      if (memory_.read(f.at + at, scope) && reinterpret_cast<std::uintptr_t>(scope->parent_) == parent &&
-          found.insert(f.at + at).second)
+      std::memcpy(scope.memory(), bytes.data() + at, sizeof(children));
+      copy_of<detail::child> c;
+      if (reinterpret_cast<std::uintptr_t>(scope->parent_) == parent && memory_.read(scope->first_, c) &&
+          reinterpret_cast<std::uintptr_t>(c->owner_) == f.at + at && found.insert(f.at + at).second)
         read_children(*scope, depth, into);
     }
   }
 }
 
 void inspection::read_children(const detail::children& of, unsigned depth, chain_report& into) {
-  for (const detail::child* at = of.first_; at != nullptr && left_ > 0; --left_) {
+  std::vector<copy_of<detail::child>> copies;
+  std::vector<found_chain> found;
+  for (const detail::child* next = of.first_; next != nullptr && left_ > 0; --left_) {
     copy_of<detail::child> c;
-    if (!memory_.read(at, c)) return;
-    if (!c->ended_)
-      into.children.push_back(read_chain(reinterpret_cast<std::uintptr_t>(at) + offset_in<chain>(*c), *c,
-                                         reinterpret_cast<std::uintptr_t>(c->frame_.address()), depth + 1));
-    at = c->next_;
+    if (!memory_.read(next, c)) break;
+    if (!c->ended_) {
+      copies.push_back(c);
+      found.push_back({reinterpret_cast<std::uintptr_t>(next) + offset_in<chain>(*c), nullptr,
+                       reinterpret_cast<std::uintptr_t>(c->frame_.address())});
+    }
+    next = c->next_;
   }
+  for (std::size_t i = 0; i < found.size(); ++i) found[i].copy = &*copies[i];
+  fetch_frames(found);
+  for (const found_chain& each : found) into.children.push_back(read_chain(each, depth + 1));
 }
 
 // A job has no name, but its class has, which holds the function.

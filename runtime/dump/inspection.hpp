@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,19 +37,29 @@ struct connection_report {
   phase in = phase::ended;
   int fd = -1;
   bool stopping = false;
+  std::optional<std::uint64_t> age_ms;        // since its loop has it
   std::optional<std::uint32_t> waits_for_ms;  // since when no byte has moved
+  chain_report chain;
+};
+
+struct task_report {
+  std::optional<std::uint64_t> age_ms;
   chain_report chain;
 };
 
 struct core_report {
   unsigned index = 0;
+  bool is_loop = false;  // or a thread for handlers
   std::optional<int> cpu;
   int thread = 0;
   std::vector<connection_report> connections;
-  std::vector<chain_report> tasks;
+  std::vector<task_report> tasks;
   bool cut_short = false;    // there was more than may be read
   std::uintptr_t turns = 0;  // where its turn_ring lies; 0: it has none
 };
+
+// Loops first.
+[[nodiscard]] bool is_before(const core_report& a, const core_report& b) noexcept;
 
 // Work beside the loops, by the names of the functions that were offloaded.
 struct jobs_report {
@@ -72,10 +83,20 @@ class inspection {
   [[nodiscard]] jobs_report jobs();
 
  private:
+  // A chain that was copied.
+  struct found_chain {
+    std::uintptr_t at = 0;
+    const chain* copy = nullptr;
+    std::uintptr_t frame = 0;  // of its root
+  };
+  std::uintptr_t look_at_driver(const core& c, std::size_t i);
+  void fetch_frames(std::span<const found_chain> of);
+  [[nodiscard]] std::uintptr_t awaited_by(std::uintptr_t frame) const noexcept;
   void read_connections(const connection_table* at, core_report& into);
-  [[nodiscard]] std::optional<connection_report> connection_at(std::uintptr_t at, const connection_state& c);
-  [[nodiscard]] chain_report read_chain(std::uintptr_t at, const chain& copy, std::uintptr_t root_frame,
-                                        unsigned depth);
+  void read_slabs(std::span<const std::uintptr_t> slabs, std::byte* memory, core_report& into);
+  void read_tasks(const core& of, core_report& into);
+  [[nodiscard]] std::optional<connection_report> connection_at(const found_chain& at);
+  [[nodiscard]] chain_report read_chain(const found_chain& c, unsigned depth);
   void read_frames(std::uintptr_t root_frame, chain_report& into);
   void read_scopes(std::uintptr_t parent, unsigned depth, chain_report& into);
   void read_children(const detail::children& of, unsigned depth, chain_report& into);
@@ -94,8 +115,9 @@ class inspection {
   remote_memory memory_;
   std::uintptr_t shift_;
   std::set<const offload_pool*> pools_;
-  std::uintptr_t running_ = 0;  // the chain that the core runs
-  std::uint32_t now_ms_ = 0;
+  std::vector<std::uintptr_t> running_;  // the chain that each core runs
+  std::set<std::uintptr_t> arriving_;    // those that are on their way to a core
+  std::uint64_t now_ms_ = 0;
   std::size_t left_;  // chains that may still be read
 };
 

@@ -2,8 +2,10 @@
 
 #include <cxxabi.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <link.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -13,10 +15,10 @@
 #include <fstream>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <utility>
 
 #include "weir/base/error.hpp"
+#include "weir/base/unique_fd.hpp"
 
 namespace weir::dump {
 namespace {
@@ -46,14 +48,23 @@ place place_here() {
 class elf_file {
  public:
   explicit elf_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    std::stringstream all;
-    all << in.rdbuf();
-    bytes_ = std::move(all).str();
+    const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat s{};
+    if (!file || ::fstat(file.get(), &s) != 0 || s.st_size <= 0) return;
+    const auto size = static_cast<std::size_t>(s.st_size);
+    void* const at = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (at == MAP_FAILED) return;
+    bytes_ = {static_cast<const char*>(at), size};
     const auto* const head = look<ElfW(Ehdr)>(0);
     if (head == nullptr || std::memcmp(head->e_ident, ELFMAG, SELFMAG) != 0) return;
     for (std::size_t i = 0; i < head->e_shnum; ++i)
-      if (const auto* s = look<ElfW(Shdr)>(head->e_shoff + i * head->e_shentsize)) sections_.push_back(*s);
+      if (const auto* section = look<ElfW(Shdr)>(head->e_shoff + i * head->e_shentsize))
+        sections_.push_back(*section);
+  }
+  elf_file(const elf_file&) = delete;
+  elf_file& operator=(const elf_file&) = delete;
+  ~elf_file() {
+    if (!bytes_.empty()) ::munmap(const_cast<char*>(bytes_.data()), bytes_.size());
   }
 
   template <class T>
@@ -65,7 +76,7 @@ class elf_file {
   [[nodiscard]] std::string_view content(const ElfW(Shdr) & s) const noexcept {
     if (s.sh_type == SHT_NOBITS || s.sh_offset > bytes_.size() || bytes_.size() - s.sh_offset < s.sh_size)
       return {};
-    return std::string_view(bytes_).substr(s.sh_offset, s.sh_size);
+    return bytes_.substr(s.sh_offset, s.sh_size);
   }
 
   // In hex; empty if there is none.
@@ -86,7 +97,7 @@ class elf_file {
   }
 
  private:
-  std::string bytes_;
+  std::string_view bytes_;  // of the mapped file: a program that runs is not written to
   std::vector<ElfW(Shdr)> sections_;
 };
 

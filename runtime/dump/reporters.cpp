@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <deque>
 #include <iterator>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -30,7 +31,7 @@ constexpr std::uint64_t worth_telling = 1'000'000;  // nanoseconds of waiting
 
 // Where a turn was while it lasted.
 struct sample {
-  unsigned core = 0;
+  const core* at_core = nullptr;
   std::uint64_t at = 0;  // nanoseconds_now()
   std::vector<const void*> stack;
 };
@@ -67,12 +68,11 @@ std::function<void(const stall&)> stall_reporter() {
 }
 
 struct slow_reporter::parts {
-  parts(core_pool& of, std::chrono::milliseconds slow)
-      : cores(of),
-        reported(of.size()),
+  parts(stall_detector::watched_cores all, std::chrono::milliseconds slow)
+      : cores(std::move(all)),
         sampler(
-            of, std::clamp<std::chrono::milliseconds>(slow / 4, 2ms, 1s), [this](const stall& s) { keep(s); },
-            0ms, stall_detector::counting::nothing),
+            cores, std::clamp<std::chrono::milliseconds>(slow / 4, 2ms, 1s),
+            [this](const stall& s) { keep(s); }, 0ms, stall_detector::looking_for::turns),
         thread([this] { report_until_stopped(); }) {}
   parts(const parts&) = delete;
   parts& operator=(const parts&) = delete;
@@ -90,7 +90,7 @@ struct slow_reporter::parts {
   void keep(const stall& s) {
     const std::lock_guard lock(mutex);
     if (samples.size() == samples_kept) samples.pop_front();
-    samples.push_back({s.core, observe::nanoseconds_now(), s.addresses});
+    samples.push_back({s.at, observe::nanoseconds_now(), s.addresses});
   }
 
   void report_until_stopped() {
@@ -103,20 +103,27 @@ struct slow_reporter::parts {
   }
 
   void report_all() noexcept {
-    for (core& c : cores) try {
-        const turn_ring* const ring = c.driver().turns();
-        if (ring == nullptr) continue;
-        std::uint64_t& n = reported[c.index()];
-        const std::uint64_t written = ring->slow_written();
-        if (written - n > turn_ring::slow_requests) n = written - turn_ring::slow_requests;
-        for (; n != written; ++n)
-          log::warning("{}", text_of(ring->slow_ones()[n % turn_ring::slow_requests], c.index()));
-      } catch (const std::exception&) {
-        log::count_lost_line();
-      }
+    try {
+      for (core* const c : cores()) report_all_of(*c);
+    } catch (const std::exception&) {
+      log::count_lost_line();
+    }
   }
 
-  std::string text_of(const slow_request& r, unsigned core) {
+  void report_all_of(core& c) {
+    const turn_ring* const ring = c.driver().turns();
+    if (ring == nullptr) return;
+    std::uint64_t& n = reported[&c];
+    const std::uint64_t written = ring->slow_written();
+    if (written - n > turn_ring::slow_requests) n = written - turn_ring::slow_requests;
+    while (n != written) log::warning("{}", text_of(ring->slow_ones()[n++ % turn_ring::slow_requests], c));
+  }
+
+  static std::string name_of(const core& c) {
+    return fmt::format("{} {}", c.is_loop() ? "core" : "worker", c.index());
+  }
+
+  std::string text_of(const slow_request& r, const core& c) {
     if (!known) {
       all_symbols.emplace();
       known.emplace(*all_symbols, std::uintptr_t{0});
@@ -124,19 +131,19 @@ struct slow_reporter::parts {
     std::string out = fmt::format("{} took {}", whose("the request of ", r.of), time_text(r.took));
     if (r.waited + r.unread >= worth_telling) {
       if (r.unread < worth_telling)
-        out += fmt::format(", of which up to {} waiting for core {}", time_text(r.waited), core);
+        out += fmt::format(", of which up to {} waiting for {}", time_text(r.waited), name_of(c));
       else if (r.waited < worth_telling)
-        out += fmt::format(", after up to {} unread, waiting for core {}", time_text(r.unread), core);
+        out += fmt::format(", after up to {} unread, waiting for {}", time_text(r.unread), name_of(c));
       else
-        out +=
-            fmt::format(", of which up to {} waiting for core {}, after up to {} unread, waiting for it too",
-                        time_text(r.waited), core, time_text(r.unread));
-      out += fmt::format(", held {} by {}", time_text(r.longest_share), holder(r, core));
+        out += fmt::format(", of which up to {} waiting for {}, after up to {} unread, waiting for it too",
+                           time_text(r.waited), name_of(c), time_text(r.unread));
+      out += fmt::format(", held {} by {}", time_text(r.longest_share), holder(r, c));
       if (const auto rest = r.waited + r.unread - std::min(r.longest_share, r.waited + r.unread);
           r.others != 0)
         out += fmt::format(" and {} by {} other{}", time_text(rest), r.others, r.others == 1 ? "" : "s");
     }
     out += fmt::format("; its own turns took {}", time_text(r.own));
+    if (r.moved) out += fmt::format(" on {}, where it went on", name_of(c));
     if (!r.whole) out += "; the recorder does not reach back to its beginning";
     if (r.silent != 0) out += fmt::format(" ({} more slow requests)", r.silent);
     return out;
@@ -145,24 +152,24 @@ struct slow_reporter::parts {
   std::string whose(std::string_view before, const turn& t) {
     const std::string peer = turn_names::peer_of(t);
     const std::string_view name = known->handler_of(t);
-    if (t.chain == turn::of_loop) return "timers and posts of the loop";
+    if (!t.is_of_a_chain()) return "timers and posts of the loop";
     if (peer.empty()) return name.empty() ? "a task" : fmt::format("the task {}", name);
     return name.empty() ? fmt::format("{}{}", before, peer) : fmt::format("{}{} in {}", before, peer, name);
   }
 
-  std::string holder(const slow_request& r, unsigned core) {
+  std::string holder(const slow_request& r, const core& c) {
     std::string out = whose("the handler of ", r.longest.what);
-    if (const std::string line = line_in(r.longest, core); !line.empty()) out += " at " + line;
+    if (const std::string line = line_in(r.longest, c); !line.empty()) out += " at " + line;
     return out + fmt::format(" (turn of {})", time_text(r.longest.length()));
   }
 
   // Where the turn was when it was looked at; empty if it was not.
-  std::string line_in(const observe::long_turn& t, unsigned core) {
+  std::string line_in(const observe::long_turn& t, const core& c) {
     std::vector<const void*> stack;
     {
       const std::lock_guard lock(mutex);
       for (const sample& s : samples)
-        if (s.core == core && s.at >= t.what.begin && s.at <= t.end) stack = s.stack;
+        if (s.at_core == &c && s.at >= t.what.begin && s.at <= t.end) stack = s.stack;
     }
     for (std::size_t i = 0; i < stack.size(); ++i) {
       // What returns there was called before it.
@@ -172,9 +179,9 @@ struct slow_reporter::parts {
     return {};
   }
 
-  core_pool& cores;
-  std::vector<std::uint64_t> reported;  // of each core; the thread's
-  std::optional<symbols> all_symbols;   // the thread's, as the next two
+  stall_detector::watched_cores cores;
+  std::map<const core*, std::uint64_t> reported;  // the thread's
+  std::optional<symbols> all_symbols;             // the thread's, as the next two
   std::optional<turn_names> known;
   source_lines lines;
   std::mutex mutex;
@@ -185,8 +192,17 @@ struct slow_reporter::parts {
   std::thread thread;
 };
 
-slow_reporter::slow_reporter(core_pool& cores, std::chrono::milliseconds slow)
-    : parts_(std::make_unique<parts>(cores, slow)) {}
+slow_reporter::slow_reporter(core_pool& loops, std::function<std::vector<core*>()> workers,
+                             std::chrono::milliseconds slow)
+    : parts_(std::make_unique<parts>(
+          [&loops, more = std::move(workers)] {
+            std::vector<core*> all;
+            for (core& c : loops) all.push_back(&c);
+            const std::vector<core*> others = more();
+            all.insert(all.end(), others.begin(), others.end());
+            return all;
+          },
+          slow)) {}
 
 slow_reporter::~slow_reporter() = default;
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "inspection.hpp"
-#include "json_list.hpp"
 #include "threads.hpp"
 #include "turn_names.hpp"
 #include "weir/base/detail/json_text.hpp"
@@ -23,7 +22,8 @@ using observe::turn;
 using observe::turn_ring;
 
 constexpr std::size_t most_turns = std::size_t{1} << 21U;
-constexpr unsigned slow_tracks = 100'000;  // behind those of the loops
+constexpr unsigned worker_tracks = 50'000;  // behind those of the loops
+constexpr unsigned slow_tracks = 100'000;   // behind those of the workers
 
 // What one loop has recorded. The last turn has not ended.
 struct record {
@@ -65,17 +65,18 @@ class trace {
       if (!r) continue;
       if (!std::exchange(any_, true)) out_ = R"({"displayTimeUnit":"ns","traceEvents":[)";
       track("process_name", id, 0, fmt::format("process {}", id));
-      track("thread_name", id, c.index + 1, fmt::format("loop {}", c.index));
-      track("thread_name", id, c.index + 1 + slow_tracks, fmt::format("slow requests of loop {}", c.index));
+      const unsigned at = c.index + 1 + (c.is_loop ? 0 : worker_tracks);
+      const std::string name = fmt::format("{} {}", c.is_loop ? "loop" : "worker", c.index);
+      track("thread_name", id, at, name);
+      track("thread_name", id, at + slow_tracks, "slow requests of " + name);
       const std::uint64_t oldest = r->turns.empty() ? UINT64_MAX : r->turns.front().begin;
       for (const long_turn& t : r->long_ones)
-        if (t.what.begin < oldest) turn_event(id, c.index + 1, t.what, t.end, names);
+        if (t.what.begin < oldest) turn_event(id, at, t.what, t.end, names);
       for (std::size_t i = 0; i + 1 < r->turns.size(); ++i)
-        if (r->turns[i].chain != turn::waits)
-          turn_event(id, c.index + 1, r->turns[i], r->turns[i + 1].begin, names);
+        if (r->turns[i].chain != turn::waits && r->turns[i].chain != turn::handed_over)
+          turn_event(id, at, r->turns[i], r->turns[i + 1].begin, names);
       for (const slow_request& s : r->slow_ones)
-        event(id, c.index + 1 + slow_tracks, s.ended - s.took, s.took, turn_names::peer_of(s.of), s.of,
-              names);
+        event(id, at + slow_tracks, s.ended - s.took, s.took, turn_names::peer_of(s.of), s.of, names);
     }
   }
   [[nodiscard]] bool is_empty() const noexcept { return !any_; }
@@ -101,7 +102,8 @@ class trace {
                    R"({{"ph":"X","name":{},"pid":{},"tid":{},"ts":{}.{:03},"dur":{}.{:03},)", json_text(name),
                    process, track, begin / 1000, begin % 1000, length / 1000, length % 1000);
     fmt::format_to(std::back_inserter(out_), R"("args":{{"handler":{},"coroutine":{}}}}})",
-                   json_text(handler), json_text(names.coroutine_with(t.coroutine)));
+                   json_text(handler),
+                   json_text(t.is_of_a_chain() ? names.coroutine_with(t.coroutine) : std::string()));
   }
   void separate() { out_ += out_.back() == '[' ? "\n" : ",\n"; }
 
@@ -125,6 +127,7 @@ const std::string& turn_names::coroutine_with(const void* resume_function) {
 }
 
 std::string_view turn_names::handler_of(const turn& t) {
+  if (!t.is_of_a_chain()) return {};
   for (const void* const each : {t.coroutine, t.root}) {
     const std::string_view name = coroutine_with(each);
     if (!name.empty() && !name.starts_with("weir::")) return name.substr(0, name.find('('));
@@ -141,7 +144,7 @@ std::string trace_of_all(::pid_t process, const std::vector<::pid_t>& tree) {
   for (const ::pid_t each : tree) try {
       turn_names names(all, shift_of(each));
       auto cores = inspection(each, all, nullptr).cores(inspection::reach::loops);
-      std::ranges::sort(cores, {}, &core_report::index);
+      std::ranges::sort(cores, is_before);
       out.process(each, cores, names);
     } catch (const std::system_error&) {
       if (each == process) throw;  // one below it may end at any time

@@ -16,9 +16,9 @@ observe::histograms unmeasured;
 constexpr std::uint32_t rarest_measured = 512;         // turns
 constexpr std::uint64_t measuring_pause = 20'000'000;  // nanoseconds
 
-std::uint64_t nanoseconds() noexcept {
+std::uint64_t nanoseconds(clockid_t clock = CLOCK_MONOTONIC) noexcept {
   timespec t;
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  ::clock_gettime(clock, &t);
   return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
 }
 
@@ -56,7 +56,7 @@ void driver::run_now(chain& root) {
   begin_turn(root);
   root.resume();
   set_running(nullptr);
-  if (turns_) turns_->begin(observe::turn::of_loop);
+  if (turns_) turns_->begin(beside_turns());
 }
 
 void driver::schedule(chain& root) noexcept {
@@ -120,7 +120,6 @@ void driver::end_measuring() noexcept {
   const std::uint64_t now = nanoseconds();
   const std::uint64_t took = now - std::exchange(measured_from_, 0);
   of(measured(), observe::measure::turn).record(took);
-  counted()[observe::figure::busy_nanoseconds].add(took * measured_each_);
   // As many turns as pass in the pause, if they go on as they did.
   const std::uint64_t passed = now - std::exchange(last_measured_, now);
   const std::uint64_t fitting = std::uint64_t{measured_each_} * measuring_pause / (passed + 1);
@@ -135,6 +134,18 @@ void driver::write_levels() noexcept {
   f[observe::figure::run_queue].set(queue_.size());
   f[observe::figure::chunks].set(chunks_.allocated());
   f[observe::figure::chunk_bytes].set(chunks_.allocated() * chunks_.capacity());
+  if (cpu_counted_ == 0) return;
+  const std::uint64_t cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+  f[observe::figure::busy_nanoseconds].add(cpu - std::exchange(cpu_counted_, cpu));
+}
+
+void driver::thread_begins() noexcept {
+  cpu_counted_ = std::max<std::uint64_t>(nanoseconds(CLOCK_THREAD_CPUTIME_ID), 1);
+}
+
+void driver::thread_ends() noexcept {
+  write_levels();
+  cpu_counted_ = 0;
 }
 
 void driver::turn_without_set() {
@@ -142,7 +153,7 @@ void driver::turn_without_set() {
   take_delivered();
   give_turns();
   if (measured_from_ != 0) end_measuring();
-  if (turns_) turns_->begin(observe::turn::of_loop);
+  if (turns_) turns_->begin(beside_turns());
   if (!queue_.empty() && !is_open()) turn_.request();
 }
 

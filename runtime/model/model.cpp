@@ -163,6 +163,14 @@ std::optional<refusal> check(const settings& s, state_kind keeps) {
                       each.loops_do_io ? "workers.io = \"loop\""
                       : each.one_loop  ? "model \"single-loop\""
                                        : "model \"loop-per-core\"")};
+    if (s.observe.recorder != 0 && each.io_blocks)
+      return refusal{
+          "observe.recorder",
+          fmt::format(
+              "in model \"{}\" a thread waits within its turns, and serves no other connection "
+              "meanwhile that could hold it up; the nearest that records is model \"{}\"",
+              each.name(),
+              each.one_loop && each.threads == handler_threads::none ? "single-loop" : "loop-with-workers")};
     if ((keeps == state_kind::per_core || keeps == state_kind::sharded) && !each.handlers_run_on_loops())
       return refusal{
           row.processes ? worker_key(s) : "model",

@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <variant>
 
 #include "last_resort.hpp"
@@ -185,8 +186,11 @@ class placement_timer {
     if (thread_.joinable()) thread_.join();  // it has ended
     try {
       thread_ = std::thread([this] { check(); });
-    } catch (const std::exception&) {  // next time
+      failed_ = false;
+    } catch (const std::exception& e) {
       looks_ = false;
+      if (!std::exchange(failed_, true))
+        log::warning("placement is not looked at until a thread for it can be started: {}", e.what());
     }
   }
   void check() noexcept {
@@ -204,6 +208,7 @@ class placement_timer {
   ::cpu_set_t allowed_{};
   placement_watch watch_;
   std::atomic<bool> looks_{false};
+  bool failed_ = false;  // the thread could not be started, and that was logged
   std::thread thread_;
   standing_timer timer_;
 };

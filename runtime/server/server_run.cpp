@@ -52,7 +52,9 @@ void server::run() {
     watch.emplace(*cores_, settings_.limits.stall, dump::stall_reporter());
   std::optional<dump::slow_reporter> slow;
   if (settings_.observe.recorder != 0 && settings_.observe.slow.count() > 0)
-    slow.emplace(*cores_, settings_.observe.slow);
+    slow.emplace(
+        *cores_, [this] { return workers_ ? workers_->cores() : std::vector<core*>(); },
+        settings_.observe.slow);
   cores_->run();
   for (accept_thread& a : accept_threads_) a.stop();
   if (workers_) workers_->stop();

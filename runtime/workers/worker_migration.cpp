@@ -218,6 +218,7 @@ void worker::take_in(connection_state& c) {
   auto& m = static_cast<worker_migration&>(*c.away());
   m.settle_at(*this);
   m.answered_ = nullptr;
+  if (m.ready_since_ != 0) core_.driver().take_over(m.ready_since_);
   core_.driver().run_now(c);
 }
 

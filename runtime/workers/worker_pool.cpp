@@ -50,14 +50,17 @@ worker_pool::slot* worker_pool::new_slot() {
   resting_.reserve(slots_.size() + 1);
   slot& d = slots_.emplace_back(static_cast<unsigned>(slots_.size()), *this);
   d.thread.home().when_own_work_ends([this, &d] { own_work_ended(d); });
-  try {
-    d.thread.start("weir worker " + std::to_string(d.thread.home().index()));
-  } catch (...) {
-    slots_.pop_back();
-    throw;
-  }
   if (stopping_) d.tell_stop.post();
-  return &d;
+  resting_.push_back(&d);
+  return wake_resting();
+}
+
+// Errors: std::system_error without a thread; it rests on.
+worker_pool::slot* worker_pool::wake_resting() {
+  slot* const d = resting_.back();
+  d->thread.start("weir worker " + std::to_string(d->thread.home().index()));
+  resting_.pop_back();
+  return d;
 }
 
 // In this order: one without a handler, a new one, one whose handlers wait for something.
@@ -65,12 +68,7 @@ worker_pool::slot* worker_pool::free_slot() {
   auto found = std::find_if(idle_.rbegin(), idle_.rend(), [](slot* d) { return d->at.residents() == 0; });
   if (found == idle_.rend()) {
     try {
-      if (!resting_.empty()) {
-        slot* const d = resting_.back();
-        d->thread.start("weir worker " + std::to_string(d->thread.home().index()));
-        resting_.pop_back();
-        return d;
-      }
+      if (!resting_.empty()) return wake_resting();
       if (slots_.size() < most_) return new_slot();
     } catch (const std::exception& e) {
       static log::limiter limit;
@@ -85,6 +83,7 @@ worker_pool::slot* worker_pool::free_slot() {
 }
 
 void worker_pool::push(connection_state& c) noexcept {
+  if (settings_.observe.recorder != 0) static_cast<worker_migration&>(*c.away()).is_ready();
   const std::lock_guard lock(mutex_);
   ready_.push(c);
   if (stopped_ || ready_.size() <= coming_) return;  // stopped: its frame is destroyed with its core
@@ -176,6 +175,13 @@ void worker_pool::stop() noexcept {
     for (slot& d : slots_) d.thread.home().stop();
   }
   for (slot& d : slots_) d.thread.stop();
+}
+
+std::vector<core*> worker_pool::cores() {
+  const std::lock_guard lock(mutex_);
+  std::vector<core*> out;
+  for (slot& d : slots_) out.push_back(&d.thread.home());
+  return out;
 }
 
 std::size_t worker_pool::threads() const noexcept {

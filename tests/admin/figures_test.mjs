@@ -68,14 +68,6 @@ test("a loop that has had no turn stands; a busy share is of the CPU that two ge
   assert.equal(added.requests, 5);
 });
 
-test("a value that jumps for a moment changes no median", () => {
-  const steady = new f.Steady(5);
-  assert.deepEqual([0.2, 1, 0.2, 0.2, 0.3, 0.3, 0.3].map(v => steady.take("a", v)), [0.2, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3]);
-  assert.equal(steady.take("b", 0.9), 0.9);
-  const before = status(1, [loop()]), now = status(2, [loop({ busy_seconds: 0.5 })]);
-  assert.equal(f.changes(before, now, steady).loops[0].busy, 0.5);
-});
-
 test("loops are named by what tells them apart", () => {
   const names = (loops, accept) => f.changes(status(1, loops), status(2, loops, { accept })).loops.map(l => l.name);
   assert.deepEqual(names([loop(), loop({ core: "threads" })], null), ["loop 0", "threads"]);

@@ -90,12 +90,15 @@ TEST_CASE("lists of connections are told of workers that are there") {
   list.seen = 7;
   list.longest_count = 1;
   list.longest[0].quiet_ms = 1500;
+  list.longest[0].age_ms = 90'000;
   board.connections_of(row).store(list);
   const auto text = admin::connections_json(board);
   CHECK_THAT(text, Contains(R"("pid":4242,"age_seconds":)") &&
                        Contains(R"("seen":7,"longest":[{"peer":"unknown","fd":-1,)"));
-  CHECK_THAT(text,
-             Contains(R"("core":"0","runs":false,"quiet_seconds":1.5,"bytes_per_second":0}],"busiest":[]})"));
+  CHECK_THAT(
+      text,
+      Contains(
+          R"("core":"0","runs":false,"open_seconds":90,"quiet_seconds":1.5,"bytes_per_second":0}],"busiest":[]})"));
   row.pid = 4243;  // another process now
   CHECK_THAT(admin::connections_json(board), Contains(R"("processes":[])"));
 }

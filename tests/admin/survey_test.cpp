@@ -1,10 +1,14 @@
 #include "weir/admin/detail/survey.hpp"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 
 #include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
 
 #include "weir/connection/connection_pair.hpp"
 #include "weir/core/test_core.hpp"
@@ -34,4 +38,46 @@ TEST_CASE("connections are listed while somebody asks for them, and as many as t
   pairs.clear();
   for (int i = 0; i < 20 && board.connections_of(row).load()->seen != 0; ++i) looks.step();
   CHECK(board.connections_of(row).load()->longest_count == 0);
+}
+
+namespace {
+
+// Each core has some descriptors.
+void allow_many_descriptors() {
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  limit.rlim_cur = limit.rlim_max;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("cores that end while their connections are listed leave those of the others") {
+  allow_many_descriptors();
+  scoreboard board;
+  process::worker_score& row = *board.take();
+  test_core kept;  // the oldest core: it is listed last
+  connection_pair of_kept(*kept);
+  const settings s;
+  std::deque<core> ending;
+  std::vector<std::unique_ptr<connection_pair>> pairs;
+  while (ending.size() < 300) {  // more than a step looks at
+    core& c = ending.emplace_back(static_cast<unsigned>(ending.size()), std::nullopt, s, nullptr, nullptr,
+                                  core_role{.opens_late = true});
+    const core::entered here(c);
+    if (ending.size() <= 20) pairs.push_back(std::make_unique<connection_pair>(c));
+  }
+  admin::survey looks(board, row);
+  const auto look_until = [&](std::uint64_t count) {
+    admin::survey::wish(board.pool());
+    const auto seen = [&] { return board.connections_of(row).load()->seen; };
+    for (int i = 0; i < 20 && seen() != count; ++i) looks.step();
+    CHECK(seen() == count);
+  };
+  look_until(2 * pairs.size() + 2);
+  looks.step();  // the first part of the next pass: it knows all cores
+  ending.clear();
+  look_until(2);
+  for (int i = 0; i < 20 && board.connections_of(row).load()->longest_count != 2; ++i) looks.step();
+  CHECK(board.connections_of(row).load()->longest_count == 2);
 }

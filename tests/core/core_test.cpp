@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <csignal>
+#include <ctime>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -35,7 +36,35 @@ int allowed_count() {
   return CPU_COUNT(&set);
 }
 
+std::uint64_t cpu_nanoseconds() {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
+}
+
+task<> sleep_on_the_thread(std::chrono::nanoseconds time) {
+  std::this_thread::sleep_for(time);
+  co_return;
+}
+
+task<> compute(std::chrono::nanoseconds time) {
+  const std::uint64_t until = cpu_nanoseconds() + static_cast<std::uint64_t>(time.count());
+  while (cpu_nanoseconds() < until) continue;
+  co_return;
+}
+
 }  // namespace
+
+TEST_CASE("a core is busy while its thread has a CPU, and not while it is kept from one") {
+  test::loop l;
+  const auto& busy = l.core().driver().counted()[observe::figure::busy_nanoseconds];
+  l.run(sleep_on_the_thread(300ms));
+  const std::uint64_t slept = busy.read();
+  CHECK(slept < 150'000'000);
+  l.run(compute(50ms));
+  CHECK(busy.read() - slept >= 50'000'000);
+  CHECK(busy.read() - slept <= cpu_nanoseconds());
+}
 
 TEST_CASE("a thread that runs no core has none, and asking for it is an error") {
   CHECK(core::current() == nullptr);

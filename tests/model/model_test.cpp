@@ -30,6 +30,16 @@ TEST_CASE("state per core is refused where handlers do not run on cores") {
   CHECK_THAT(check(s, state_kind::per_core)->text, Contains("without locks") && Contains("\"single-loop\""));
 }
 
+TEST_CASE("a recorder is refused where threads wait within their turns") {
+  for (const model_row& row : model_table) {
+    settings s;
+    s.model = row.kind;
+    s.observe.recorder = 65536;
+    const auto refused = check(s);
+    CHECK((refused && refused->key == "observe.recorder") == row.io_blocks);
+  }
+}
+
 TEST_CASE("every model runs with its defaults") {
   for (const auto& row : model_table) {
     settings s;

@@ -119,3 +119,45 @@ TEST_CASE("a ring that has gone round keeps its long turns, and says that it doe
   CHECK(ring.long_ones()[0].what.chain == holder);
   CHECK(ring.long_ones()[0].length() >= held);
 }
+
+TEST_CASE("a chain that another thread has left is told what it waited for since it was ready") {
+  turn_ring ring(65536, slow, turn_ring::chains::move);
+  sleep_in(ring);
+  ring.begin(bystander);
+  last(slow);  // before it was ready
+  const std::uint64_t ready = nanoseconds_now();
+  ring.begin(holder);
+  last(held);
+  ring.begin(turn::waits);
+  ring.take_over(ready);
+  ring.begin(mine);
+  ring.request_ended(0);
+  const slow_request& r = only(ring);
+  CHECK(r.whole);
+  CHECK_FALSE(r.moved);
+  CHECK(r.waited == 0);
+  CHECK(r.unread >= held);
+  CHECK(r.longest.what.chain == holder);
+  CHECK(r.longest_share >= held);
+  CHECK(r.longest_share <= r.unread);
+}
+
+TEST_CASE("of a request that began on another thread the turns on this one are told") {
+  turn_ring ring(65536, slow, turn_ring::chains::move);
+  sleep_in(ring);
+  const std::uint64_t began = nanoseconds_now();
+  ring.begin(holder);
+  const std::uint64_t ready = nanoseconds_now();
+  last(held);
+  ring.take_over(ready);
+  ring.begin(mine);
+  ring.request_ended(nanoseconds_now() - began);
+  const slow_request& r = only(ring);
+  CHECK(r.whole);
+  CHECK(r.moved);
+  CHECK(r.unread == 0);
+  CHECK(r.waited >= held);
+  CHECK(r.own < held);
+  CHECK(r.longest.what.chain == holder);
+  CHECK(r.others == 0);
+}

@@ -29,7 +29,7 @@ STATUS = {"program": str, "pid": int, "model": str, "io": str, "policy": str, "a
           "accept_queue": {"connections": int, "limit": int, "pauses": int}, "offload": {"jobs": int, "queued": int},
           "lost_log_lines": int, "listen": [str], "workers": [WORKER], "loops": [LOOP], "request_seconds": HISTOGRAM,
           "offload_wait_seconds": HISTOGRAM, "buckets_per_octave": int}
-LISTED = {"peer": str, "fd": int, "core": str, "runs": bool, "quiet_seconds": float, "bytes_per_second": int}
+LISTED = {"peer": str, "fd": int, "core": str, "runs": bool, "open_seconds": float, "quiet_seconds": float, "bytes_per_second": int}
 CONNECTIONS = {"kept": int, "processes": [{"worker": int, "pid": int, "age_seconds": float, "seen": int, "longest": [LISTED],
                                            "busiest": [LISTED]}]}
 
@@ -216,6 +216,8 @@ class Connections(Asked):
                 self.assertEqual(len(process["longest"]), seen["kept"])
                 quiet = [c["quiet_seconds"] for c in process["longest"]]
                 self.assertEqual(quiet, sorted(quiet, reverse=True))
+                for c in process["longest"]:  # to 64 ms
+                    self.assertTrue(c["quiet_seconds"] - 0.1 < c["open_seconds"] < 60, c)
 
     def test_a_worker_that_ends_takes_its_list_with_it(self):
         with Pool(*self.keys) as pool:

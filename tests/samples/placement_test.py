@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Whether loops still run where they were placed: the log, the figures and --plan --running tell it."""
+import errno
 import os
+import sys
 import tempfile
 import unittest
 
@@ -8,6 +10,9 @@ import sample
 from admin_test import metrics, total
 from pool import Pool, children
 from sample import Sample, run, until
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "faults"))
+import faults
 
 CPUS = sorted(os.sched_getaffinity(0))
 
@@ -52,6 +57,22 @@ class Placed(unittest.TestCase):
 
             until(second, "the second loop runs")
             self.moved_and_back(server, second(), CPUS[1], "loop 1 of worker 0")
+
+    def test_a_server_without_a_thread_to_look_serves_on_and_says_so_once(self):
+        if not faults.works():
+            self.skipTest("programs cannot be made to fail here")
+        with faults.Faults() as control:
+            refused = control.arm(faults.NEW_THREAD, errno.EAGAIN, count=0)
+            with Sample("--model", "single-loop", "--cores", CPUS[0], "--set", "cores.check=50ms",
+                        environment=control.environment) as server:
+                server.wait_for_line("placement is not looked at until a thread for it can be started")
+                until(lambda: control.hits(refused) > 3, "it is tried again")
+                with sample.connect(server.address) as client:
+                    sample.ask(client)
+                self.assertEqual(sum("placement is not looked at" in line for line in server.lines), 1)
+                control.disarm()
+                os.sched_setaffinity(server.pid, CPUS[:2])
+                server.wait_for_line("placement: loop 0 of worker 0")
 
     def test_the_master_of_a_pool_looks_after_its_workers(self):
         shape = "--model", "process-pool", "--processes", 2

@@ -58,6 +58,13 @@ def ask_once(path, target):
     return whole
 
 
+# How a server is started whose handlers run on one thread, and what reports call that.
+SHAPES = ((("--model", "single-loop"), "core 0"), (("--model", "single-loop", "--io", "io_uring"), "core 0"),
+          (("--model", "loop-with-workers", "--set", "workers.count=1"), "worker 0"),
+          (("--model", "loop-with-workers", "--set", "workers.count=1", "--set", "workers.io=worker"), "worker 0"),
+          (("--model", "thread-per-event", "--set", "workers.most=1", "--cores", min(os.sched_getaffinity(0))), "worker 0"))
+
+
 class Recorder(unittest.TestCase):
     def check_structure(self, trace):
         """What Perfetto asks of the JSON trace event format. Returns the turns and the slow requests."""
@@ -93,13 +100,13 @@ class Recorder(unittest.TestCase):
         return peer_of(waits), peer_of(spins)
 
     def test_a_slow_request_names_the_handler_that_held_its_loop(self):
-        for io in ("epoll", "io_uring"):
-            with self.subTest(io), Sample("--model", "single-loop", "--set", "observe.recorder=256KiB", "--set", "observe.slow=100ms",
-                                          "--io", io, name="recorded") as server:
+        for shape, at in SHAPES:
+            with self.subTest(str(shape)), Sample(*shape, "--set", "observe.recorder=256KiB", "--set", "observe.slow=100ms",
+                                                  name="recorded") as server:
                 for _ in range(8):  # a machine that is busy may not let the thread run that looks for the line
                     waits, spins = self.hold_up(server)
                     line = server.wait_for_line(f"the request of {waits} ")
-                    found = re.search(r"the request of (\S+) in (\S+) took (\d+) ms, of which up to (\d+) ms waiting for core 0"
+                    found = re.search(rf"the request of (\S+) in (\S+) took (\d+) ms, of which up to (\d+) ms waiting for {at}"
                                       r"(?:, after up to [\d.]+ ms unread, waiting for it too)?, "
                                       r"held (\d+) ms by the handler of (\S+) in (\S+)( at \S+)? \(turn of (\d+) ms\)", line)
                     self.assertTrue(found, line)
@@ -120,15 +127,17 @@ class Recorder(unittest.TestCase):
                              lambda: f"{spins} has no slow request of its own: {server.lines}")
 
     def test_a_request_that_lay_unread_while_the_loop_was_held_is_slow(self):
-        with Sample("--model", "single-loop", "--set", "observe.recorder=256KiB", "--set", "observe.slow=100ms", name="recorded") as server:
-            late, spins = (self.enterContext(connect(server.address)) for _ in range(2))
-            ask(late, b"hello\n", b"done\n")
-            spins.sendall(f"spin {HELD}\n".encode())
-            sample.until(lambda: late.sendall(b"hello\n") or any("the request of " + peer_of(late) in line for line in server.lines)
-                         or "the request of " + peer_of(spins) in "".join(server.lines), "nothing is slow")
-            self.assertEqual(sample.receive_exactly(spins, 5), b"done\n")
-            line = server.wait_for_line(f"the request of {peer_of(late)} ")
-            self.assertRegex(line, rf"after up to \d+ ms unread, waiting for core 0, held \d+ ms by the handler of {peer_of(spins)} ")
+        for shape, at in SHAPES:
+            with self.subTest(str(shape)), Sample(*shape, "--set", "observe.recorder=256KiB", "--set", "observe.slow=100ms",
+                                                  name="recorded") as server:
+                late, spins = (self.enterContext(connect(server.address)) for _ in range(2))
+                ask(late, b"hello\n", b"done\n")
+                spins.sendall(f"spin {HELD}\n".encode())
+                sample.until(lambda: late.sendall(b"hello\n") or any("the request of " + peer_of(late) in line for line in server.lines)
+                             or "the request of " + peer_of(spins) in "".join(server.lines), "nothing is slow")
+                self.assertEqual(sample.receive_exactly(spins, 5), b"done\n")
+                line = server.wait_for_line(f"the request of {peer_of(late)} ")
+                self.assertRegex(line, rf"after up to \d+ ms unread, waiting for {at}, held \d+ ms by the handler of {peer_of(spins)} ")
 
     def test_a_trace_has_the_turns_and_the_slow_requests_by_name(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -154,6 +163,27 @@ class Recorder(unittest.TestCase):
                         sample.receive_exactly(client, 10000)
                 turns, _ = self.check_structure(trace_of(server.pid))
                 self.assertTrue(any(t["name"] == spins and t["dur"] >= (HELD - 1) * 1000 for t in turns))
+
+    def test_threads_that_handlers_migrate_to_have_recorders(self):
+        with Sample("--model", "loop-with-workers", "--set", "workers.count=2", "--set", "observe.recorder=64KiB",
+                    name="recorded") as server:
+            clients = [self.enterContext(connect(server.address)) for _ in range(8)]
+            for client in clients:
+                ask(client, b"hello\n", b"done\n")
+            trace = trace_of(server.pid)
+            turns, _ = self.check_structure(trace)
+            tracks = {e["args"]["name"]: e["tid"] for e in trace["traceEvents"] if e["ph"] == "M" and e["name"] == "thread_name"}
+            self.assertLessEqual({"loop 0", "worker 0", "worker 1"}, set(tracks))
+            there = {tracks["worker 0"], tracks["worker 1"]}
+            self.assertLessEqual({peer_of(c) for c in clients}, {t["name"] for t in turns if t["tid"] in there})
+            self.assertEqual({t["args"]["handler"] for t in turns if t["tid"] in there and t["name"] == peer_of(clients[0])},
+                             {"recorded::serve"})
+
+    def test_a_model_whose_threads_wait_in_their_turns_is_refused_a_recorder(self):
+        for model in ("serial", "thread-per-connection"):
+            refused = sample.run("--model", model, "--set", "observe.recorder=64KiB", "--check", name="recorded")
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn(f'in model "{model}" a thread waits within its turns', refused.stderr)
 
     def test_each_worker_of_a_pool_has_recorders(self):
         with Sample("--model", "process-pool", "--processes", 2, "--set", "observe.recorder=64KiB", name="recorded") as server:

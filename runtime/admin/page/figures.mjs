@@ -65,21 +65,10 @@ export function loopsOf(now) {
     measures: loop.core !== "threads", queued: loop.queued_tasks, stalls: loop.stalls, busy: null }));
 }
 
-// The median of the last few values of each key.
-export class Steady {
-  constructor(span) { this.span = span; this.values = new Map(); }
-  take(key, value) {
-    const last = [...(this.values.get(key) ?? []), value].slice(-this.span);
-    this.values.set(key, last);
-    return [...last].sort((a, b) => a - b)[Math.floor((last.length - 1) / 2)];
-  }
-}
-
 // What happened between two answers: rates for each second, quantiles in seconds, shares from 0 to 1. Null where nothing can be
 // said. Figures of loops and workers that have ended are in the totals. The busy share is of a CPU, which
-// the loops of two generations share, and `steady`: the server estimates it from some of the turns, and one of these that was interrupted
-// would be a second of full load.
-export function changes(before, now, steady = new Steady(1)) {
+// the loops of two generations share.
+export function changes(before, now) {
   if (!isSameRun(before, now)) return null;
   const seconds = now.uptime_seconds - before.uptime_seconds;
   const per = now.buckets_per_octave;
@@ -94,7 +83,7 @@ export function changes(before, now, steady = new Steady(1)) {
     const turns = arrived(was?.turn_seconds, loop.turn_seconds);
     return {
       ...levels,
-      busy: measures && loop.live > 0 ? steady.take(levels.key, Math.min(1, rate(l => l.busy_seconds))) : null,
+      busy: measures && loop.live > 0 ? Math.min(1, rate(l => l.busy_seconds)) : null,
       requests: rate(l => l.requests), accepted: rate(l => l.accepted),
       received: rate(l => l.received_bytes), sent: rate(l => l.sent_bytes),
       ended: Object.fromEntries(Object.keys(loop.closed).map(cause => [cause, rate(l => l.closed[cause])])),

@@ -12,7 +12,6 @@ const kept = 600;          // seconds of history
 const history = new figures.History(kept);
 let before = null;         // the last answer
 let changed = null;        // between the last two
-let steady = new figures.Steady(5);
 let failedSince = null;    // the first question without an answer, and how many there are
 let failures = 0;
 let idleSince = null;      // seconds
@@ -73,11 +72,8 @@ async function poll() {
 }
 
 function take(status, connections) {
-  changed = figures.changes(before, status, steady);
-  if (before !== null && changed === null) {
-    standing = new Map();
-    steady = new figures.Steady(5);
-  }
+  changed = figures.changes(before, status);
+  if (before !== null && changed === null) standing = new Map();
   before = status;
   document.body.classList.remove("stale", "waiting");
   if (changed) {
@@ -205,7 +201,7 @@ function showTiles(s) {
 
 const loopColumns = [
   { label: "Loop", width: "15%", text: l => l.name },
-  { label: "Busy", width: "11%", title: "Share of its time that it did not wait, the median of five seconds", text: l => isHeld(l) ? "held" : percent(l.busy),
+  { label: "Busy", width: "11%", title: "CPU time of its thread; held: it has had no turn for 2 s", text: l => isHeld(l) ? "held" : percent(l.busy),
     share: l => isHeld(l) ? 1 : l.busy },
   { label: "Requests", text: l => rate(l.requests) },
   { label: "p50", title: "Half of the requests were answered within this time", text: l => duration(l.p50) },
@@ -228,13 +224,14 @@ function showLoops() {
 
 // By the name that its loop has in the table above.
 const place = c => changed?.loops.find(l => l.live > 0 && l.worker === c.worker && l.core === c.core)?.name ?? (before.accept === null ? "" : `worker ${c.worker}`);
-const peer = { label: "Peer", width: "44%", text: c => c.peer, full: c => `descriptor ${c.fd} of process ${c.pid}` };
-const where = { label: "Where", width: "30%", left: true, text: place };
+const peer = { label: "Peer", width: "40%", text: c => c.peer, full: c => `descriptor ${c.fd} of process ${c.pid}` };
+const where = { label: "Where", width: "20%", left: true, text: place };
 
 function showConnections({ processes }) {
   const options = { key: (_, rank) => rank, least: listed };  // texts change places, not rows
   fillTable(at("longest-table"), "Connections that have waited longest", [peer, where,
-    { label: "Quiet for", title: "Since a byte last moved", text: c => c.runs ? "it runs" : duration(c.quiet_seconds) }],
+    { label: "Quiet", title: "Since a byte last moved", text: c => c.runs ? "it runs" : duration(c.quiet_seconds) },
+    { label: "Open", title: "Since its loop has it", text: c => age(c.open_seconds) }],
     figures.topConnections(processes, "longest", listed), options);
   fillTable(at("busiest-table"), "Connections that move most", [peer, where,
     { label: "Moves", title: "Both directions, of the last half second", text: c => byteRate(c.bytes_per_second) }],

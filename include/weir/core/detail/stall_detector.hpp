@@ -20,6 +20,7 @@ namespace weir {
 // A turn that has lasted longer than the limit.
 struct stall {
   unsigned core = 0;
+  const weir::core* at = nullptr;
   std::chrono::milliseconds lasted{0};  // at least
   std::string chain_name;               // the connection's peer, or "a task"
   std::string stack;                    // function names, innermost first, separated by " < "
@@ -33,13 +34,20 @@ struct stall {
 // std::system_error without a thread.
 class stall_detector {
  public:
-  // Whether what it sees is a stall in the figures of the core.
-  enum class counting : std::uint8_t { stalls, nothing };
+  // What it sees: batches, which are stalls in the figures of the core, or single turns of cores that record
+  // them, which are not counted.
+  enum class looking_for : std::uint8_t { stalls, turns };
+
+  // Those that are watched: the same ones each time, and others behind them that have come since. Called on
+  // the detector's thread.
+  using watched_cores = std::function<std::vector<core*>()>;
 
   // `report` is called on the detector's thread, once for each stall, at most once in `interval`.
   // Default: a line in the log. Uses the signal SIGURG.
   stall_detector(core_pool& cores, saturated_duration limit, std::function<void(const stall&)> report = {},
-                 saturated_duration interval = std::chrono::seconds(1), counting c = counting::stalls);
+                 saturated_duration interval = std::chrono::seconds(1));
+  stall_detector(watched_cores cores, saturated_duration limit, std::function<void(const stall&)> report,
+                 saturated_duration interval, looking_for l);
   stall_detector(const stall_detector&) = delete;
   stall_detector& operator=(const stall_detector&) = delete;
   ~stall_detector();
@@ -58,11 +66,11 @@ class stall_detector {
     bool reported = false;
   };
 
-  core_pool& cores_;
+  watched_cores cores_;
   saturated_duration limit_;
   std::function<void(const stall&)> report_;
   saturated_duration interval_;
-  counting counting_;
+  looking_for looking_for_;
   std::vector<watched> watched_;
   std::optional<std::chrono::steady_clock::time_point> last_report_;
   std::atomic<std::uint64_t> seen_{0};

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "weir/core/core_pool.hpp"
 #include "weir/core/detail/stall_detector.hpp"
@@ -31,7 +32,10 @@ namespace weir::dump {
 // Thread: made and destroyed while the cores do not end. Errors: std::system_error without a thread.
 class slow_reporter {
  public:
-  slow_reporter(core_pool& cores, std::chrono::milliseconds slow);
+  // `workers`: the cores of threads that handlers migrate to: those that there were before, and then others.
+  // Called on the threads of this.
+  slow_reporter(core_pool& loops, std::function<std::vector<core*>()> workers,
+                std::chrono::milliseconds slow);
   slow_reporter(const slow_reporter&) = delete;
   slow_reporter& operator=(const slow_reporter&) = delete;
   ~slow_reporter();

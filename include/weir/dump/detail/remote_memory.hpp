@@ -9,6 +9,8 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <span>
+#include <unordered_map>
 #include <vector>
 
 namespace weir::dump {
@@ -40,10 +42,15 @@ struct copied_memory {
   }
 };
 
-// Thread: any.
+// Thread: any, while none fetches.
 class remote_memory {
  public:
   explicit remote_memory(::pid_t process) noexcept : process_(process) {}
+
+  // Copies what lies around those addresses, with few system calls. From now on, until forget(), what is read
+  // there is as it was then. What cannot be read is left out. Errors: std::bad_alloc.
+  void fetch(std::span<const std::uintptr_t> addresses, std::size_t size);
+  void forget() noexcept;
 
   // All of it, or false.
   [[nodiscard]] bool read(std::uintptr_t at, void* into, std::size_t size) const noexcept;
@@ -62,7 +69,13 @@ class remote_memory {
   [[nodiscard]] std::uintptr_t word(std::uintptr_t at) const noexcept;
 
  private:
+  static constexpr std::uintptr_t block_size = 4096;
+  void fetch_blocks(std::span<const std::uintptr_t> in_order);
+  [[nodiscard]] bool read_fetched(std::uintptr_t at, std::byte* into, std::size_t size) const noexcept;
+
   ::pid_t process_;
+  std::vector<std::byte> fetched_;
+  std::unordered_map<std::uintptr_t, std::size_t> block_at_;  // in `fetched_`
 };
 
 }  // namespace weir::dump

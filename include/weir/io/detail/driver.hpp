@@ -152,6 +152,20 @@ class driver : public run_queue, protected asio_task {
   // Writes down what is not counted where it happens. Any caller on the driver's thread.
   void write_levels() noexcept;
 
+  // The thread that runs the core begins, or has ended: its CPU time is counted.
+  void thread_begins() noexcept;
+  void thread_ends() noexcept;
+
+  // Of a recorder: the next turn is that of a chain which has been ready since then, at another thread.
+  void take_over(std::uint64_t ready_since) noexcept {
+    if (turns_ != nullptr) turns_->take_over(ready_since);
+  }
+
+  // What other threads have delivered, and no turn has taken. For a process that reads this one's memory.
+  [[nodiscard]] const remote_wake* delivered() const noexcept {
+    return delivered_.load(std::memory_order_relaxed);
+  }
+
   // Milliseconds on a coarse monotonic clock, read once per batch.
   [[nodiscard]] std::uint64_t now() const noexcept { return now_; }
 
@@ -276,6 +290,10 @@ class driver : public run_queue, protected asio_task {
     return static_cast<std::uint64_t>(t.tv_sec * 1000 + t.tv_nsec / 1'000'000);
   }
   void interrupt() override;
+  // Between turns. Where there is nothing to wait in, the thread sleeps in Asio.
+  [[nodiscard]] std::uintptr_t beside_turns() const noexcept {
+    return is_open() ? observe::turn::of_loop : observe::turn::waits;
+  }
   void begin_measuring() noexcept;
   void end_measuring() noexcept;
   void turn_without_set();
@@ -299,6 +317,7 @@ class driver : public run_queue, protected asio_task {
   std::uint32_t measured_each_ = 1;
   std::uint64_t measured_from_ = 0;  // nanoseconds; 0: this turn is not measured
   std::uint64_t last_measured_ = 0;
+  std::uint64_t cpu_counted_ = 0;  // of the CPU time of the thread; 0: none runs the core
   std::atomic<remote_wake*> delivered_{nullptr};
   // Whether the thread may be in its wait: set before it looks at what other threads have left for it, which
   // they do before they look at this.

@@ -25,7 +25,7 @@ enum class figure : std::uint8_t {
   moved,  // that went on elsewhere: another loop, another worker, or out of this server's hands
   requests,
   turns,             // times that the loop has waited and gone on
-  busy_nanoseconds,  // not waiting; estimated from the turns that were measured
+  busy_nanoseconds,  // CPU time of the loop's thread, the kernel's for its calls included
   timers_fired,
   stalls,
   jobs,         // offloaded ones that have begun

@@ -22,14 +22,16 @@ struct turn {
   // Instead of a chain: the loop waits for events, or does what belongs to no chain (timers, posts).
   static constexpr std::uintptr_t waits = 0;
   static constexpr std::uintptr_t of_loop = 1;
+  static constexpr std::uintptr_t handed_over = 2;  // another thread has left the chain of the next turn here
 
-  std::uint64_t begin = 0;              // nanoseconds, CLOCK_MONOTONIC
-  std::uintptr_t chain = 0;             // compared alone: the chain may be gone
-  const void* coroutine = nullptr;      // what the innermost one was resumed by; null: unknown
-  const void* root = nullptr;           // the same of the outermost one
-  std::array<std::uint64_t, 3> peer{};  // peer_address
+  std::uint64_t begin = 0;          // nanoseconds, CLOCK_MONOTONIC
+  std::uintptr_t chain = 0;         // compared alone: the chain may be gone
+  const void* coroutine = nullptr;  // what the innermost one was resumed by; null: unknown
+  const void* root = nullptr;       // the same of the outermost one
+  // peer_address. With handed_over: the first is since when the chain has been ready.
+  std::array<std::uint64_t, 3> peer{};
 
-  [[nodiscard]] bool is_of_a_chain() const noexcept { return chain > of_loop; }
+  [[nodiscard]] bool is_of_a_chain() const noexcept { return chain > handed_over; }
 };
 
 struct long_turn {
@@ -50,6 +52,7 @@ struct slow_request {
   std::uint64_t longest_share = 0;  // of it, in `waited`
   std::uint64_t others = 0;         // turns in `waited` beside the longest
   bool whole = true;                // the recorder reaches back to where it began
+  bool moved = false;               // it began on another thread, and what it did there is not in this ring
   std::uint64_t silent = 0;         // slow requests that were not reported since the one before
 };
 
@@ -65,8 +68,10 @@ class turn_ring {
   static constexpr std::size_t long_turns = 256;
   static constexpr std::size_t slow_requests = 64;
 
+  // Whether the turns of a chain may be in several rings, because it goes on where there is a thread.
+  enum class chains : std::uint8_t { stay, move };
   // `slow`: requests that take so many nanoseconds are reported; 0: none. Errors: std::bad_alloc.
-  turn_ring(std::size_t bytes, std::uint64_t slow);
+  turn_ring(std::size_t bytes, std::uint64_t slow, chains c = chains::stay);
   turn_ring(const turn_ring&) = delete;
   turn_ring& operator=(const turn_ring&) = delete;
 
@@ -84,6 +89,12 @@ class turn_ring {
     next.chain = chain;
     written_.store(written_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     return next;
+  }
+
+  // Before a turn of a chain that another thread has left here: since when it has been ready.
+  void take_over(std::uint64_t ready_since) noexcept {
+    begin(turn::handed_over).peer[0] = ready_since;
+    ready_from_ = ready_since;
   }
 
   // A request of the present turn's chain ends.
@@ -108,12 +119,15 @@ class turn_ring {
   void woke(const turn& wait, std::uint64_t now) noexcept;
   void keep_long(const turn& t, std::uint64_t end) noexcept;
   void look_back(std::uint64_t took) noexcept;
+  struct others;
+  [[nodiscard]] others before(std::uint64_t n, std::uint64_t since, std::uint64_t oldest) const noexcept;
   [[nodiscard]] slow_request account(std::uint64_t from, std::uint64_t now) const noexcept;
 
   std::unique_ptr<turn[]> turns_;
   std::size_t size_;
   std::size_t at_ = 0;  // the present turn
   std::uint64_t slow_;
+  chains chains_;
   // What is served after a wait may have been ready since then: since the wait's end if the loop slept in it,
   // else since the end of the wait before.
   std::uint64_t ready_from_ = 0;

@@ -55,6 +55,7 @@ struct listed_connection {
   std::uint16_t core = 0;              // UINT16_MAX: on a thread of its own
   bool runs = false;                   // its handler held the core
   std::uint32_t quiet_ms = 0;          // since when no byte has moved
+  std::int64_t age_ms = 0;             // since when its loop has had it
   std::uint64_t bytes_per_second = 0;  // in both directions
 };
 

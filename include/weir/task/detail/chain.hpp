@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <coroutine>
 #include <cstdint>
+#include <optional>
 
 #include "weir/task/detail/run_queue.hpp"
 
@@ -217,6 +218,13 @@ class chain {
   // Called by the run queue when it is the chain's turn.
   virtual void turn() { resume(); }
 
+  // Milliseconds since it began, of a chain that says when: to 64 ms. `now`: of the clock of began_at().
+  [[nodiscard]] std::optional<std::uint64_t> age(std::uint64_t now) const noexcept {
+    if (began_ == 0) return std::nullopt;
+    const std::uint32_t passed = static_cast<std::uint32_t>(now >> began_shift) - began_;
+    return passed < 0x8000'0000U ? std::uint64_t{passed} << began_shift : 0;  // or it began after `now`
+  }
+
   // Lets the suspended operation proceed without resuming its coroutine, which resume() does later. True if
   // the operation is done, or there is none. For operations that run on another thread than their coroutine.
   [[nodiscard]] bool proceed_only() noexcept {
@@ -234,6 +242,9 @@ class chain {
 
   // has_no_children() has changed.
   virtual void children_changed(bool) noexcept {}
+
+  // Milliseconds of the monotonic clock.
+  void began_at(std::uint64_t now) noexcept { began_ = static_cast<std::uint32_t>(now >> began_shift); }
 
   // Cancels without touching the suspended operation: for a chain that may be on any thread.
   void cancel_at_next_wait() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
@@ -254,7 +265,11 @@ class chain {
 
   std::atomic<bool> cancelled_{false};
   std::uint8_t completions_ = 0;
-  std::uint8_t child_groups_ = 0;  // small members last: a derived class continues in the padding
+  std::uint8_t child_groups_ = 0;
+  // Of 64 ms, so that 31 bits last for four years. Lies where there was padding in front of what a derived
+  // class has.
+  static constexpr unsigned began_shift = 6;
+  std::uint32_t began_ = 0;  // 0: it does not say
 };
 
 inline void operation_kind::resume(operation& op) {

@@ -68,6 +68,9 @@ class worker_migration final : public migration {
   void drop_answer() noexcept override;
   void check_idle(std::uint64_t now) noexcept override;
 
+  // Its handler can go on, and waits for a worker: for a recorder.
+  void is_ready() noexcept { ready_since_ = observe::nanoseconds_now(); }
+
  private:
   friend worker;
   friend class waiting_connections;
@@ -112,6 +115,7 @@ class worker_migration final : public migration {
   worker_migration* next_ = nullptr;  // the worker's list
   worker_migration** link_ = nullptr;
   worker_migration* next_waiting_ = nullptr;  // in waiting_connections
+  std::uint64_t ready_since_ = 0;             // 0: nobody asks
 };
 
 // Connections that wait for a worker, in order. Intrusive: waiting takes no memory. Thread: one at a time.

@@ -42,6 +42,9 @@ class worker_pool final : public worker_queue {
   // Threads that there are now.
   [[nodiscard]] std::size_t threads() const noexcept;
 
+  // The cores of all threads that there were, which live as long as this. Errors: std::bad_alloc.
+  [[nodiscard]] std::vector<core*> cores();
+
  private:
   struct slot {
     slot(unsigned index, worker_pool& of);
@@ -54,6 +57,7 @@ class worker_pool final : public worker_queue {
 
   slot* free_slot();
   slot* new_slot();
+  slot* wake_resting();
   void work(slot& d);
   void grant_places() noexcept;
   void tell_of_room() noexcept;
