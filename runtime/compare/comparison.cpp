@@ -114,9 +114,10 @@ class measurement {
     for (const std::string& each : all.problems)
       std::fprintf(stderr, "%s: %s\n", what_.load.c_str(), each.c_str());
     scripts_ = scripts_of(all);
-    at_once_ = most_at_once(all);
+    pace_ = {most_at_once(all), what_.settings.compare.speed};
+    facts_.speed = pace_.percent;
     std::fprintf(stderr, "%s: %zu of %zu connections are whole; at most %zu at a time\n", what_.load.c_str(),
-                 scripts_.size(), all.conversations.size(), at_once_);
+                 scripts_.size(), all.conversations.size(), pace_.at_once);
   }
 
   struct baseline {
@@ -135,6 +136,10 @@ class measurement {
     while (rounds_ > 1 && (time_ + around) * runs * static_cast<milliseconds::rep>(rounds_) > c.most)
       --rounds_;
     if ((time_ + around) * runs > c.most) time_ = std::max<milliseconds>(1000ms, c.most / runs - around);
+    if (pace_.percent != 0)
+      std::fprintf(stderr,
+                   "open loop at %u %% of the recorded speed: each run plays %.1f s of the %.1f s recorded\n",
+                   pace_.percent, seconds(time_) * pace_.percent / 100, seconds(length_of(scripts_)));
   }
 
   // In turns, each round from another one on: what changes on the machine meets all alike.
@@ -242,6 +247,8 @@ class measurement {
       out.p50_us = t.p50_us;
       out.p99_us = t.p99_us;
       out.p999_us = t.p999_us;
+      out.unanswered = t.unanswered.value_or(0);
+      out.is_open_loop = pace_.percent != 0;
       said = t.served;
       if (const auto at = load->output().find("different: "); at != std::string::npos && !scripts_.empty())
         out.different = first_line(load->output().substr(at));
@@ -261,7 +268,7 @@ class measurement {
                                                load_cpus_);
     return std::make_unique<started_process>(
         [this, port] {
-          const std::string text = told_of(play(scripts_, port, at_once_, time_));
+          const std::string text = told_of(play(scripts_, port, pace_, time_));
           std::fwrite(text.data(), 1, text.size(), stdout);
           return 0;
         },
@@ -339,7 +346,7 @@ class measurement {
 
   const comparison& what_;
   std::vector<script> scripts_;  // of a recording
-  std::size_t at_once_ = 0;
+  pace pace_;
   std::string place_;
   comparison_facts facts_;
   std::vector<int> server_cpus_;

@@ -52,6 +52,7 @@ told parse_load_output(std::string_view given) {
   out.p50_us = quantile("50(?:\\.0)?", "p50", "p50_us");
   out.p99_us = quantile("99(?:\\.0)?", "p99", "p99_us");
   out.served = last(text, {R"("served":\s*(\d+))"});
+  out.unanswered = last(text, {R"(^unanswered: (\d+)$)"});
   out.p999_us = quantile("99\\.9", "p99.9", "p99_9_us");
   return out;
 }
