@@ -48,7 +48,8 @@ bool has_less_merit(const measured* a, const measured* b) {
 
 // Those whose figure is not told apart from the least one.
 template <typename Figure>
-std::vector<const measured*> with_the_least(const std::vector<const measured*>& of, Figure figure, double bound) {
+std::vector<const measured*> with_the_least(const std::vector<const measured*>& of, Figure figure,
+                                            double bound) {
   double best = INFINITY;
   for (const measured* const each : of) best = std::min(best, figure(each->typical()));
   std::vector<const measured*> out;
@@ -76,8 +77,10 @@ choice choose(const std::vector<const measured*>& rated, double bounds) {
   }
   const double bound = bounds * equal;
   out.cheap = with_the_least(out.fast, cpu_each, bound);
-  out.slim = with_the_least(out.cheap, [](const run_figures& f) { return static_cast<double>(f.threads); }, bound);
-  out.alike = with_the_least(out.slim, [](const run_figures& f) { return static_cast<double>(f.memory); }, bound);
+  out.slim =
+      with_the_least(out.cheap, [](const run_figures& f) { return static_cast<double>(f.threads); }, bound);
+  out.alike =
+      with_the_least(out.slim, [](const run_figures& f) { return static_cast<double>(f.memory); }, bound);
   out.best = *std::min_element(out.alike.begin(), out.alike.end(), [](const measured* a, const measured* b) {
     return cpu_each(a->typical()) < cpu_each(b->typical());
   });

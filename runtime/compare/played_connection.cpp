@@ -69,7 +69,7 @@ void played_connection::judge_rest() {
   if (differs_) return;
   const std::string& expected = what_.steps[at_].expect;
   differs_ = {what_.number, before_ + got_.size(),
-              expected.substr(std::min(got_.size(), expected.size()), excerpt), ""};
+              expected.substr(std::min(got_.size(), expected.size()), excerpt), "", 0};
 }
 
 void played_connection::begin_step() noexcept {
@@ -113,7 +113,8 @@ void played_connection::compare() {
   const auto [mine, theirs] = std::mismatch(expected.begin(), expected.end(), got_.begin(), got_.end());
   if (mine == expected.end() || theirs == got_.end()) return;
   const auto offset = static_cast<std::size_t>(mine - expected.begin());
-  differs_ = {what_.number, before_ + offset, expected.substr(offset, excerpt), got_.substr(offset, excerpt)};
+  differs_ = {what_.number, before_ + offset, expected.substr(offset, excerpt), got_.substr(offset, excerpt),
+              0};
 }
 
 void played_connection::end_step(std::vector<float>& latencies) {

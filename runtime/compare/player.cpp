@@ -154,7 +154,10 @@ class performance {
     if (!it.has_all()) add_unanswered(it);
     if (it.differs()) {
       ++out_.different;
-      if (!out_.first) out_.first = it.differs();
+      if (!out_.first) {
+        out_.first = it.differs();
+        out_.first->repetition = which->first / all_.size();
+      }
     }
     playing_.erase(which);
   }
@@ -258,9 +261,15 @@ std::size_t most_at_once(const recording::content& recorded) {
 }
 
 std::string shown(const difference& d) {
-  return fmt::format("connection {}, byte {}: recorded {} \"{}\", got {} \"{}\"", d.connection, d.offset,
-                     hexadecimal(d.expected), printable(d.expected),
-                     d.got.empty() ? "nothing" : hexadecimal(d.got), printable(d.got));
+  std::string out = fmt::format("connection {}, byte {}: recorded {} \"{}\", got {} \"{}\"", d.connection,
+                                d.offset, hexadecimal(d.expected), printable(d.expected),
+                                d.got.empty() ? "nothing" : hexadecimal(d.got), printable(d.got));
+  if (d.repetition != 0)
+    out += fmt::format(
+        "; the recording had been played {} time{} before, and a handler that keeps state may answer "
+        "otherwise when it is asked again",
+        d.repetition, d.repetition == 1 ? "" : "s");
+  return out;
 }
 
 played play(const std::vector<script>& all, std::uint16_t port, const pace& how,

@@ -136,6 +136,14 @@ task<> stall_once(connection client, std::atomic<bool>* first) {
   }
 }
 
+task<> change(connection client, std::atomic<bool>* first) {
+  reader in(client);
+  while (const auto line = co_await in.until("\n")) {
+    const std::string_view text = first->exchange(false) ? "a\n" : "b\n";
+    co_await client.send(text);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("in an open loop all that was due while a server stalled has waited") {
@@ -160,6 +168,20 @@ TEST_CASE("a recording is played faster or slower than it was recorded") {
   CHECK(half.exchanges + half.unanswered == 10);
   const played again = play(steady(2, 5), port, {.percent = 100}, 100ms);  // two times
   CHECK(again.exchanges + again.unanswered == 20);
+}
+
+TEST_CASE("a difference tells whether the recording was played before") {
+  std::atomic<bool> first{true};
+  // "a", and from the second time on "b".
+  test::serving server(one_loop(), [&first](connection c) { return change(std::move(c), &first); });
+  const std::vector<script> all{script_of(7, {{"a\n", "a\n", 0us}})};
+  const played p = play(all, server.at().port(), {.at_once = 1}, 100ms);
+  REQUIRE(p.first);
+  CHECK(p.first->repetition >= 1);
+  CHECK(p.different + 1 == p.exchanges);
+  CHECK_THAT(shown(*p.first),
+             Contains("connection 7, byte 0: recorded 61 0a \"a.\", got 62 0a \"b.\"; the recording had "
+                      "been played 1 time before"));
 }
 
 TEST_CASE("in an open loop requests without an answer count as late as the end") {

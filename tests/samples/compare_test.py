@@ -4,6 +4,7 @@ import json
 import os
 import re
 import tempfile
+import time
 import unittest
 
 import sample
@@ -104,6 +105,26 @@ class Long(Compared):
         self.assertRegex(ended.stdout, "single-loop +not measured: the load ended with 1")
         self.assertIn("No model served every client", ended.stdout)
 
+    def test_a_recording_is_played_in_an_open_loop_at_its_speed_and_scaled(self):
+        recorded = f"{self.folder}/recording"
+        with Sample("--record", recorded, "--set", "record.answers=true") as server:
+            clients = [connect(server.address) for _ in range(4)]
+            for _ in range(20):
+                for client in clients:
+                    sample.ask(client)
+                time.sleep(0.02)
+            for client in clients:
+                client.close()
+        found, ended = self.compare(recorded, "--set", "compare.speed=200", name="echo", time="400ms")
+        self.assertEqual(found["speed"], 200)
+        self.assertRegex(ended.stderr, r"open loop at 200 % of the recorded speed: each run plays 0.8 s of the \d+\.\d s recorded")
+        self.assertIn("of when they were due", ended.stdout)
+        # 4 connections, 20 requests in 400 ms at the recorded speed: it is the load that decides the rate.
+        for name, each in self.candidates(found).items():
+            if each["refused"] is None and not each["starves"]:
+                self.assertIsNone(each["runs"][0]["different"], name)
+                self.assertLess(each["runs"][0]["requests_per_second"], 450, name)
+
     def test_a_handler_that_answers_otherwise_is_found_and_shown(self):
         recorded = f"{self.folder}/recording"
         record("echo", recorded, [[(text, len(text)) for text in (b"who 1\n", b"who 2\n")] for _ in range(4)])
@@ -130,13 +151,24 @@ class Advice(Compared):
         sample.figure(second["advice"])
         self.assertTrue(first["best"] == second["best"] or not first["certain"] or not second["certain"])
 
-    def test_handlers_that_wait_block_or_compute_get_different_advice(self):
+    def test_handlers_that_wait_block_or_compute_have_three_models_and_another_load_confirms_each(self):
         program = sample.program("load")
-        load = f"{program} --connect {{address}} --connections 64 --seconds {{seconds}}"
-        for options, expected in (([], "loop"), (["--block", "1000"], "thread|workers"), (["--compute", "50"], "per-core|pool|thread|workers")):
-            found, _ = self.compare(load, *options, name="models", rounds=3, time="1s", seconds=300)
-            sample.figure(f"{options}: {found['advice']}")
-            self.assertRegex(found["best"], expected)
+        first, held_out = (f"{program} --connect {{address}} --seconds {{seconds}} {mix}"
+                           for mix in ("--connections 64 --size 64", "--connections 40 --size 1500"))
+        taken = {}
+        for option, expected in ("--wait", {"single-loop"}), ("--block", {"thread-per-connection", "thread-per-event", "loop-with-workers"}), \
+                ("--compute", {"loop-per-core", "process-pool"}):
+            handler = (option, 200 if option == "--compute" else 5000)
+            found, ended = self.compare(first, *handler, name="models", rounds=3, time="1s", seconds=300)
+            sample.figure(f"{handler}\n{ended.stdout}")
+            taken[option] = found["best"].partition(",")[0]
+            self.assertIn(taken[option], expected)
+            other, ended = self.compare(held_out, *handler, name="models", rounds=3, time="1s", seconds=300)
+            sample.figure(f"{handler}, held out\n{ended.stdout}")
+            every = {name: c["runs"][c["typical"]] for name, c in self.candidates(other).items() if c["typical"] is not None}
+            fastest = max(run["rate"] for run in every.values() if not run["starved"])
+            self.assertGreater(every[found["best"]]["rate"], 0.8 * fastest, other["advice"])
+        self.assertEqual(len(set(taken.values())), 3, taken)
 
 
 if __name__ == "__main__":

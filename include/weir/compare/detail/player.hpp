@@ -40,6 +40,7 @@ struct difference {
   std::size_t offset = 0;  // of the first byte, in all that the connection got
   std::string expected;    // from there on, a few bytes
   std::string got;
+  std::size_t repetition = 0;  // the recording had been played so often before
 };
 
 // The same bytes in hexadecimal and as text.
