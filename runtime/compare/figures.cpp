@@ -7,10 +7,9 @@
 #include <iterator>
 #include <string_view>
 
+#include "weir/compare/detail/page.hpp"
+
 namespace weir::compare {
-
-std::string_view page_text() noexcept;  // made of page/
-
 namespace {
 
 std::string duration(double us) {

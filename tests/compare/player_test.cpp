@@ -105,7 +105,9 @@ TEST_CASE("answers that are the recorded ones are counted, and those that are no
   CHECK(told.p50_us.value_or(0) > 0);
   CHECK(told.p999_us.value_or(0) >= told.p50_us.value_or(0));
 
-  const played other = play(all, port, {.at_once = 2}, 200ms);
+  played other;
+  for (auto time = 200ms; other.different == 0 && time < 10s; time *= 2)
+    other = play(all, port, {.at_once = 2}, time);
   CHECK(other.different > 0);
   REQUIRE(other.first);
   CHECK(other.first->connection == 1);
@@ -152,8 +154,9 @@ TEST_CASE("in an open loop all that was due while a server stalled has waited") 
   // 4 connections with 90 requests each: 600 of 900 ms are the stall.
   const played p = play(steady(4, 90), server.at().port(), {.percent = 100}, 900ms);
   CHECK(p.exchanges + p.unanswered == 360);
-  CHECK(p.p50_us >
-        100'000);  // 150 ms by the clock of the recording; a closed loop would tell 4 requests of it
+  // 150 ms, and nearly 600, by the clock of the recording. In a closed loop 4 requests would tell of the
+  // stall.
+  CHECK(p.p50_us > 100'000);
   CHECK(p.p99_us > 400'000);
   CHECK(p.seconds > 0.8);
 }
@@ -171,13 +174,16 @@ TEST_CASE("a recording is played faster or slower than it was recorded") {
 }
 
 TEST_CASE("a difference tells whether the recording was played before") {
-  std::atomic<bool> first{true};
-  // "a", and from the second time on "b".
-  test::serving server(one_loop(), [&first](connection c) { return change(std::move(c), &first); });
-  const std::vector<script> all{script_of(7, {{"a\n", "a\n", 0us}})};
-  const played p = play(all, server.at().port(), {.at_once = 1}, 100ms);
+  played p;
+  for (auto time = 100ms; p.exchanges < 2 && time < 10s;
+       time *= 2) {  // a busy machine answers once in a while
+    std::atomic<bool> first{true};
+    // "a", and from the second time on "b".
+    test::serving server(one_loop(), [&first](connection c) { return change(std::move(c), &first); });
+    p = play({script_of(7, {{"a\n", "a\n", 0us}})}, server.at().port(), {.at_once = 1}, time);
+  }
   REQUIRE(p.first);
-  CHECK(p.first->repetition >= 1);
+  CHECK(p.first->repetition == 1);
   CHECK(p.different + 1 == p.exchanges);
   CHECK_THAT(shown(*p.first),
              Contains("connection 7, byte 0: recorded 61 0a \"a.\", got 62 0a \"b.\"; the recording had "

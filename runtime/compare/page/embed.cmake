@@ -3,7 +3,7 @@ file(READ ${CMAKE_CURRENT_LIST_DIR}/page.css style)
 file(READ ${CMAKE_CURRENT_LIST_DIR}/index.html page)
 string(REPLACE "/* the style */\n" "${style}" page "${page}")
 file(WRITE ${OUT} "// Made by embed.cmake.
-#include <string_view>
+#include \"weir/compare/detail/page.hpp\"
 
 namespace weir::compare {
 
