@@ -7,6 +7,7 @@ import tempfile
 import time
 import unittest
 
+import browser
 import sample
 from sample import Sample, connect, receive_exactly, run
 
@@ -138,6 +139,26 @@ class Long(Compared):
             if each["refused"] is None:
                 self.assertRegex(each["runs"][0]["different"], r"different: \d+ connections; the first: connection \d+, byte 0: recorded 77 68 6f")
         self.assertIn("Some answers were not the recorded ones", ended.stdout)
+
+
+@unittest.skipIf(browser.MISSING, browser.MISSING)
+class Page(Compared):
+    slow = True
+
+    def test_a_browser_shows_the_page_whole_light_dark_and_small(self):
+        found, _ = self.compare("ab -q -n 200 -c 4 http://{address}/plain", time="200ms")
+        measured = [c for c in found["candidates"] if c["typical"] is not None]
+        with browser.Browser() as tab:
+            for width, dark in (1300, False), (1300, True), (380, False):
+                tab.show(width, 900, dark)
+                tab.open(f"file://{self.folder}/compare.html")
+                self.assertEqual(tab.text(".advice"), found["advice"])
+                self.assertEqual(tab.value("document.querySelectorAll('tr').length"), 1 + len(found["candidates"]))
+                self.assertEqual(tab.value("document.querySelector('.chart').querySelectorAll('.row').length"), len(measured))
+                self.assertLessEqual(tab.value("document.documentElement.scrollWidth"), width)
+                if "PAGE_PHOTOS" in os.environ:
+                    tab.photograph(f"{os.environ['PAGE_PHOTOS']}compare_{width}{'_dark' * dark}.png")
+            self.assertEqual(tab.faults, [])
 
 
 class Advice(Compared):
