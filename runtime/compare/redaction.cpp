@@ -30,8 +30,12 @@ void redaction::append(std::string& to, std::string_view bytes) {
   }
 }
 
-// Where it goes on: behind what ends the name of a line, or at the end.
+// Where it goes on: behind what ends the name of a line, or at the end; in a line that is not hidden, anywhere.
 std::size_t redaction::read_name(std::string_view text, std::size_t at) {
+  if (name_.empty() && !may_be_hidden(text.substr(at))) {
+    now_ = state::value;
+    return at;
+  }
   std::size_t end = at;
   while (end < text.size() && text[end] > ' ' && text[end] != ':') ++end;
   const std::string_view part = text.substr(at, end - at);
@@ -45,6 +49,16 @@ std::size_t redaction::read_name(std::string_view text, std::size_t at) {
     now_ = is_hidden(name_.empty() ? part : std::string_view(name_)) ? state::hidden : state::value;
   name_.clear();
   return end + 1;
+}
+
+// The first letters tell nearly every line apart.
+bool redaction::may_be_hidden(std::string_view line) const noexcept {
+  return std::any_of(names_.begin(), names_.end(), [line](const std::string& each) {
+    const std::size_t size = std::min(each.size(), line.size());
+    std::size_t same = 0;
+    while (same < size && small(line[same]) == each[same]) ++same;
+    return same == size;
+  });
 }
 
 bool redaction::is_hidden(std::string_view name) const noexcept {

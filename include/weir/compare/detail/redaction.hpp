@@ -22,6 +22,7 @@ class redaction {
   enum class state : unsigned char { name, value, hidden, line_end };
 
   [[nodiscard]] std::size_t read_name(std::string_view text, std::size_t at);
+  [[nodiscard]] bool may_be_hidden(std::string_view line) const noexcept;
   [[nodiscard]] bool is_hidden(std::string_view name) const noexcept;
 
   const std::vector<std::string>& names_;
