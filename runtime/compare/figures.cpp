@@ -104,6 +104,16 @@ std::string why_of_the_cheap(const choice& c) {
                      reasons.empty() ? "" : fmt::format("; of these it has {}", listed(reasons)));
 }
 
+std::string why_not_measured(const measured& m) {
+  if (!m.what.refused.empty() || m.runs.empty()) return m.what.refused;
+  return m.runs.back().failed;
+}
+
+// Of one that is refused, whatever its form.
+std::string model_of(const measured& m) {
+  return m.what.refused.empty() ? m.what.name : m.what.name.substr(0, m.what.name.find(','));
+}
+
 std::string optional_number(const std::optional<double>& v) { return v ? fmt::format("{:.3f}", *v) : "null"; }
 
 }  // namespace
@@ -231,10 +241,10 @@ std::string table_of(const std::vector<measured>& all) {
   };
   for (const measured& each : all) {
     if (each.failed()) {
-      const std::string why = !each.what.refused.empty() ? each.what.refused
-                              : each.runs.empty()        ? "not measured"
-                                                         : each.runs.back().failed;
-      out += fmt::format("{:<54} not measured: {}\n", each.what.name, why);
+      // The forms of a model are refused together.
+      const bool is_told =
+          &each != all.data() && !each.what.refused.empty() && each.what.refused == (&each - 1)->what.refused;
+      if (!is_told) out += fmt::format("{:<54} not measured: {}\n", model_of(each), why_not_measured(each));
       continue;
     }
     const run_figures& f = each.typical();
@@ -244,6 +254,7 @@ std::string table_of(const std::vector<measured>& all) {
                        cell(f.p999_us), cpu_each(f), std::max(0.0, f.switches) / amount, f.threads,
                        static_cast<double>(f.memory) / 1e6, f.served, f.starved);
   }
+  out += "CPU time and context switches are those for each request.\n";
   for (const measured& each : all)
     for (const run_figures& f : each.runs)
       if (!f.different.empty()) {
