@@ -13,8 +13,7 @@ char small(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c 
 }  // namespace
 
 redaction::redaction(const std::vector<std::string>& names) noexcept : names_(names) {
-  for (const std::string& each : names)
-    if (!each.empty()) first_letters_ |= 1U << (static_cast<unsigned char>(each[0]) & 31);
+  for (const std::string& each : names) first_letters_ |= 1U << (static_cast<unsigned char>(each[0]) & 31);
 }
 
 // In place, behind one copy of all: nearly all bytes stay as they are.
@@ -66,11 +65,13 @@ std::size_t redaction::read_name(std::string_view text, std::size_t at) {
   return end + 1;
 }
 
-// The first letters tell nearly every line apart.
+// Of a line that is not empty. The first letters tell nearly every line apart.
 bool redaction::may_be_hidden(std::string_view line) const noexcept {
-  return std::any_of(names_.begin(), names_.end(), [line](const std::string& each) {
+  const char first = small(line.front());
+  return std::any_of(names_.begin(), names_.end(), [line, first](const std::string& each) {
+    if (each.front() != first) return false;
     const std::size_t size = std::min(each.size(), line.size());
-    std::size_t same = 0;
+    std::size_t same = 1;
     while (same < size && small(line[same]) == each[same]) ++same;
     return same == size;
   });
