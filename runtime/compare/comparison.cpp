@@ -16,11 +16,11 @@
 #include <string_view>
 #include <utility>
 
-#include "load_command.hpp"
 #include "weir/admin/detail/places.hpp"
 #include "weir/base/error.hpp"
 #include "weir/compare/detail/candidates.hpp"
 #include "weir/compare/detail/figures.hpp"
+#include "weir/compare/detail/load_command.hpp"
 #include "weir/compare/detail/load_output.hpp"
 #include "weir/compare/detail/player.hpp"
 #include "weir/compare/detail/recording.hpp"

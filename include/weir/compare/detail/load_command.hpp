@@ -11,18 +11,18 @@
 
 namespace weir::compare {
 
-inline bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
+[[nodiscard]] inline bool names_server(std::string_view load) {
+  constexpr auto none = std::string_view::npos;
+  return load.find("{address}") != none || load.find("{port}") != none;
 }
 
-inline bool names_server(std::string_view load) {
-  return contains(load, "{address}") || contains(load, "{port}");
+[[nodiscard]] inline bool names_time(std::string_view load) {
+  return load.find("{seconds}") != std::string_view::npos;
 }
-
-inline bool names_time(std::string_view load) { return contains(load, "{seconds}"); }
 
 // The command for a server at that port of this host.
-inline std::string command_for(std::string load, std::uint16_t port, std::chrono::milliseconds time) {
+[[nodiscard]] inline std::string command_for(std::string load, std::uint16_t port,
+                                             std::chrono::milliseconds time) {
   const auto replace = [&load](std::string_view what, std::string_view by) {
     for (std::size_t at = 0; (at = load.find(what, at)) != std::string::npos; at += by.size())
       load.replace(at, what.size(), by);
