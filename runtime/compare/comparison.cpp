@@ -20,6 +20,7 @@
 #include "weir/base/error.hpp"
 #include "weir/compare/detail/candidates.hpp"
 #include "weir/compare/detail/figures.hpp"
+#include "weir/compare/detail/load_command.hpp"
 #include "weir/compare/detail/load_output.hpp"
 #include "weir/compare/detail/player.hpp"
 #include "weir/compare/detail/recording.hpp"
@@ -39,18 +40,13 @@ using milliseconds = std::chrono::milliseconds;
 
 constexpr auto to_start = 20s;  // for a server
 constexpr auto to_end = 5s;
+constexpr auto longest_stillness = 5s;  // of a server that clients wait for
 
 double seconds(clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 double load_average() {
   double out = 0;
   return ::getloadavg(&out, 1) == 1 ? out : 0;
-}
-
-std::string replaced(std::string text, std::string_view what, std::string_view by) {
-  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
-    text.replace(at, what.size(), by);
-  return text;
 }
 
 // Where the program listens in a comparison: on any port of this host, with the layers of its first address.
@@ -114,9 +110,10 @@ class measurement {
     for (const std::string& each : all.problems)
       std::fprintf(stderr, "%s: %s\n", what_.load.c_str(), each.c_str());
     scripts_ = scripts_of(all);
-    at_once_ = most_at_once(all);
+    pace_ = {most_at_once(all), what_.settings.compare.speed};
+    facts_.speed = pace_.percent;
     std::fprintf(stderr, "%s: %zu of %zu connections are whole; at most %zu at a time\n", what_.load.c_str(),
-                 scripts_.size(), all.conversations.size(), at_once_);
+                 scripts_.size(), all.conversations.size(), pace_.at_once);
   }
 
   struct baseline {
@@ -129,12 +126,16 @@ class measurement {
     const auto& c = what_.settings.compare;
     rounds_ = c.rounds;
     time_ = c.time;
-    if (scripts_.empty() && what_.load.find("{seconds}") == std::string::npos) return;  // the command decides
-    constexpr milliseconds around = 400ms;  // starting and stopping
+    if (scripts_.empty() && !names_time(what_.load)) return;  // the command decides
+    constexpr milliseconds around = 400ms;                    // starting and stopping
     const auto runs = static_cast<milliseconds::rep>(count_);
     while (rounds_ > 1 && (time_ + around) * runs * static_cast<milliseconds::rep>(rounds_) > c.most)
       --rounds_;
     if ((time_ + around) * runs > c.most) time_ = std::max<milliseconds>(1000ms, c.most / runs - around);
+    if (pace_.percent != 0)
+      std::fprintf(stderr,
+                   "open loop at %u %% of the recorded speed: each run plays %.1f s of the %.1f s recorded\n",
+                   pace_.percent, seconds(time_) * pace_.percent / 100, seconds(length_of(scripts_)));
   }
 
   // In turns, each round from another one on: what changes on the machine meets all alike.
@@ -233,7 +234,7 @@ class measurement {
     const auto began = clock::now();
     {
       const std::unique_ptr<started_process> load = start_load(port);
-      watch(*load, server, port, out);
+      watch(*load, server, port, board, out);
       if (const int code = load->wait(to_end); code != 0)
         throw std::runtime_error(fmt::format("the load ended with {}: {}", code, last_line(load->output())));
       const told t = parse_load_output(load->output());
@@ -242,6 +243,8 @@ class measurement {
       out.p50_us = t.p50_us;
       out.p99_us = t.p99_us;
       out.p999_us = t.p999_us;
+      out.unanswered = t.unanswered.value_or(0);
+      out.is_open_loop = pace_.percent != 0;
       said = t.served;
       if (const auto at = load->output().find("different: "); at != std::string::npos && !scripts_.empty())
         out.different = first_line(load->output().substr(at));
@@ -257,30 +260,24 @@ class measurement {
 
   std::unique_ptr<started_process> start_load(std::uint16_t port) const {
     if (scripts_.empty())
-      return std::make_unique<started_process>("/bin/sh", std::vector<std::string>{"sh", "-c", command(port)},
-                                               load_cpus_);
+      return std::make_unique<started_process>(
+          "/bin/sh", std::vector<std::string>{"sh", "-c", command_for(what_.load, port, time_)}, load_cpus_);
     return std::make_unique<started_process>(
         [this, port] {
-          const std::string text = told_of(play(scripts_, port, at_once_, time_));
+          const std::string text = told_of(play(scripts_, port, pace_, time_));
           std::fwrite(text.data(), 1, text.size(), stdout);
           return 0;
         },
         load_cpus_);
   }
 
-  std::string command(std::uint16_t port) const {
-    std::string out = replaced(what_.load, "{address}", fmt::format("127.0.0.1:{}", port));
-    out = replaced(out, "{host}", "127.0.0.1");
-    out = replaced(out, "{port}", fmt::format("{}", port));
-    return replaced(out, "{seconds}",
-                    fmt::format("{}", std::max<milliseconds::rep>(1, (time_.count() + 500) / 1000)));
-  }
-
   // Until the load has ended. A client that waits to be accepted whenever it is looked, but for the first and
   // the last time, is starved.
-  void watch(started_process& load, started_process& server, std::uint16_t port, run_figures& out) const {
+  void watch(started_process& load, started_process& server, std::uint16_t port, process::scoreboard& board,
+             run_figures& out) const {
     const auto until = clock::now() + std::max<milliseconds>(what_.settings.compare.most, 10s);
     std::vector<std::uint64_t> waiting;
+    stillness still;
     for (bool goes_on = true; goes_on;) {
       goes_on = !load.read_all(150ms);
       if (clock::now() > until) throw std::runtime_error("the load command does not end");
@@ -288,9 +285,22 @@ class measurement {
       const footprint now = footprint_of(server.pid());
       out.threads = std::max(out.threads, now.threads);
       out.memory = std::max(out.memory, now.bytes);
-      if (goes_on) waiting.push_back(waiting_clients(port));
+      if (!goes_on) break;
+      waiting.push_back(waiting_clients(port));
+      // A load that waits for these clients would wait for ever.
+      if (still.look(clock::now(), now.ticks + bytes_of(board), waiting.back()) > longest_stillness)
+        throw std::runtime_error(
+            fmt::format("{} clients waited to be accepted, and for {:.0f} s the server did nothing",
+                        waiting.back(), seconds(longest_stillness)));
     }
     if (waiting.size() > 2) out.starved = *std::min_element(waiting.begin() + 1, waiting.end() - 1);
+  }
+
+  static std::uint64_t bytes_of(process::scoreboard& board) {
+    std::uint64_t out = 0;
+    for (const admin::place& each : admin::places(board.ledger()))
+      out += each[observe::figure::received_bytes] + each[observe::figure::sent_bytes];
+    return out;
   }
 
   static std::string last_line(std::string text) {
@@ -339,7 +349,7 @@ class measurement {
 
   const comparison& what_;
   std::vector<script> scripts_;  // of a recording
-  std::size_t at_once_ = 0;
+  pace pace_;
   std::string place_;
   comparison_facts facts_;
   std::vector<int> server_cpus_;
@@ -356,9 +366,7 @@ class measurement {
 }  // namespace
 
 int run_comparison(const comparison& what) {
-  const bool names_server =
-      what.load.find("{address}") != std::string::npos || what.load.find("{port}") != std::string::npos;
-  if (!recording::is_recording(what.load) && !names_server)
+  if (!recording::is_recording(what.load) && !names_server(what.load))
     throw std::runtime_error(
         "--compare: it is no recording, and a load command must name the server by {address}, or by {host} "
         "and {port}, as in 'wrk -c64 -d{seconds} --latency http://{address}/'");

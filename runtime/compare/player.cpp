@@ -2,21 +2,20 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <sys/epoll.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
+#include <queue>
 #include <stdexcept>
+#include <unordered_map>
+#include <utility>
 
+#include "played_connection.hpp"
 #include "weir/base/error.hpp"
 #include "weir/base/unique_fd.hpp"
-#include "weir/compare/detail/redaction.hpp"
 
 namespace weir::compare {
 namespace {
@@ -24,14 +23,8 @@ namespace {
 using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 
-constexpr auto patience = 5s;        // for an answer
-constexpr std::size_t excerpt = 32;  // bytes of an answer that differs
-
-// Headers of HTTP that differ from one answer to the next.
-const std::vector<std::string>& changing_headers() {
-  static const std::vector<std::string> names{"date", "set-cookie", "x-request-id"};
-  return names;
-}
+constexpr auto longest_wait_for_first = 5s;  // answer
+constexpr auto longest_wait_for_last = 1s;
 
 std::string hexadecimal(std::string_view bytes) {
   std::string out;
@@ -46,121 +39,175 @@ std::string printable(std::string_view bytes) {
   return out;
 }
 
-// A connection that plays a script.
-class player {
- public:
-  player(const script& what, const sockaddr_in& to) : what_(what), hides_(changing_headers()) {
-    fd_ = unique_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!fd_) throw_system_error(errno, "socket");
-    const int yes = 1;
-    ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0 && errno != EINPROGRESS)
-      broken_ = true;
-    begin_step();
-  }
-
-  [[nodiscard]] bool is_over() const noexcept { return broken_ || at_ == what_.steps.size(); }
-  [[nodiscard]] bool has_all() const noexcept { return at_ == what_.steps.size(); }
-  [[nodiscard]] ::pollfd interest() const noexcept {
-    const bool writes = sent_ < what_.steps[at_].send.size();
-    return {fd_.get(), static_cast<short>(writes ? POLLIN | POLLOUT : POLLIN), 0};
-  }
-  [[nodiscard]] const std::optional<difference>& differs() const noexcept { return differs_; }
-
-  // `latencies` gets what the steps took that are over.
-  void go_on(std::vector<float>& latencies) {
-    while (!is_over() && write_some() && read_some()) {
-      const script::step& now = what_.steps[at_];
-      if (got_.size() < now.expect.size() || sent_ < now.send.size()) return;
-      end_step(latencies);
-    }
-  }
-
-  void give_up_if_late(clock::time_point now) noexcept {
-    if (now - began_ > patience) broken_ = true;
-  }
-
-  // What was not answered whole differs too.
-  void judge_rest() {
-    if (has_all() || differs_) return;
-    compare();
-    if (!differs_)
-      differs_ = {
-          what_.number, before_ + got_.size(),
-          what_.steps[at_].expect.substr(std::min(got_.size(), what_.steps[at_].expect.size()), excerpt), ""};
-  }
-
- private:
-  void begin_step() noexcept {
-    sent_ = 0;
-    began_ = clock::now();
-  }
-
-  // As far as there is room; answers that fill the other way are read meanwhile. False: it has broken.
-  bool write_some() {
-    const std::string& all = what_.steps[at_].send;
-    while (sent_ < all.size()) {
-      const ssize_t n = ::send(fd_.get(), all.data() + sent_, all.size() - sent_, MSG_NOSIGNAL);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && errno == EAGAIN) return true;  // also while it connects
-      broken_ = n < 0;
-      if (broken_) return false;
-      sent_ += static_cast<std::size_t>(n);
-    }
-    return true;
-  }
-
-  bool read_some() {
-    std::array<char, 65536> buffer;
-    for (;;) {
-      const ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && errno == EAGAIN) return true;
-      if (n <= 0) {
-        // The last answer may be followed by the end.
-        broken_ = got_.size() < what_.steps[at_].expect.size() || at_ + 1 < what_.steps.size();
-        return !broken_;
-      }
-      hides_.append(got_, {buffer.data(), static_cast<std::size_t>(n)});
-      if (got_.size() >= what_.steps[at_].expect.size()) return true;
-    }
-  }
-
-  void compare() {
-    const std::string& expected = what_.steps[at_].expect;
-    const auto [mine, theirs] = std::mismatch(expected.begin(), expected.end(), got_.begin(), got_.end());
-    if (mine == expected.end() || theirs == got_.end()) return;
-    const auto offset = static_cast<std::size_t>(mine - expected.begin());
-    differs_ = {what_.number, before_ + offset, expected.substr(offset, excerpt),
-                got_.substr(offset, excerpt)};
-  }
-
-  void end_step(std::vector<float>& latencies) {
-    latencies.push_back(std::chrono::duration<float, std::micro>(clock::now() - began_).count());
-    if (!differs_) compare();
-    const std::size_t size = what_.steps[at_].expect.size();
-    before_ += size;
-    got_.erase(0, size);
-    if (++at_ < what_.steps.size()) begin_step();
-  }
-
-  const script& what_;
-  unique_fd fd_;
-  recording::redaction hides_;
-  std::size_t at_ = 0;  // the step
-  std::size_t sent_ = 0;
-  std::string got_;         // of this step, and of later ones
-  std::size_t before_ = 0;  // bytes of earlier steps
-  clock::time_point began_{};
-  bool broken_ = false;
-  std::optional<difference> differs_;
-};
-
 double quantile(const std::vector<float>& sorted, double q) {
   if (sorted.empty()) return 0;
   return sorted[std::min(sorted.size() - 1,
                          static_cast<std::size_t>(q * static_cast<double>(sorted.size())))];
 }
+
+// Plays scripts, from the first on, again and again.
+class performance {
+ public:
+  performance(const std::vector<script>& all, std::uint16_t port, const pace& how,
+              std::chrono::milliseconds time)
+      : all_(all),
+        how_(how),
+        set_(::epoll_create1(EPOLL_CLOEXEC)),
+        began_(clock::now()),
+        end_(began_ + time),
+        length_(how.percent == 0 ? 0us : length_of(all) * 100 / how.percent) {
+    if (!set_) throw_system_error(errno, "epoll_create1");
+    to_.sin_family = AF_INET;
+    to_.sin_port = htons(port);
+    to_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  }
+
+  played run() {
+    for (auto now = clock::now();; now = clock::now()) {
+      begin_more(now);
+      if (is_done(now)) break;
+      wait(now);
+      if (const auto woken = clock::now(); woken - checked_ > 100ms) give_up_late_ones(checked_ = woken);
+    }
+    return result();
+  }
+
+ private:
+  using id = std::uint64_t;
+  struct alarm {
+    clock::time_point at;
+    id of;
+    bool operator<(const alarm& other) const noexcept { return other.at < at; }  // the earliest is on top
+  };
+
+  [[nodiscard]] bool is_open_loop() const noexcept { return how_.percent != 0; }
+
+  // Where the recording begins that holds the next connection.
+  [[nodiscard]] clock::time_point round_began() const noexcept {
+    return began_ + length_ * static_cast<long>(next_ / all_.size());
+  }
+  [[nodiscard]] clock::time_point next_beginning() const noexcept {
+    return round_began() + all_[next_ % all_.size()].began * 100 / how_.percent;
+  }
+
+  void begin_more(clock::time_point now) {
+    if (is_open_loop())
+      while (next_beginning() <= now && next_beginning() < end_) begin(now);
+    else  // what ends in begin() is not replaced before the next turn
+      for (std::size_t missing = how_.at_once - playing_.size(); missing != 0; --missing) begin(now);
+  }
+
+  void begin(clock::time_point now) {
+    const auto from = round_began();
+    const id number = next_++;
+    const auto made = playing_.try_emplace(number, all_[number % all_.size()], to_, from, how_.percent).first;
+    ::epoll_event what{};
+    what.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    what.data.u64 = number;
+    if (::epoll_ctl(set_.get(), EPOLL_CTL_ADD, made->second.fd(), &what) != 0)
+      throw_system_error(errno, "epoll_ctl");
+    go_on(number, now);
+  }
+
+  [[nodiscard]] bool is_done(clock::time_point now) const {
+    if (!is_open_loop())  // a busy machine may be late with the first answer
+      return now >= end_ && (!latencies_.empty() || now >= began_ + longest_wait_for_first);
+    if (now < end_) return false;
+    return now >= end_ + longest_wait_for_last ||
+           std::none_of(playing_.begin(), playing_.end(),
+                        [&](const auto& each) { return each.second.waits(end_); });
+  }
+
+  void wait(clock::time_point now) {
+    auto until = now + 100ms;
+    if (!alarms_.empty()) until = std::min(until, alarms_.top().at);
+    if (is_open_loop() && next_beginning() < end_) until = std::min(until, next_beginning());
+    if (!is_open_loop() && playing_.size() < how_.at_once) until = now;
+    const auto left = std::max<clock::duration>(until - now, 0ns);
+    const ::timespec time{std::chrono::duration_cast<std::chrono::seconds>(left).count(),
+                          (left % 1s).count()};
+    ::pollfd ready{set_.get(), POLLIN, 0};  // epoll_wait has no finer time than a millisecond
+    if (::ppoll(&ready, 1, &time, nullptr) < 0 && errno != EINTR) throw_system_error(errno, "ppoll");
+    std::array<::epoll_event, 256> events;
+    const int count = ::epoll_wait(set_.get(), events.data(), static_cast<int>(events.size()), 0);
+    const auto woken = clock::now();
+    for (int i = 0; i < count; ++i) go_on(events[static_cast<std::size_t>(i)].data.u64, woken);
+    while (!alarms_.empty() && alarms_.top().at <= woken) {
+      const id of = alarms_.top().of;
+      alarms_.pop();
+      go_on(of, woken);
+    }
+  }
+
+  void go_on(id number, clock::time_point now) {
+    const auto found = playing_.find(number);
+    if (found == playing_.end()) return;
+    played_connection& it = found->second;
+    it.go_on(now, is_open_loop() ? end_ : clock::time_point::max(), latencies_);
+    if (it.is_over(now)) return drop(found);
+    if (it.next() > now && is_open_loop()) alarms_.push({it.next(), number});
+  }
+
+  void drop(std::unordered_map<id, played_connection>::iterator which) {
+    played_connection& it = which->second;
+    it.judge_rest();
+    if (!it.has_all()) add_unanswered(it);
+    if (it.differs()) {
+      ++out_.different;
+      if (!out_.first) {
+        out_.first = it.differs();
+        out_.first->repetition = which->first / all_.size();
+      }
+    }
+    playing_.erase(which);
+  }
+
+  void add_unanswered(const played_connection& it) {
+    if (is_open_loop())
+      it.add_unanswered(end_, unanswered_);
+    else
+      ++out_.unanswered;
+  }
+
+  void give_up_late_ones(clock::time_point now) {
+    for (auto at = playing_.begin(); at != playing_.end();) {
+      const auto which = at++;
+      which->second.give_up_if_late(now);
+      if (which->second.is_over(now)) drop(which);
+    }
+  }
+
+  played result() {
+    const auto now = clock::now();
+    if (is_open_loop())
+      for (const auto& each : playing_) add_unanswered(each.second);
+    out_.exchanges = latencies_.size();
+    out_.unanswered += unanswered_.size();
+    for (const auto due : unanswered_)
+      latencies_.push_back(std::chrono::duration<float, std::micro>(now - due).count());
+    out_.seconds = std::chrono::duration<double>(now - began_).count();
+    std::sort(latencies_.begin(), latencies_.end());
+    out_.p50_us = quantile(latencies_, 0.5);
+    out_.p99_us = quantile(latencies_, 0.99);
+    out_.p999_us = quantile(latencies_, 0.999);
+    return std::move(out_);
+  }
+
+  const std::vector<script>& all_;
+  pace how_;
+  unique_fd set_;
+  clock::time_point began_;
+  clock::time_point end_;   // what is due later is not sent
+  clock::duration length_;  // of the recording, as it is played
+  sockaddr_in to_{};
+  id next_ = 0;  // connection; the scripts are gone through again and again
+  std::unordered_map<id, played_connection> playing_;
+  std::priority_queue<alarm> alarms_;
+  clock::time_point checked_ = began_;
+  std::vector<float> latencies_;  // microseconds
+  std::vector<clock::time_point> unanswered_;
+  played out_;
+};
 
 }  // namespace
 
@@ -170,14 +217,18 @@ std::vector<script> scripts_of(const recording::content& recorded) {
         "the recording has no answers, so that nothing tells when one is whole; record with record.answers = "
         "true");
   std::vector<script> out;
+  std::chrono::microseconds zero{};
   for (const auto& each : recorded.conversations) {
     if (each.ended == recording::conversation::ending::unknown) continue;
+    if (out.empty()) zero = each.began;
     script made;
     made.number = each.number;
+    made.began = each.began - zero;
+    if (each.ended != recording::conversation::ending::by_server) made.left = each.ended_at - zero;
     recording::redaction hides(changing_headers());
     for (const auto& piece : each.pieces) {
       const bool begins = made.steps.empty() || (piece.from_client && !made.steps.back().expect.empty());
-      if (begins) made.steps.emplace_back();
+      if (begins) made.steps.emplace_back().due = piece.from_client ? piece.at - zero : made.began;
       if (piece.from_client)
         made.steps.back().send += piece.bytes;
       else
@@ -186,6 +237,12 @@ std::vector<script> scripts_of(const recording::content& recorded) {
     if (!made.steps.empty()) out.push_back(std::move(made));
   }
   if (out.empty()) throw std::runtime_error("no connection of the recording is whole");
+  return out;
+}
+
+std::chrono::microseconds length_of(const std::vector<script>& all) {
+  std::chrono::microseconds out = 1ms;
+  for (const script& each : all) out = std::max({out, each.left, each.began, each.steps.back().due});
   return out;
 }
 
@@ -204,56 +261,20 @@ std::size_t most_at_once(const recording::content& recorded) {
 }
 
 std::string shown(const difference& d) {
-  return fmt::format("connection {}, byte {}: recorded {} \"{}\", got {} \"{}\"", d.connection, d.offset,
-                     hexadecimal(d.expected), printable(d.expected),
-                     d.got.empty() ? "nothing" : hexadecimal(d.got), printable(d.got));
+  std::string out = fmt::format("connection {}, byte {}: recorded {} \"{}\", got {} \"{}\"", d.connection,
+                                d.offset, hexadecimal(d.expected), printable(d.expected),
+                                d.got.empty() ? "nothing" : hexadecimal(d.got), printable(d.got));
+  if (d.repetition != 0)
+    out += fmt::format(
+        "; the recording had been played {} time{} before, and a handler that keeps state may answer "
+        "otherwise when it is asked again",
+        d.repetition, d.repetition == 1 ? "" : "s");
+  return out;
 }
 
-played play(const std::vector<script>& all, std::uint16_t port, std::size_t at_once,
+played play(const std::vector<script>& all, std::uint16_t port, const pace& how,
             std::chrono::milliseconds time) {
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(port);
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  played out;
-  std::vector<float> latencies;
-  std::vector<std::unique_ptr<player>> playing;
-  const auto began = clock::now();
-  std::size_t next = 0;
-  const auto goes_on = [&] {
-    const auto since = clock::now() - began;
-    return since < time ||
-           (latencies.empty() && since < patience);  // a busy machine may be late with the first
-  };
-  while (goes_on()) {
-    while (playing.size() < at_once)
-      playing.push_back(std::make_unique<player>(all[next++ % all.size()], to));
-    std::vector<::pollfd> set;
-    for (const auto& each : playing) set.push_back(each->interest());
-    if (::poll(set.data(), set.size(), 100) < 0 && errno != EINTR) throw_system_error(errno, "poll");
-    const auto woken = clock::now();
-    for (std::size_t i = 0; i < playing.size(); ++i) {
-      if (set[i].revents != 0) playing[i]->go_on(latencies);
-      playing[i]->give_up_if_late(woken);
-    }
-    std::erase_if(playing, [&](const auto& each) {
-      if (!each->is_over()) return false;
-      each->judge_rest();
-      if (!each->has_all()) ++out.unanswered;
-      if (each->differs()) {
-        ++out.different;
-        if (!out.first) out.first = each->differs();
-      }
-      return true;
-    });
-  }
-  out.seconds = std::chrono::duration<double>(clock::now() - began).count();
-  out.exchanges = latencies.size();
-  std::sort(latencies.begin(), latencies.end());
-  out.p50_us = quantile(latencies, 0.5);
-  out.p99_us = quantile(latencies, 0.99);
-  out.p999_us = quantile(latencies, 0.999);
-  return out;
+  return performance(all, port, how, time).run();
 }
 
 std::string told_of(const played& p) {
@@ -261,6 +282,7 @@ std::string told_of(const played& p) {
       "  50% {:.1f}us\n  99% {:.1f}us\n  99.9% {:.1f}us\n{} requests in {:.2f} s\nRequests/sec: {:.2f}\n",
       p.p50_us, p.p99_us, p.p999_us, p.exchanges, p.seconds,
       p.seconds > 0 ? static_cast<double>(p.exchanges) / p.seconds : 0);
+  if (p.unanswered != 0) out += fmt::format("unanswered: {}\n", p.unanswered);
   if (p.different != 0)
     out += fmt::format("different: {} connections; the first: {}\n", p.different,
                        p.first ? shown(*p.first) : "");

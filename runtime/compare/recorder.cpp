@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <random>
@@ -13,7 +15,6 @@
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
-#include "weir/compare/detail/redaction.hpp"
 #include "weir/server/detail/recording.hpp"
 
 namespace weir {
@@ -22,9 +23,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t most_waiting = std::size_t{8} * 1024 * 1024;  // bytes of events
-constexpr std::size_t worth_a_block = std::size_t{256} * 1024;
-constexpr auto longest_wait = 200ms;  // of an event for its block
+constexpr std::size_t most_waiting = std::size_t{8} * 1024 * 1024;  // bytes of events, of all lanes,
+constexpr std::size_t always_room = std::size_t{256} * 1024;        // and of one beyond that
+constexpr std::size_t worth_a_block = std::size_t{32} * 1024;       // of one: together they make 256 KiB
+constexpr auto longest_wait = 200ms;                                // of an event for its block
 
 std::uint64_t random_number() {
   std::random_device from;
@@ -35,9 +37,9 @@ std::uint64_t random_number() {
 
 class connection_tap final : public stream_tap {
  public:
-  connection_tap(recorder& to, std::uint32_t number)
-      : to_(to), number_(number), from_client_(to.hidden_), to_client_(to.hidden_) {}
-  ~connection_tap() override { tell(event::kind::end, {}); }
+  connection_tap(recorder& to, recorder::lane& in, std::uint32_t number)
+      : to_(to), in_(in), number_(number), from_client_(to.hidden_), to_client_(to.hidden_) {}
+  ~connection_tap() override { tell(event::kind::end); }
 
   void has_received(const void* bytes, std::size_t size) noexcept override {
     tell(event::kind::received, from_client_, {static_cast<const char*>(bytes), size});
@@ -47,31 +49,24 @@ class connection_tap final : public stream_tap {
   }
   void input_has_ended(bool by_reset) noexcept override {
     if (!std::exchange(input_ended_, true))
-      tell(by_reset ? event::kind::input_reset : event::kind::input_ended, {});
+      tell(by_reset ? event::kind::input_reset : event::kind::input_ended);
   }
 
  private:
   void tell(event::kind what, redaction& hides, std::string_view bytes) noexcept {
-    if (to_.hidden_.empty() || is_lost_) return tell(what, bytes);
-    try {
-      static thread_local std::string shown;
-      shown.clear();
-      hides.append(shown, bytes);
-      tell(what, shown);
-    } catch (const std::bad_alloc&) {
-      is_lost_ = true;
-      to_.count_lost();
-    }
+    keep(what, to_.hidden_.empty() ? nullptr : &hides, bytes);
   }
+  void tell(event::kind what) noexcept { keep(what, nullptr, {}); }
 
   // An event that is lost is the last one: no gap is in what is recorded.
-  void tell(event::kind what, std::string_view bytes) noexcept {
-    if (is_lost_ || to_.push(what, number_, bytes)) return;
+  void keep(event::kind what, redaction* hides, std::string_view bytes) noexcept {
+    if (is_lost_ || to_.push(in_, what, number_, hides, bytes)) return;
     is_lost_ = true;
     if (!to_.ended_.load(std::memory_order_relaxed)) to_.count_lost();
   }
 
   recorder& to_;
+  recorder::lane& in_;
   std::uint32_t number_;
   bool is_lost_ = false;
   bool input_ended_ = false;
@@ -93,7 +88,6 @@ recorder::recorder(const record_settings& s, const std::string& file, observe::r
   // One that was there may have been readable by others.
   if (::fchmod(file_.get(), 0600) != 0) throw_system_error(errno, "record.file " + file);
   size_ = static_cast<std::uint64_t>(now.st_size);
-  filling_.reserve(worth_a_block);
   // The thread takes no signal that another one expects.
   ::sigset_t all;
   ::sigset_t before;
@@ -130,9 +124,10 @@ std::unique_ptr<stream_tap> recorder::tap(const peer_address&, bool is_secret) n
   const auto due = [this](std::uint64_t n) { return n * settings_.share / 100; };
   if (due(std::uint64_t{number} + 1) == due(number)) return nullptr;
   try {
-    auto made = std::make_unique<connection_tap>(*this, number);
+    lane& in = lanes_[due(number) % lanes_.size()];
+    auto made = std::make_unique<connection_tap>(*this, in, number);
     const char secret = is_secret ? 1 : 0;
-    if (push(event::kind::begin, number, {&secret, 1})) return made;
+    if (push(in, event::kind::begin, number, nullptr, {&secret, 1})) return made;
     count_lost();
   } catch (const std::bad_alloc&) {
     count_lost();
@@ -140,24 +135,46 @@ std::unique_ptr<stream_tap> recorder::tap(const peer_address&, bool is_secret) n
   return nullptr;
 }
 
-bool recorder::push(event::kind what, std::uint32_t connection, std::string_view bytes) noexcept {
+// Without a look at the other lanes, which would cost their cache lines, as long as this one has little.
+bool recorder::has_room(const lane& in, std::size_t size) const noexcept {
+  const std::size_t before = in.filling.size();
+  if (before + size <= always_room) return true;
+  std::size_t all = size;
+  for (const lane& each : lanes_) all += each.size.load(std::memory_order_relaxed);
+  return all <= most_waiting;
+}
+
+bool recorder::push(lane& to, event::kind what, std::uint32_t connection, redaction* hides,
+                    std::string_view bytes) noexcept {
   if (ended_.load(std::memory_order_relaxed)) return false;
   bool wake = false;
   {
-    const std::lock_guard lock(mutex_);
-    const std::size_t before = filling_.size();
-    if (before + event_head_size + bytes.size() > most_waiting) return false;
+    const std::lock_guard lock(to.mutex);
+    std::string& all = to.filling;
+    const std::size_t before = all.size();
+    if (!has_room(to, event_head_size + bytes.size())) return false;
     try {
-      // The whole of it at once: a part of an event would spoil what follows.
       const std::size_t needed = before + event_head_size + bytes.size();
-      if (filling_.capacity() < needed) filling_.reserve(std::max(needed, filling_.capacity() * 2));
-      append_event(filling_, what, connection, now(), bytes);
+      if (all.capacity() < needed) all.reserve(std::max({needed, all.capacity() * 2, worth_a_block}));
+      append_event_head(all, what, connection, now(), bytes.size());
+      if (hides != nullptr)
+        hides->append(all, bytes);
+      else
+        all.append(bytes);
     } catch (const std::bad_alloc&) {
+      all.resize(before);  // a part of an event would spoil what follows
       return false;
     }
-    wake = before < worth_a_block && filling_.size() >= worth_a_block;
+    to.size.store(all.size(), std::memory_order_relaxed);
+    wake = before < worth_a_block && all.size() >= worth_a_block;
   }
-  if (wake) changed_.notify_one();
+  if (wake) {
+    {
+      const std::lock_guard lock(mutex_);
+      is_due_ = true;
+    }
+    changed_.notify_one();
+  }
   return true;
 }
 
@@ -174,16 +191,15 @@ void recorder::work() noexcept {
                       .count();
     facts.answers = settings_.answers;
     facts.redacted = !hidden_.empty();
-    bool goes_on = write_out(session_block(session_, facts));
+    bool goes_on = write_out(session_block(session_, facts), {});
     while (goes_on && !last) {
       {
         std::unique_lock lock(mutex_);
-        changed_.wait_for(lock, longest_wait, [this] { return stops_ || filling_.size() >= worth_a_block; });
+        changed_.wait_for(lock, longest_wait, [this] { return stops_ || is_due_; });
         last = stops_;
-        writing.clear();
-        writing.swap(filling_);
+        is_due_ = false;
       }
-      if (!writing.empty()) goes_on = write_out(events_block(session_, ++blocks_, writing));
+      goes_on = write_lanes(writing);
       if (goes_on && now() >= settings_.time) {
         log::info("recording in {} has ended: record.time", name_);
         break;
@@ -198,23 +214,43 @@ void recorder::work() noexcept {
   ended_ = true;
   if (last) return;
   // What waits is not written any more.
-  const std::lock_guard lock(mutex_);
-  filling_ = std::string();
+  for (lane& each : lanes_) {
+    const std::lock_guard lock(each.mutex);
+    each.filling = std::string();
+  }
+}
+
+// A block for each lane. False: the file is full.
+bool recorder::write_lanes(std::string& writing) {
+  for (lane& each : lanes_) {
+    writing.clear();
+    {
+      const std::lock_guard lock(each.mutex);
+      writing.swap(each.filling);
+      each.size.store(0, std::memory_order_relaxed);
+    }
+    if (!writing.empty() && !write_out(events_head(session_, ++blocks_, writing), writing)) return false;
+  }
+  return true;
 }
 
 // A block is written whole or not at all, as far as the system lets it. Errors: std::system_error.
-bool recorder::write_out(std::string_view block) {
-  if (size_ + block.size() > settings_.size) {
+bool recorder::write_out(std::string_view head, std::string_view payload) {
+  const std::size_t all = head.size() + payload.size();
+  if (size_ + all > settings_.size) {
     log::info("recording in {} has ended: record.size", name_);
     return false;
   }
-  size_ += block.size();
-  const std::size_t all = block.size();
-  while (!block.empty()) {
-    const ssize_t n = ::write(file_.get(), block.data(), block.size());
+  size_ += all;
+  while (!head.empty() || !payload.empty()) {
+    const std::array<::iovec, 2> parts{::iovec{const_cast<char*>(head.data()), head.size()},
+                                       ::iovec{const_cast<char*>(payload.data()), payload.size()}};
+    const ssize_t n = ::writev(file_.get(), parts.data(), static_cast<int>(parts.size()));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw_system_error(errno, "write");
-    block.remove_prefix(static_cast<std::size_t>(n));
+    const std::size_t of_head = std::min(head.size(), static_cast<std::size_t>(n));
+    head.remove_prefix(of_head);
+    payload.remove_prefix(static_cast<std::size_t>(n) - of_head);
   }
   (*counts_.counted)[observe::figure::recorded_bytes].add_from_any(all);
   return true;

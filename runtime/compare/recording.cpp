@@ -41,9 +41,8 @@ T get(std::string_view from, std::size_t at) {
 
 enum class block_kind : std::uint16_t { session, events };
 
-std::string block(block_kind what, std::uint64_t session, std::uint32_t number, std::string_view payload) {
+std::string head_of(block_kind what, std::uint64_t session, std::uint32_t number, std::string_view payload) {
   std::string out(magic);
-  out.reserve(head_size + payload.size());
   put(out, version);
   put(out, static_cast<std::uint16_t>(what));
   put(out, static_cast<std::uint32_t>(payload.size()));
@@ -51,7 +50,7 @@ std::string block(block_kind what, std::uint64_t session, std::uint32_t number, 
   put(out, number);
   put(out, crc32c(payload.data(), payload.size()));
   put(out, crc32c(out.data(), out.size()));
-  return out.append(payload);
+  return out;
 }
 
 // What is read, block by block.
@@ -187,12 +186,21 @@ class parser {
 
 }  // namespace
 
+void append_event_head(std::string& payload, event::kind what, std::uint32_t connection,
+                       std::chrono::microseconds at, std::size_t size) {
+  std::array<char, event_head_size> head;
+  const auto time = static_cast<std::int64_t>(at.count());
+  const auto length = static_cast<std::uint32_t>(size);
+  head[0] = static_cast<char>(what);
+  std::memcpy(&head[1], &connection, sizeof connection);
+  std::memcpy(&head[5], &time, sizeof time);
+  std::memcpy(&head[13], &length, sizeof length);
+  payload.append(head.data(), head.size());
+}
+
 void append_event(std::string& payload, event::kind what, std::uint32_t connection,
                   std::chrono::microseconds at, std::string_view bytes) {
-  put(payload, static_cast<std::uint8_t>(what));
-  put(payload, connection);
-  put(payload, static_cast<std::int64_t>(at.count()));
-  put(payload, static_cast<std::uint32_t>(bytes.size()));
+  append_event_head(payload, what, connection, at, bytes.size());
   payload.append(bytes);
 }
 
@@ -200,11 +208,15 @@ std::string session_block(std::uint64_t session, const session_facts& facts) {
   std::string payload;
   put(payload, facts.began);
   put(payload, (facts.answers ? 1U : 0U) | (facts.redacted ? 2U : 0U));
-  return block(block_kind::session, session, 0, payload);
+  return head_of(block_kind::session, session, 0, payload) + payload;
+}
+
+std::string events_head(std::uint64_t session, std::uint32_t number, std::string_view payload) {
+  return head_of(block_kind::events, session, number, payload);
 }
 
 std::string events_block(std::uint64_t session, std::uint32_t number, std::string_view payload) {
-  return block(block_kind::events, session, number, payload);
+  return events_head(session, number, payload).append(payload);
 }
 
 content parse(std::string_view text) { return parser(text).run(); }

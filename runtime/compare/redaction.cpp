@@ -1,6 +1,7 @@
 #include "weir/compare/detail/redaction.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace weir::recording {
 namespace {
@@ -11,27 +12,44 @@ char small(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c 
 
 }  // namespace
 
+redaction::redaction(const std::vector<std::string>& names) noexcept : names_(names) {
+  for (const std::string& each : names) first_letters_ |= 1U << (static_cast<unsigned char>(each[0]) & 31);
+}
+
 // In place, behind one copy of all: nearly all bytes stay as they are.
 void redaction::append(std::string& to, std::string_view bytes) {
-  std::size_t at = to.size();
+  const std::size_t began = to.size();
   to.append(bytes);
-  while (at < to.size()) {
+  char* const all = to.data();
+  const std::size_t size = to.size();
+  for (std::size_t at = began; at < size;) {
     // A line that begins with a space continues the header before it.
-    if (now_ == state::line_end) now_ = to[at] == ' ' || to[at] == '\t' ? state::hidden : state::name;
-    if (now_ == state::name) {
-      at = read_name(to, at);
+    if (now_ == state::line_end) now_ = all[at] == ' ' || all[at] == '\t' ? state::hidden : state::name;
+    if (now_ == state::name && (!name_.empty() || may_begin_hidden(all[at]))) {
+      at = read_name({all, size}, at);
       continue;
     }
-    const std::size_t end = std::min(to.find('\n', at), to.size());
-    for (; now_ == state::hidden && at < end; ++at)
-      if (to[at] != '\r') to[at] = 'x';
-    if (end < to.size()) now_ = now_ == state::hidden ? state::line_end : state::name;
+    const void* const found = std::memchr(all + at, '\n', size - at);
+    const std::size_t end =
+        found == nullptr ? size : static_cast<std::size_t>(static_cast<const char*>(found) - all);
+    const bool hides = now_ == state::hidden;
+    for (; hides && at < end; ++at)
+      if (all[at] != '\r') all[at] = 'x';
+    if (found == nullptr)
+      now_ = hides ? state::hidden : state::value;
+    else
+      now_ = hides ? state::line_end : state::name;
     at = end + 1;
   }
 }
 
-// Where it goes on: behind what ends the name of a line, or at the end.
+// Where it goes on: behind what ends the name of a line, or at the end; in a line that is not hidden,
+// anywhere.
 std::size_t redaction::read_name(std::string_view text, std::size_t at) {
+  if (name_.empty() && !may_be_hidden(text.substr(at))) {
+    now_ = state::value;
+    return at;
+  }
   std::size_t end = at;
   while (end < text.size() && text[end] > ' ' && text[end] != ':') ++end;
   const std::string_view part = text.substr(at, end - at);
@@ -45,6 +63,18 @@ std::size_t redaction::read_name(std::string_view text, std::size_t at) {
     now_ = is_hidden(name_.empty() ? part : std::string_view(name_)) ? state::hidden : state::value;
   name_.clear();
   return end + 1;
+}
+
+// Of a line that is not empty. The first letters tell nearly every line apart.
+bool redaction::may_be_hidden(std::string_view line) const noexcept {
+  const char first = small(line.front());
+  return std::any_of(names_.begin(), names_.end(), [line, first](const std::string& each) {
+    if (each.front() != first) return false;
+    const std::size_t size = std::min(each.size(), line.size());
+    std::size_t same = 1;
+    while (same < size && small(line[same]) == each[same]) ++same;
+    return same == size;
+  });
 }
 
 bool redaction::is_hidden(std::string_view name) const noexcept {

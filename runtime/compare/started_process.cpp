@@ -142,8 +142,18 @@ footprint footprint_of(::pid_t pid) {
       const footprint below = footprint_of(child);
       out.threads += below.threads;
       out.bytes += below.bytes;
+      out.ticks += below.ticks;
     }
   }
+  // Behind the name, which may hold anything: 11 fields, and then user and system time.
+  std::ifstream facts(folder + "/stat");
+  std::string text;
+  std::getline(facts, text);
+  std::istringstream fields(text.substr(std::min(text.rfind(')'), text.size() - 1) + 1));
+  for (int i = 0; i < 11; ++i) fields >> text;
+  std::uint64_t user = 0;
+  std::uint64_t system = 0;
+  if (fields >> user >> system) out.ticks += user + system;
   std::ifstream memory(folder + "/smaps_rollup");
   for (std::string line; std::getline(memory, line);)
     if (line.starts_with("Pss:")) out.bytes += std::stoull(line.substr(4)) * 1024;

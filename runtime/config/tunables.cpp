@@ -412,6 +412,10 @@ std::vector<tunable> make_tunables() {
       duration(
           "compare.most", 1s, 24h, [](auto& s) -> auto& { return s.compare.most; },
           "--compare: for all runs; fewer rounds are made, or shorter runs, than were asked for"),
+      count(
+          "compare.speed", "percent", 0, 100'000, [](auto& s) -> auto& { return s.compare.speed; },
+          "--compare with a recording: each request is sent when it was, at that part of the recorded speed, "
+          "and its time runs from there; 0: it is sent when the one before is answered"),
       path(
           "compare.output", [](auto& s) -> auto& { return s.compare.output; },
           "--compare: folder of compare.html and compare.json; empty: the present one"),

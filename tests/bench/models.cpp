@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <chrono>
 #include <weir/weir.hpp>
 
 namespace {
 
 unsigned compute = 0;  // microseconds per message
 unsigned block = 0;
+unsigned wait = 0;
 
 // Of the thread's own time, so that waiting for a CPU is no work.
 long thread_nanoseconds() {
@@ -28,6 +30,7 @@ void work() {
 weir::task<> answer(weir::connection client) {
   while (auto data = co_await client.receive()) {
     work();
+    if (wait != 0) co_await weir::sleep_for(std::chrono::microseconds(wait));
     co_await client.send(data);
   }
 }
@@ -39,11 +42,17 @@ int main(int argc, char** argv) {
       .summary = "an echo that works for it",
       .options =
           "  --compute MICROSECONDS  on the CPU, for each message\n"
-          "  --block MICROSECONDS    asleep, for each message",
+          "  --block MICROSECONDS    asleep, for each message\n"
+          "  --wait MICROSECONDS     suspended, for each message",
       .take = [](std::span<const std::string> rest) -> std::size_t {
-        if (rest.size() < 2 || (rest[0] != "--compute" && rest[0] != "--block")) return 0;
+        if (rest.size() < 2) return 0;
+        unsigned* const to = rest[0] == "--compute" ? &compute
+                             : rest[0] == "--block" ? &block
+                             : rest[0] == "--wait"  ? &wait
+                                                    : nullptr;
+        if (to == nullptr) return 0;
         const std::string& text = rest[1];
-        std::from_chars(text.data(), text.data() + text.size(), rest[0] == "--compute" ? compute : block);
+        std::from_chars(text.data(), text.data() + text.size(), *to);
         return 2;
       },
   };

@@ -19,6 +19,7 @@ import measure
 from echo import choice_list
 from measure import Failure, say
 
+STYLE = ROOT / "runtime/compare/page/page.css"  # that of the page of --compare
 CHART = Path("/usr/share/javascript/chart.js/chart.min.js")  # of Debian's libjs-chart.js
 WORKERS = 32  # for loop-with-workers: as many handlers may block at once
 
@@ -171,8 +172,11 @@ def page(data):
         raise Failure(f"no {CHART}: install libjs-chart.js")
     text = Path(__file__).with_suffix(".html").read_text()
     # A script ends at the first "</", wherever it stands.
-    return text.replace("/* the library */", CHART.read_text().replace("</script", "<\\/script")).replace(
-        "/* the data */", json.dumps(data).replace("</", "<\\/"))
+    parts = {"/* the style */\n": STYLE.read_text(), "/* the library */": CHART.read_text().replace("</script", "<\\/script"),
+             "/* the data */": json.dumps(data).replace("</", "<\\/")}
+    for mark, part in parts.items():
+        text = text.replace(mark, part)
+    return text
 
 
 def main():

@@ -58,6 +58,61 @@ TEST_CASE("what cannot be told apart is said to be so") {
   CHECK_THAT(what.text, Contains("cannot be told from it"));
 }
 
+TEST_CASE(
+    "of those that are as fast and as cheap the one with the fewest threads is taken, then with the least "
+    "memory") {
+  std::vector<measured> all{candidate_of("threads", {100'000, 101'000, 102'000}, 8.0),
+                            candidate_of("ring", {100'000, 101'000, 102'000}, 8.0),
+                            candidate_of("loops", {99'000, 100'000, 101'000}, 8.3)};
+  for (run_figures& each : all[0].runs) each.threads = 64;
+  for (run_figures& each : all[1].runs) each.memory = 9'000'000;
+  for (run_figures& each : all[2].runs) each.memory = 6'000'000;
+  const advice what = advise(all, quiet);
+  REQUIRE(what.best != nullptr);
+  CHECK(what.best->what.name == "loops");
+  CHECK(what.is_certain);
+  CHECK_THAT(
+      what.text,
+      Contains(
+          "the least CPU, as do threads and ring; of these it has the fewest threads and the least memory."));
+}
+
+TEST_CASE("advice that figures a little different would change is not certain") {
+  // The cheap one is just too slow to be as fast.
+  const std::vector<measured> all{candidate_of("fast", {100'000, 100'000, 100'000}, 9),
+                                  candidate_of("cheap", {88'000, 88'000, 88'000}, 6)};
+  const advice what = advise(all, quiet);
+  REQUIRE(what.best != nullptr);
+  CHECK(what.best->what.name == "fast");
+  CHECK_FALSE(what.is_certain);
+  CHECK_THAT(what.text, Contains("a little more or less and cheap would be taken"));
+}
+
+TEST_CASE("in an open loop the one whose clients wait the shortest is taken, if it keeps up") {
+  std::vector<measured> all{candidate_of("waits", {10'000, 10'000, 10'000}, 5),
+                            candidate_of("answers", {10'000, 10'000, 10'000}, 9),
+                            candidate_of("falls behind", {9'000, 9'000, 9'000}, 5)};
+  for (measured& each : all)
+    for (run_figures& run : each.runs) {
+      run.is_open_loop = true;
+      run.requests = *run.requests_per_second * run.seconds;
+    }
+  for (run_figures& each : all[0].runs) each.p99_us = 40'000;
+  for (run_figures& each : all[2].runs) {
+    each.p99_us = 1;
+    each.unanswered = 2'000;
+  }
+  comparison_facts facts = quiet;
+  facts.speed = 100;
+  const advice what = advise(all, facts);
+  REQUIRE(what.best != nullptr);
+  CHECK(what.best->what.name == "answers");
+  CHECK_THAT(what.text, Contains("within 1.5 ms of when they were due") &&
+                            Contains("waits is 26.7 times slower") &&
+                            Contains("Not every client was served by falls behind") &&
+                            Contains("not what a model can do at most"));
+}
+
 TEST_CASE("doubts are told: noise, few clients, a load that limits, shared CPUs") {
   comparison_facts facts = quiet;
   facts.server_cpus = 40;

@@ -29,9 +29,25 @@ TEST_CASE("ab is understood") {
 
 TEST_CASE("redis-benchmark and h2load are understood") {
   CHECK(parse_load_output("PING_INLINE: 66666.66 requests per second, p50=0.287 msec\n").p50_us == 287);
-  CHECK(parse_load_output("  throughput summary: 66666.66 requests per second\n").requests_per_second ==
-        66666.66);
+  CHECK(parse_load_output("  throughput summary: 66666.66 requests per second\n")
+            .requests_per_second.value_or(0) == Approx(66666.66));
   CHECK(parse_load_output("finished in 2.01s, 51234.50 req/s, 6.1MB/s\n").requests_per_second == 51234.5);
+}
+
+TEST_CASE("the tests of one redis-benchmark are taken together") {
+  const std::string summary =
+      "  throughput summary: 50000.00 requests per second\n  latency summary (msec):\n          avg       "
+      "min       p50 "
+      "      p95       p99       max\n        0.574     0.032     0.551     0.839     1.559     1.799\n";
+  std::string other = summary;
+  other.replace(other.find("50000.00"), 8, "25000.00").replace(other.find("1.559"), 5, "2.559");
+  const auto t =
+      parse_load_output("====== SET ======\n  20000 requests completed in 0.40 seconds\n" + other +
+                        "====== GET ======\n  20000 requests completed in 0.40 seconds\n" + summary);
+  CHECK(t.requests == 40000);
+  CHECK(t.requests_per_second.value_or(0) == Approx(33333.33));
+  CHECK(t.p50_us == 551);
+  CHECK(t.p99_us == 2559);
 }
 
 TEST_CASE("keys of JSON are understood") {

@@ -4,6 +4,7 @@
 The programs are those of README.md, taken from its text, and stranger/guest.cpp.
 """
 import argparse
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -249,7 +251,35 @@ def components(work):
     assert code == 0, said
 
 
+def comparison(work):
+    """A program of README.md, built from the package alone, tells its user which model suits it, each time within 3 minutes."""
+    if shutil.which("wrk") is None:
+        raise Skipped("no wrk on this machine")
+    programs = build_with_pkg_config("gcc", work, installed(work), with_readme=True)
+    program = next(path for path in programs if path.name == "http")
+    recording = work / "recorded"
+
+    def load(address):
+        for _ in range(20):
+            assert whole_answer(address, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").endswith(b"hello\n")
+
+    serving(program, load, "--record", recording, "--set", "record.answers=true")
+    for what, key in (("wrk -t1 -c16 -d{seconds}s --latency http://{address}/", ""), (recording, "0"), (recording, "100")):
+        began = time.monotonic()
+        done = run(program, "--compare", what, "--set", f"compare.output={work}", *(["--set", f"compare.speed={key}"] if key else []),
+                   capture_output=True, check=False)
+        took = time.monotonic() - began
+        print(done.stdout, f"took {took:.0f} s", sep="\n", flush=True)
+        assert done.returncode == 0, done.stderr
+        found = json.loads((work / "compare.json").read_text())
+        assert f"Take {found['best']}:" in done.stdout and found["toml"] in done.stdout, done.stdout
+        assert json.dumps(found["best"]) in (work / "compare.html").read_text()
+        assert took < 200, took
+        assert not [r["different"] for c in found["candidates"] for r in c["runs"] if r["different"]]
+
+
 CASES = {
+    "comparison": comparison,
     "gcc-cmake": build_and_run("gcc", build_with_cmake, with_readme=True),
     "clang-pkg-config": build_and_run("clang", build_with_pkg_config, with_readme=True),
     "clang-cmake": build_and_run("clang", build_with_cmake, with_readme=False),

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import tempfile
+import time
 import unittest
 
+import browser
 import sample
 from sample import Sample, connect, receive_exactly, run
 
@@ -104,6 +106,26 @@ class Long(Compared):
         self.assertRegex(ended.stdout, "single-loop +not measured: the load ended with 1")
         self.assertIn("No model served every client", ended.stdout)
 
+    def test_a_recording_is_played_in_an_open_loop_at_its_speed_and_scaled(self):
+        recorded = f"{self.folder}/recording"
+        with Sample("--record", recorded, "--set", "record.answers=true") as server:
+            clients = [connect(server.address) for _ in range(4)]
+            for _ in range(20):
+                for client in clients:
+                    sample.ask(client)
+                time.sleep(0.02)
+            for client in clients:
+                client.close()
+        found, ended = self.compare(recorded, "--set", "compare.speed=200", name="echo", time="400ms")
+        self.assertEqual(found["speed"], 200)
+        self.assertRegex(ended.stderr, r"open loop at 200 % of the recorded speed: each run plays 0.8 s of the \d+\.\d s recorded")
+        self.assertIn("of when they were due", ended.stdout)
+        # 4 connections, 20 requests in 400 ms at the recorded speed: it is the load that decides the rate.
+        for name, each in self.candidates(found).items():
+            if each["refused"] is None and not each["starves"]:
+                self.assertIsNone(each["runs"][0]["different"], name)
+                self.assertLess(each["runs"][0]["requests_per_second"], 450, name)
+
     def test_a_handler_that_answers_otherwise_is_found_and_shown(self):
         recorded = f"{self.folder}/recording"
         record("echo", recorded, [[(text, len(text)) for text in (b"who 1\n", b"who 2\n")] for _ in range(4)])
@@ -119,6 +141,26 @@ class Long(Compared):
         self.assertIn("Some answers were not the recorded ones", ended.stdout)
 
 
+@unittest.skipIf(browser.MISSING, browser.MISSING)
+class Page(Compared):
+    slow = True
+
+    def test_a_browser_shows_the_page_whole_light_dark_and_small(self):
+        found, _ = self.compare("ab -q -n 200 -c 4 http://{address}/plain", time="200ms")
+        measured = [c for c in found["candidates"] if c["typical"] is not None]
+        with browser.Browser() as tab:
+            for width, dark in (1300, False), (1300, True), (380, False):
+                tab.show(width, 900, dark)
+                tab.open(f"file://{self.folder}/compare.html")
+                self.assertEqual(tab.text(".advice"), found["advice"])
+                self.assertEqual(tab.value("document.querySelectorAll('tr').length"), 1 + len(measured))  # none is refused
+                self.assertEqual(tab.value("document.querySelector('.chart').querySelectorAll('.row').length"), len(measured))
+                self.assertLessEqual(tab.value("document.documentElement.scrollWidth"), width)
+                if "PAGE_PHOTOS" in os.environ:
+                    tab.photograph(f"{os.environ['PAGE_PHOTOS']}compare_{width}{'_dark' * dark}.png")
+            self.assertEqual(tab.faults, [])
+
+
 class Advice(Compared):
     slow = True
     load = "wrk -t1 -c32 -d{seconds}s --latency http://{address}/"
@@ -130,13 +172,32 @@ class Advice(Compared):
         sample.figure(second["advice"])
         self.assertTrue(first["best"] == second["best"] or not first["certain"] or not second["certain"])
 
-    def test_handlers_that_wait_block_or_compute_get_different_advice(self):
+
+class Handlers(Compared):
+    """What a handler does decides: the models that are expected have none in common."""
+    slow = True
+
+    def advised(self, handler, expected):
         program = sample.program("load")
-        load = f"{program} --connect {{address}} --connections 64 --seconds {{seconds}}"
-        for options, expected in (([], "loop"), (["--block", "1000"], "thread|workers"), (["--compute", "50"], "per-core|pool|thread|workers")):
-            found, _ = self.compare(load, *options, name="models", rounds=3, time="1s", seconds=300)
-            sample.figure(f"{options}: {found['advice']}")
-            self.assertRegex(found["best"], expected)
+        first, held_out = (f"{program} --connect {{address}} --seconds {{seconds}} {mix}"
+                           for mix in ("--connections 64 --size 64", "--connections 40 --size 1500"))
+        found, ended = self.compare(first, *handler, name="models", rounds=3, time="1s", seconds=300)
+        sample.figure(f"{handler}\n{ended.stdout}")
+        self.assertIn(found["best"].partition(",")[0], expected)
+        other, ended = self.compare(held_out, *handler, name="models", rounds=2, time="1s", seconds=300)
+        sample.figure(f"{handler}, held out\n{ended.stdout}")
+        every = {name: c["runs"][c["typical"]] for name, c in self.candidates(other).items() if c["typical"] is not None}
+        fastest = max(run["rate"] for run in every.values() if not run["starved"])
+        self.assertGreater(every[found["best"]]["rate"], 0.8 * fastest, other["advice"])
+
+    def test_one_that_waits_has_a_loop_and_another_load_confirms_it(self):
+        self.advised(("--wait", 5000), {"single-loop"})
+
+    def test_one_that_blocks_has_a_thread_for_each_client_and_another_load_confirms_it(self):
+        self.advised(("--block", 5000), {"thread-per-connection", "thread-per-event"})
+
+    def test_one_that_computes_has_all_cpus_and_another_load_confirms_it(self):
+        self.advised(("--compute", 200), {"loop-per-core", "process-pool", "loop-with-workers"})
 
 
 if __name__ == "__main__":

@@ -206,7 +206,10 @@ struct compare_settings {
   std::uint32_t rounds = 3;                // runs of each model
   std::chrono::milliseconds time{2000};    // of one run
   std::chrono::milliseconds most{180000};  // for all runs: there are fewer rounds, or shorter runs
-  std::string output = {};                 // folder of what it writes, absolute; empty: the present one
+  // Of the speed of a recording, in percent: open loop. 0: closed loop, a client sends when it has its
+  // answer.
+  std::uint32_t speed = 0;
+  std::string output = {};  // folder of what it writes, absolute; empty: the present one
   bool operator==(const compare_settings&) const = default;
 };
 

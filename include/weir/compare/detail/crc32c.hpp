@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "weir/base/detail/crc_instruction.hpp"
+
 namespace weir::recording {
 
 namespace detail {
@@ -25,21 +27,29 @@ namespace detail {
 
 inline constexpr auto crc_tables = make_crc_tables();
 
+// Goes on from `crc`, without the complements at its beginning and end.
+[[nodiscard]] inline std::uint32_t crc_by_tables(std::uint32_t crc, const char* bytes,
+                                                 std::size_t size) noexcept {
+  const auto& t = crc_tables;
+  for (; size >= 8; bytes += 8, size -= 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes, 8);
+    word ^= crc;
+    crc = 0;
+    for (std::size_t k = 0; k < 8; ++k) crc ^= t[7 - k][(word >> (8 * k)) & 0xff];
+  }
+  for (; size > 0; ++bytes, --size)
+    crc = (crc >> 8) ^ t[0][(crc ^ static_cast<unsigned char>(*bytes)) & 0xff];
+  return crc;
+}
+
 }  // namespace detail
 
 // CRC-32C (Castagnoli) of the bytes, little endian.
 [[nodiscard]] inline std::uint32_t crc32c(const char* bytes, std::size_t size) noexcept {
-  const auto& t = detail::crc_tables;
-  std::uint32_t c = 0xffff'ffffU;
-  for (; size >= 8; bytes += 8, size -= 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes, 8);
-    word ^= c;
-    c = 0;
-    for (std::size_t k = 0; k < 8; ++k) c ^= t[7 - k][(word >> (8 * k)) & 0xff];
-  }
-  for (; size > 0; ++bytes, --size) c = (c >> 8) ^ t[0][(c ^ static_cast<unsigned char>(*bytes)) & 0xff];
-  return ~c;
+  constexpr std::uint32_t begin = 0xffff'ffffU;
+  return ~(weir::detail::has_crc_instruction() ? weir::detail::crc_by_instruction(begin, bytes, size)
+                                               : detail::crc_by_tables(begin, bytes, size));
 }
 
 }  // namespace weir::recording

@@ -1,6 +1,7 @@
 #pragma once
 // compare: writes down what clients send, beside the loops.
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -13,16 +14,18 @@
 
 #include "weir/base/unique_fd.hpp"
 #include "weir/compare/detail/recording.hpp"
+#include "weir/compare/detail/redaction.hpp"
 #include "weir/config/settings.hpp"
 #include "weir/connection/detail/stream_tap.hpp"
 #include "weir/observe/detail/figures.hpp"
 
 namespace weir::recording {
 
-// Problem: a disk may hang, and no loop may wait for it. The taps of connections leave events in a buffer of
-// bounded size, and a thread writes them to the file. A tap that finds no room counts that, and says no more:
-// a connection is recorded from its beginning to a point, without a gap.
-// Thread: any, unless said otherwise. Lifetime: outlives its taps. Fork: it has a thread.
+// Problem: a disk may hang, and no loop may wait for it, nor loops for each other. The taps of connections
+// leave events in buffers of bounded size, each of which is shared by a part of the connections, and a thread
+// writes them to the file. A tap that finds no room counts that, and says no more: a connection is recorded
+// from its beginning to a point, without a gap. Thread: any, unless said otherwise. Lifetime: outlives its
+// taps. Fork: it has a thread.
 class recorder final : public tap_source {
  public:
   // Makes the file, with mode 0600, or goes on behind what it holds. Errors: std::system_error.
@@ -34,11 +37,22 @@ class recorder final : public tap_source {
  private:
   friend class connection_tap;
 
-  // False: there is no room, or recording has ended.
-  [[nodiscard]] bool push(event::kind what, std::uint32_t connection, std::string_view bytes) noexcept;
+  // Events that are not written yet. A connection has one lane: its events stay in order.
+  struct alignas(64) lane {
+    std::mutex mutex;
+    std::string filling;
+    std::atomic<std::size_t> size{0};  // of `filling`
+  };
+
+  // `hides` replaces what must not be in the file; null: nothing. False: there is no room, or recording has
+  // ended.
+  [[nodiscard]] bool push(lane& to, event::kind what, std::uint32_t connection, redaction* hides,
+                          std::string_view bytes) noexcept;
+  [[nodiscard]] bool has_room(const lane& in, std::size_t size) const noexcept;
   void count_lost() noexcept;
   void work() noexcept;
-  [[nodiscard]] bool write_out(std::string_view payload);
+  [[nodiscard]] bool write_lanes(std::string& writing);
+  [[nodiscard]] bool write_out(std::string_view head, std::string_view payload);
   [[nodiscard]] std::chrono::microseconds now() const noexcept;
 
   record_settings settings_;
@@ -50,9 +64,10 @@ class recorder final : public tap_source {
   std::chrono::steady_clock::time_point began_;
   std::atomic<bool> ended_{false};
   std::atomic<std::uint32_t> connections_{0};  // that there were, recorded or not
-  std::mutex mutex_;
+  std::array<lane, 8> lanes_;
+  std::mutex mutex_;  // of the two that follow the condition
   std::condition_variable changed_;
-  std::string filling_;  // events that are not written yet
+  bool is_due_ = false;  // a lane has enough
   bool stops_ = false;
   std::uint64_t size_ = 0;    // of the file; the thread's
   std::uint32_t blocks_ = 0;  // the thread's

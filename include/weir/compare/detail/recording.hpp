@@ -24,7 +24,7 @@ namespace weir::recording {
 //   payload of a session
 //     0  8  its time 0, microseconds since 1970
 //     8  4  1: with answers, 2: headers were redacted
-//   payload of events, one after another
+//   payload of events, one after another, those of a connection in their order
 //     0  1  event::kind
 //     1  4  number of the connection within the session
 //     5  8  microseconds since time 0
@@ -55,11 +55,15 @@ struct session_facts {
   bool redacted = false;
 };
 
-// Appends an event to a payload.
+// Appends an event to a payload, or the `event_head_size` bytes before the bytes of one.
+void append_event_head(std::string& payload, event::kind what, std::uint32_t connection,
+                       std::chrono::microseconds at, std::size_t size);
 void append_event(std::string& payload, event::kind what, std::uint32_t connection,
                   std::chrono::microseconds at, std::string_view bytes);
 // Blocks as they are written.
 [[nodiscard]] std::string session_block(std::uint64_t session, const session_facts& facts);
+// What comes before the payload of a block, and the whole block.
+[[nodiscard]] std::string events_head(std::uint64_t session, std::uint32_t number, std::string_view payload);
 [[nodiscard]] std::string events_block(std::uint64_t session, std::uint32_t number, std::string_view payload);
 
 // One connection, as it was recorded.

@@ -58,10 +58,12 @@ class started_process {
   bool waited_ = false;
 };
 
-// Threads and resident bytes of a process and all below it; those shared are divided among them.
+// Threads and resident bytes of a process and all below it; those shared are divided among them. `ticks`: CPU
+// time, in ticks of the kernel.
 struct footprint {
   std::uint64_t threads = 0;
   std::uint64_t bytes = 0;
+  std::uint64_t ticks = 0;
 };
 [[nodiscard]] footprint footprint_of(::pid_t pid);
 
