@@ -411,6 +411,8 @@ class ParkedMasses(Operated):
                 sample.figure(f"{mode}: {cost:.0f} bytes per parked connection; beside 8,000 of them a request takes "
                               f"{plain * 1000:.0f} us, one that parks {parking * 1000:.0f} us")
                 self.assertLessEqual(cost, 512)
+                clients.close()
+                pool.wait_until_empty()  # what it does not know to be gone it would cut
 
 
 def anonymous(pid):
