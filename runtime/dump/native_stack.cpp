@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "weir/base/unique_fd.hpp"
-#include "weir/dump/detail/remote_memory.hpp"
 
 namespace weir::dump {
 namespace {
@@ -56,11 +55,10 @@ std::optional<native_state> read_sample(const std::byte* data, std::size_t size)
   for (const auto& [bit, number] : sampled) out.values[number] = take();
   const std::uint64_t copied = take();
   if (copied > size) return std::nullopt;
-  out.stack_at = *out.values[stack_register];
-  out.stack.assign(data, data + copied);
+  out.stack = {*out.values[stack_register], {data, data + copied}};
   data += copied;
   size -= copied;
-  if (copied != 0) out.stack.resize(std::min<std::uint64_t>(take(), copied));  // as much as there was
+  if (copied != 0) out.stack.bytes.resize(std::min<std::uint64_t>(take(), copied));  // as much as there was
   return out;
 }
 
@@ -180,12 +178,7 @@ struct native_stacks::reading {
   }
   static bool read(Dwfl*, Dwarf_Addr at, Dwarf_Word* into, void* all) {
     const reading& self = **static_cast<reading**>(all);
-    const auto& stack = self.state->stack;
-    if (at >= self.state->stack_at && at - self.state->stack_at + sizeof *into <= stack.size()) {
-      std::memcpy(into, stack.data() + (at - self.state->stack_at), sizeof *into);
-      return true;
-    }
-    return self.memory.read(at, into, sizeof *into);
+    return self.state->stack.read(at, into, sizeof *into) || self.memory.read(at, into, sizeof *into);
   }
   static bool set_registers(Dwfl_Thread* thread, void* all) {
     const reading& self = **static_cast<reading**>(all);

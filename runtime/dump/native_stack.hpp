@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "weir/dump/detail/remote_memory.hpp"
+
 namespace weir::dump {
 
 // Where a thread was at one moment: what is known of its registers, and a copy of the top of its stack if it
@@ -20,8 +22,7 @@ struct native_state {
   static constexpr std::size_t runs_at = registers - 1;
 
   std::array<std::optional<std::uint64_t>, registers> values;
-  std::uint64_t stack_at = 0;
-  std::vector<std::byte> stack;
+  copied_memory stack;
 };
 
 // Of a thread that does not run, from the text of /proc/.../syscall.

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,6 +24,20 @@ class copy_of {
 
  private:
   alignas(T) std::byte bytes_[sizeof(T)];
+};
+
+// Bytes that were copied from there. Addresses come from the other process and may be any number: no sum of
+// one is made, as it could pass the end of all numbers.
+struct copied_memory {
+  std::uintptr_t start = 0;
+  std::vector<std::byte> bytes;
+
+  // All of it, or false. Thread: any.
+  [[nodiscard]] bool read(std::uintptr_t at, void* into, std::size_t size) const noexcept {
+    if (at < start || at - start > bytes.size() || size > bytes.size() - (at - start)) return false;
+    std::copy_n(bytes.data() + (at - start), size, static_cast<std::byte*>(into));
+    return true;
+  }
 };
 
 // Thread: any.
