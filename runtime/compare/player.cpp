@@ -27,12 +27,6 @@ using clock = std::chrono::steady_clock;
 constexpr auto patience = 5s;        // for an answer
 constexpr std::size_t excerpt = 32;  // bytes of an answer that differs
 
-// Headers of HTTP that differ from one answer to the next.
-const std::vector<std::string>& changing_headers() {
-  static const std::vector<std::string> names{"date", "set-cookie", "x-request-id"};
-  return names;
-}
-
 std::string hexadecimal(std::string_view bytes) {
   std::string out;
   for (const char c : bytes)
@@ -163,6 +157,11 @@ double quantile(const std::vector<float>& sorted, double q) {
 }
 
 }  // namespace
+
+const std::vector<std::string>& changing_headers() {
+  static const std::vector<std::string> names{"date", "set-cookie", "x-request-id"};
+  return names;
+}
 
 std::vector<script> scripts_of(const recording::content& recorded) {
   if (!recorded.answers)
