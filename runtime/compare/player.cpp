@@ -211,6 +211,11 @@ class performance {
 
 }  // namespace
 
+const std::vector<std::string>& changing_headers() {
+  static const std::vector<std::string> names{"date", "set-cookie", "x-request-id"};
+  return names;
+}
+
 std::vector<script> scripts_of(const recording::content& recorded) {
   if (!recorded.answers)
     throw std::runtime_error(

@@ -17,7 +17,7 @@ outbox::flush_operation::flush_operation(outbox& o) noexcept : operation(outbox:
   root = &o;
 }
 
-outbox::outbox(connection& to, std::size_t limit) noexcept
+outbox::outbox(connection& to, std::size_t limit)
     : chain(to.state().home()), state_(&to.state()), limit_(limit), operation_(*this), gone_(!to.is_open()) {
   state_->child_group_added();  // it sends from this thread
 }

@@ -6,13 +6,12 @@
 
 #include <bit>
 #include <cerrno>
-#include <csignal>
-#include <ctime>
 #include <new>
 #include <utility>
 
 #include "weir/base/error.hpp"
 #include "weir/base/log.hpp"
+#include "weir/core/detail/sigpipe_blocked.hpp"
 #include "weir/core/detail/spawned.hpp"
 #include "weir/io/detail/completion_driver.hpp"
 #include "weir/io/detail/readiness_driver.hpp"
@@ -63,30 +62,6 @@ class told_thread {
 
  private:
   io::driver& of_;
-};
-
-// sendfile(2) cannot be told not to raise SIGPIPE when the peer is gone: what it raises on this thread
-// meanwhile is swallowed.
-class sigpipe_blocked {
- public:
-  sigpipe_blocked() {
-    ::sigemptyset(&only_);
-    ::sigaddset(&only_, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &only_, &before_);
-  }
-  sigpipe_blocked(const sigpipe_blocked&) = delete;
-  sigpipe_blocked& operator=(const sigpipe_blocked&) = delete;
-  ~sigpipe_blocked() {
-    if (::sigismember(&before_, SIGPIPE) == 1) return;
-    const timespec now{};
-    while (::sigtimedwait(&only_, nullptr, &now) > 0) {
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-
- private:
-  sigset_t only_;
-  sigset_t before_;
 };
 
 // Records the calling thread while it runs the core.

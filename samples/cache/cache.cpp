@@ -5,7 +5,6 @@
 #include <malloc.h>
 #include <unistd.h>
 
-#include <array>
 #include <bit>
 #include <csignal>
 #include <cstdio>
@@ -14,63 +13,11 @@
 #include <weir/weir.hpp>
 
 #include "flags.hpp"
-#include "session.hpp"
+#include "serve.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
-using cache::need;
-
-// The session does the work; this waits for what the session needs. `shared` outlives all connections.
-weir::task<> serve(weir::connection client, cache::service* shared, weir::log::limiter* strangers) {
-  weir::writer out(client);
-  weir::reader in(client, out, cache::session::longest_get + weir::reader::default_limit);
-  cache::session session(*shared, out);
-  for (;;) {
-    const std::string_view buffered = in.buffered();
-    std::string_view left = buffered;
-    const need next = session.work(left, shared->clock.now());
-    in.consume(buffered.size() - left.size());
-    switch (next.what) {
-      case need::kind::input: {
-        const std::string_view more = co_await in.peek(next.bytes);
-        if (more.size() < next.bytes) co_return;
-        break;
-      }
-      case need::kind::flush: {
-        const bool sent = co_await out.flush();
-        if (!sent) co_return;
-        break;
-      }
-      case need::kind::upload: {
-        static_cast<void>(co_await out.flush());
-        for (std::span<std::byte> space = session.upload_space(); !space.empty();
-             space = session.upload_space()) {
-          const std::size_t count = co_await client.read_some(space);
-          if (count == 0) co_return;
-          session.uploaded(count);
-        }
-        break;
-      }
-      case need::kind::download: {
-        const std::array<std::string_view, 3> pieces{out.text(), session.download(),
-                                                     cache::session::end_of_line};
-        const bool sent = co_await client.send(pieces);
-        out.clear();
-        session.downloaded();
-        if (!sent) co_return;
-        break;
-      }
-      case need::kind::end:
-        if (session.is_foreign())
-          if (const auto others = strangers->pass())
-            weir::log::warning("{} speaks another protocol: closed, and {} before", client.peer().to_string(),
-                               *others);
-        static_cast<void>(co_await out.flush());
-        co_return;
-    }
-  }
-}
 
 std::size_t resident_bytes() {
   std::size_t all = 0;
@@ -119,7 +66,7 @@ int main(int argc, char** argv) {
     weir::log::limiter strangers;
     weir::service_form form =
         weir::keeping(weir::state_kind::shared, [&shared, &strangers](weir::connection client) {
-          return serve(std::move(client), &shared, &strangers);
+          return cache::serve(std::move(client), &shared, &strangers);
         });
     form.start = [&shared](weir::core& c) {
       if (c.index() != 0) return;

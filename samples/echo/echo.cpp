@@ -3,11 +3,6 @@
 //   echo                                  on 127.0.0.1:7000, a loop on each core
 //   echo --config samples/echo/echo.toml  tcp and a unix socket, with every tunable that matters
 //   printf 'hi\n' | nc -N 127.0.0.1 7000
-#include <weir/weir.hpp>
-
-weir::task<> echo(weir::connection client) {
-  while (auto data = co_await client.receive())  // empty at the end of the stream
-    co_await client.send(data);
-}
+#include "echo.hpp"
 
 int main(int argc, char** argv) { return weir::run(argc, argv, echo); }

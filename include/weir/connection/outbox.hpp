@@ -23,8 +23,8 @@ using shared_message = std::shared_ptr<const std::string>;
 // dies is lost, and a connection that has got a part of a message ends with RST.
 class outbox : private chain {
  public:
-  // `limit`: bytes that may wait for a client that does not read.
-  outbox(connection& to, std::size_t limit) noexcept;
+  // `limit`: bytes that may wait for a client that does not read. Errors: std::bad_alloc.
+  outbox(connection& to, std::size_t limit);
   ~outbox();
 
   // False if the client was cut, by this message or before, or is gone. Never waits.

@@ -43,6 +43,10 @@ struct difference {
   std::size_t repetition = 0;  // the recording had been played so often before
 };
 
+// Headers of HTTP that differ from one answer to the next, in small letters: a recording::redaction of what
+// is compared hides them.
+[[nodiscard]] const std::vector<std::string>& changing_headers();
+
 // The same bytes in hexadecimal and as text.
 [[nodiscard]] std::string shown(const difference& d);
 
