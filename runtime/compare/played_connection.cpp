@@ -14,15 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 5s;        // for an answer
-constexpr std::size_t excerpt = 32;  // bytes of an answer that differs
+constexpr auto patience = 5s;  // for an answer
 
 }  // namespace
-
-const std::vector<std::string>& changing_headers() {
-  static const std::vector<std::string> names{"date", "set-cookie", "x-request-id"};
-  return names;
-}
 
 played_connection::played_connection(const script& what, const sockaddr_in& to, clock::time_point from,
                                      unsigned percent)
@@ -69,7 +63,7 @@ void played_connection::judge_rest() {
   if (differs_) return;
   const std::string& expected = what_.steps[at_].expect;
   differs_ = {what_.number, before_ + got_.size(),
-              expected.substr(std::min(got_.size(), expected.size()), excerpt), "", 0};
+              expected.substr(std::min(got_.size(), expected.size()), most_shown), "", 0};
 }
 
 void played_connection::begin_step() noexcept {
@@ -113,8 +107,8 @@ void played_connection::compare() {
   const auto [mine, theirs] = std::mismatch(expected.begin(), expected.end(), got_.begin(), got_.end());
   if (mine == expected.end() || theirs == got_.end()) return;
   const auto offset = static_cast<std::size_t>(mine - expected.begin());
-  differs_ = {what_.number, before_ + offset, expected.substr(offset, excerpt), got_.substr(offset, excerpt),
-              0};
+  differs_ = {what_.number, before_ + offset, expected.substr(offset, most_shown),
+              got_.substr(offset, most_shown), 0};
 }
 
 void played_connection::end_step(std::vector<float>& latencies) {

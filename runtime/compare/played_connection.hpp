@@ -14,9 +14,6 @@
 
 namespace weir::compare {
 
-// Headers of HTTP that differ from one answer to the next.
-[[nodiscard]] const std::vector<std::string>& changing_headers();
-
 // Thread: one. Lifetime: its script outlives it.
 class played_connection {
  public:

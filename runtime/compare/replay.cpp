@@ -16,8 +16,6 @@ namespace {
 using compare::difference;
 using recording::conversation;
 
-constexpr std::size_t excerpt = 32;  // bytes of an answer that differs
-
 // What a client is to get.
 struct expectation {
   std::string answers;
@@ -54,7 +52,7 @@ std::vector<expectation> of_replay(const replay_result& first) {
 
 difference difference_at(std::size_t offset, const replay_result::client& c, const expectation& e) {
   const auto part = [offset](const std::string& all) {
-    return all.substr(std::min(offset, all.size()), excerpt);
+    return all.substr(std::min(offset, all.size()), most_shown);
   };
   return {c.number, offset, part(e.answers), part(c.answers)};
 }

@@ -34,6 +34,8 @@ struct script {
 // From the first beginning to the last event.
 [[nodiscard]] std::chrono::microseconds length_of(const std::vector<script>& all);
 
+inline constexpr std::size_t most_shown = 32;  // bytes of an answer that differs
+
 // An answer that is not the recorded one.
 struct difference {
   std::uint32_t connection = 0;
