@@ -21,7 +21,7 @@ from sample import Sample, connect
 
 
 def dump(pid, name):
-    done = sample.run("--dump", "--json", "--pid", pid, name=name, timeout=30)
+    done = sample.run("--dump", "--json", "--pid", pid, name=name, timeout=90)
     if done.returncode != 0:
         raise AssertionError(done.stderr)
     return json.loads(done.stdout)
