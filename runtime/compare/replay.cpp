@@ -52,7 +52,7 @@ std::vector<expectation> of_replay(const replay_result& first) {
 
 difference difference_at(std::size_t offset, const replay_result::client& c, const expectation& e) {
   const auto part = [offset](const std::string& all) {
-    return all.substr(std::min(offset, all.size()), most_shown);
+    return all.substr(std::min(offset, all.size()), compare::most_shown);
   };
   return {c.number, offset, part(e.answers), part(c.answers)};
 }

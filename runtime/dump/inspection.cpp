@@ -4,6 +4,7 @@
 #include <cstring>
 #include <ctime>
 #include <new>
+#include <unordered_set>
 
 #include "weir/connection/detail/connection_table.hpp"
 #include "weir/core/detail/spawned.hpp"
@@ -62,10 +63,12 @@ bool is_before(const core_report& a, const core_report& b) noexcept {
 std::vector<core_report> inspection::cores(reach r) {
   std::vector<core_report> found;
   std::vector<copy_of<core>> copies;
+  std::vector<std::uintptr_t> addresses;
   std::uintptr_t at = memory_.word(reinterpret_cast<std::uintptr_t>(&core::first_) + shift_);
   for (; at != 0 && found.size() < most_cores;) {
     copy_of<core>& c = copies.emplace_back();
     if (!memory_.read(at, c)) break;
+    addresses.push_back(at);
     core_report& now = found.emplace_back();
     now.index = c->index_;
     now.is_loop = c->is_loop_;
@@ -79,7 +82,7 @@ std::vector<core_report> inspection::cores(reach r) {
     pools_.insert(c.offload_);
     look_at_driver(c, i);  // what it runs may be another chain now
     if (c.connections_ != nullptr) read_connections(c.connections_, found[i]);
-    read_tasks(c, found[i]);
+    read_tasks(c, addresses[i], found[i]);
     found[i].cut_short = left_ == 0;
   }
   return found;
@@ -92,9 +95,12 @@ std::uintptr_t inspection::look_at_driver(const core& c, std::size_t i) {
   copy_of<io::driver> driver;
   if (!memory_.read(static_cast<const io::driver*>(c.driver_.get()), driver)) return 0;
   running_[i] = reinterpret_cast<std::uintptr_t>(driver->running());
+  // When the core takes it, it turns the list around: what was seen comes again then.
+  std::unordered_set<const remote_wake*> seen;
   const remote_wake* wake = driver->delivered();
   copy_of<remote_wake> copy;
-  for (std::size_t n = 0; wake != nullptr && n < most_connections && memory_.read(wake, copy); ++n) {
+  while (wake != nullptr && seen.size() < most_connections && seen.insert(wake).second &&
+         memory_.read(wake, copy)) {
     if (copy->root != nullptr) arriving_.insert(reinterpret_cast<std::uintptr_t>(copy->root));
     wake = copy->next;
   }
@@ -178,14 +184,15 @@ std::optional<connection_report> inspection::connection_at(const found_chain& at
   return report;
 }
 
-void inspection::read_tasks(const core& of, core_report& into) {
+// `at`: where the core lies. What has left a list may be in another one when it is read.
+void inspection::read_tasks(const core& of, std::uintptr_t at, core_report& into) {
   std::vector<copy_of<core::spawned>> copies(chains_at_once);
   std::vector<found_chain> found;
   for (const core::spawned* next = of.spawned_; next != nullptr && left_ > 0;) {
     found.clear();
     for (; next != nullptr && left_ > 0 && found.size() < chains_at_once; --left_) {
       copy_of<core::spawned>& t = copies[found.size()];
-      if (!memory_.read(next, t)) {
+      if (!memory_.read(next, t) || reinterpret_cast<std::uintptr_t>(&t->home_) != at) {
         next = nullptr;
         break;
       }
@@ -277,17 +284,18 @@ void inspection::read_scopes(std::uintptr_t parent, unsigned depth, chain_report
       copy_of<detail::child> c;
       if (reinterpret_cast<std::uintptr_t>(scope->parent_) == parent && memory_.read(scope->first_, c) &&
           reinterpret_cast<std::uintptr_t>(c->owner_) == f.at + at && found.insert(f.at + at).second)
-        read_children(*scope, depth, into);
+        read_children(*scope, f.at + at, depth, into);
     }
   }
 }
 
-void inspection::read_children(const detail::children& of, unsigned depth, chain_report& into) {
+void inspection::read_children(const detail::children& of, std::uintptr_t at, unsigned depth,
+                               chain_report& into) {
   std::vector<copy_of<detail::child>> copies;
   std::vector<found_chain> found;
   for (const detail::child* next = of.first_; next != nullptr && left_ > 0; --left_) {
     copy_of<detail::child> c;
-    if (!memory_.read(next, c)) break;
+    if (!memory_.read(next, c) || reinterpret_cast<std::uintptr_t>(c->owner_) != at) break;
     if (!c->ended_) {
       copies.push_back(c);
       found.push_back({reinterpret_cast<std::uintptr_t>(next) + offset_in<chain>(*c), nullptr,

@@ -94,12 +94,12 @@ class inspection {
   [[nodiscard]] std::uintptr_t awaited_by(std::uintptr_t frame) const noexcept;
   void read_connections(const connection_table* at, core_report& into);
   void read_slabs(std::span<const std::uintptr_t> slabs, std::byte* memory, core_report& into);
-  void read_tasks(const core& of, core_report& into);
+  void read_tasks(const core& of, std::uintptr_t at, core_report& into);
   [[nodiscard]] std::optional<connection_report> connection_at(const found_chain& at);
   [[nodiscard]] chain_report read_chain(const found_chain& c, unsigned depth);
   void read_frames(std::uintptr_t root_frame, chain_report& into);
   void read_scopes(std::uintptr_t parent, unsigned depth, chain_report& into);
-  void read_children(const detail::children& of, unsigned depth, chain_report& into);
+  void read_children(const detail::children& of, std::uintptr_t at, unsigned depth, chain_report& into);
   [[nodiscard]] std::string job_at(const offload_pool::job* at);
   [[nodiscard]] std::string peer_of(const connection_state& c);
 

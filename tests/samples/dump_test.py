@@ -19,7 +19,7 @@ from admin_test import get
 from chat_test import two_cores
 from sample import Sample, connect
 
-PATIENCE = 60  # seconds for a dump, which runs the program's code in steps
+PATIENCE = 90  # seconds for a dump, which runs the program's code in steps
 
 
 def dump(pid, name):
