@@ -13,6 +13,7 @@ import sample
 from sample import Sample, connect
 
 HELD = 400  # ms
+PATIENCE = 60  # seconds for what reads debug information
 
 
 def peer_of(client):
@@ -42,7 +43,7 @@ def get(path, target):
     """The answer of an admin listener on a unix socket: its status and its text. On a slow machine the listener may give
     up before it has answered."""
     whole = []
-    sample.until(lambda: whole.append(ask_once(path, target)) or whole[-1], "an answer")
+    sample.until(lambda: whole.append(ask_once(path, target)) or whole[-1], "an answer", PATIENCE)
     head, _, text = whole[-1].partition(b"\r\n\r\n")
     return int(head.split()[1]), text.decode()
 
@@ -98,7 +99,7 @@ class Recorder(unittest.TestCase):
                                           "--io", io, name="recorded") as server:
                 for _ in range(8):  # a machine that is busy may not let the thread run that looks for the line
                     waits, spins = self.hold_up(server)
-                    line = server.wait_for_line(f"the request of {waits} ")
+                    line = server.wait_for_line(f"the request of {waits} ", PATIENCE)
                     found = re.search(r"the request of (\S+) in (\S+) took (\d+) ms, of which up to (\d+) ms waiting for core 0"
                                       r"(?:, after up to [\d.]+ ms unread, waiting for it too)?, "
                                       r"held (\d+) ms by the handler of (\S+) in (\S+)( at \S+)? \(turn of (\d+) ms\)", line)
@@ -117,7 +118,7 @@ class Recorder(unittest.TestCase):
                 # Its own request was slow as well, by its own turn; on a slow machine the one before may have been, too.
                 own = re.compile(rf"the request of {re.escape(spins)} .*its own turns took (\d+) ms")
                 sample.until(lambda: any((of := own.search(line)) and int(of[1]) >= HELD - 1 for line in server.lines),
-                             lambda: f"{spins} has no slow request of its own: {server.lines}")
+                             lambda: f"{spins} has no slow request of its own: {server.lines}", PATIENCE)
 
     def test_a_request_that_lay_unread_while_the_loop_was_held_is_slow(self):
         with Sample("--model", "single-loop", "--set", "observe.recorder=256KiB", "--set", "observe.slow=100ms", name="recorded") as server:
@@ -127,7 +128,7 @@ class Recorder(unittest.TestCase):
             sample.until(lambda: late.sendall(b"hello\n") or any("the request of " + peer_of(late) in line for line in server.lines)
                          or "the request of " + peer_of(spins) in "".join(server.lines), "nothing is slow")
             self.assertEqual(sample.receive_exactly(spins, 5), b"done\n")
-            line = server.wait_for_line(f"the request of {peer_of(late)} ")
+            line = server.wait_for_line(f"the request of {peer_of(late)} ", PATIENCE)
             self.assertRegex(line, rf"after up to \d+ ms unread, waiting for core 0, held \d+ ms by the handler of {peer_of(spins)} ")
 
     def test_a_trace_has_the_turns_and_the_slow_requests_by_name(self):
