@@ -10,7 +10,7 @@ import unittest
 
 import sample
 from balancer import PATIENCE, HAProxy, Load, Nginx, are_installed
-from pool import MODES, children, state_of
+from pool import MODES, children, living, state_of
 from rows import rows
 from sample import Sample, connect, free_port, until
 
@@ -24,7 +24,7 @@ class Client:
         self.socket = connect(address)
 
     def get(self, path):
-        """(status, says that it is the last answer)"""
+        """(status, says that it is the last answer); its body is kept."""
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         head = b""
         while b"\r\n\r\n" not in head:
@@ -36,6 +36,7 @@ class Client:
         length = int(next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")).split(b":")[1])
         while len(body) < length:
             body += self.socket.recv(4096)
+        self.body = body
         return int(head.split()[1]), b"connection: close" in head.lower()
 
     def requests(self):
@@ -91,8 +92,16 @@ def until_used(node):
 
 
 def until_told(node):
-    """The order to stop has come to the handlers, of a pool's workers as well."""
-    until(lambda: ask(node.address, "/ready") == (503, True), "handlers know that the server leaves")
+    """The order to stop has come to the handlers, of each of a pool's workers."""
+    told = set()
+
+    def all_know():
+        with Client(node.address) as client:
+            if client.get("/stats")[1]:
+                told.update(map(int, re.findall(rb'"pid":(\d+)', client.body)))
+        return told >= (living(node.pid) or {node.pid}) and ask(node.address, "/ready") == (503, True)
+
+    until(all_know, "handlers know that the server leaves")
 
 
 class Leaving(unittest.TestCase):

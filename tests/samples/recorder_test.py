@@ -13,6 +13,7 @@ import sample
 from sample import Sample, connect
 
 HELD = 400  # ms
+PATIENCE = 60  # seconds for what reads debug information
 
 
 def peer_of(client):
@@ -42,7 +43,7 @@ def get(path, target):
     """The answer of an admin listener on a unix socket: its status and its text. On a slow machine the listener may give
     up before it has answered."""
     whole = []
-    sample.until(lambda: whole.append(ask_once(path, target)) or whole[-1], "an answer")
+    sample.until(lambda: whole.append(ask_once(path, target)) or whole[-1], "an answer", PATIENCE)
     head, _, text = whole[-1].partition(b"\r\n\r\n")
     return int(head.split()[1]), text.decode()
 
@@ -105,7 +106,7 @@ class Recorder(unittest.TestCase):
                                                   name="recorded") as server:
                 for _ in range(8):  # a machine that is busy may not let the thread run that looks for the line
                     waits, spins = self.hold_up(server)
-                    line = server.wait_for_line(f"the request of {waits} ")
+                    line = server.wait_for_line(f"the request of {waits} ", PATIENCE)
                     found = re.search(rf"the request of (\S+) in (\S+) took (\d+) ms, of which up to (\d+) ms waiting for {at}"
                                       r"(?:, after up to [\d.]+ ms unread, waiting for it too)?, "
                                       r"held (\d+) ms by the handler of (\S+) in (\S+)( at \S+)? \(turn of (\d+) ms\)", line)
@@ -124,7 +125,7 @@ class Recorder(unittest.TestCase):
                 # Its own request was slow as well, by its own turn; on a slow machine the one before may have been, too.
                 own = re.compile(rf"the request of {re.escape(spins)} .*its own turns took (\d+) ms")
                 sample.until(lambda: any((of := own.search(line)) and int(of[1]) >= HELD - 1 for line in server.lines),
-                             lambda: f"{spins} has no slow request of its own: {server.lines}")
+                             lambda: f"{spins} has no slow request of its own: {server.lines}", PATIENCE)
 
     def test_a_request_that_lay_unread_while_the_loop_was_held_is_slow(self):
         for shape, at in SHAPES:
