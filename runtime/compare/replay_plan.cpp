@@ -136,9 +136,14 @@ void cut(std::vector<client_action>& steps, chance& from) {
   steps.push_back(leaves);
 }
 
+// Keeps the order of what happens at once. (std::stable_sort of GCC 12 is deprecated in itself for clang.)
 void sort_by_time(std::vector<client_action>& all) {
-  std::stable_sort(all.begin(), all.end(),
-                   [](const client_action& a, const client_action& b) { return a.at < b.at; });
+  std::vector<std::pair<microseconds, std::size_t>> order;
+  for (const client_action& each : all) order.emplace_back(each.at, order.size());
+  std::ranges::sort(order);
+  std::vector<client_action> sorted;
+  for (const auto& each : order) sorted.push_back(all[each.second]);
+  all = std::move(sorted);
 }
 
 // A call fails in what the server does for one of the things that clients do.
