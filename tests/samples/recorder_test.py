@@ -137,7 +137,7 @@ class Recorder(unittest.TestCase):
                 sample.until(lambda: late.sendall(b"hello\n") or any("the request of " + peer_of(late) in line for line in server.lines)
                              or "the request of " + peer_of(spins) in "".join(server.lines), "nothing is slow")
                 self.assertEqual(sample.receive_exactly(spins, 5), b"done\n")
-                line = server.wait_for_line(f"the request of {peer_of(late)} ")
+                line = server.wait_for_line(f"the request of {peer_of(late)} ", PATIENCE)
                 self.assertRegex(line, rf"after up to \d+ ms unread, waiting for {at}, held \d+ ms by the handler of {peer_of(spins)} ")
 
     def test_a_trace_has_the_turns_and_the_slow_requests_by_name(self):
