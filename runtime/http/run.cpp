@@ -21,14 +21,19 @@ void add_keys(limits& l, std::vector<key>& to) {
       key::size("http.head", l.head, 256, limits::most_head, "bytes of a request line and all headers"));
   to.emplace_back("http.headers", l.headers, 1, limits::most_headers, "headers", "headers of a request");
   to.push_back(key::size("http.body", l.body, 0, most_body, "bytes of a request's body"));
-  to.emplace_back("http.head_timeout", l.head_timeout, 1ms, 24h, "from the first byte of a head to its last");
-  to.emplace_back("http.body_timeout", l.body_timeout, 1ms, 24h,
-                  "refuse a body of which no byte comes for so long");
+  // With names: GCC 12 warns falsely of the names' memory where a vector makes these in place.
+  key head_time("http.head_timeout", l.head_timeout, 1ms, 24h, "from the first byte of a head to its last");
+  to.push_back(std::move(head_time));
+  key body_time("http.body_timeout", l.body_timeout, 1ms, 24h,
+                "refuse a body of which no byte comes for so long");
+  to.push_back(std::move(body_time));
   to.push_back(key::size("http.body_rate", l.body_rate, 0, kib * kib * kib,
                          "refuse a body that comes slower, in bytes per second on average; 0: at any rate"));
-  to.emplace_back("http.body_grace", l.body_grace, 0ms, 24h, "time that a body has before its rate counts");
-  to.emplace_back("http.linger_timeout", l.linger_timeout, 0ms, 24h,
+  key body_grace("http.body_grace", l.body_grace, 0ms, 24h, "time that a body has before its rate counts");
+  to.push_back(std::move(body_grace));
+  key linger_time("http.linger_timeout", l.linger_timeout, 0ms, 24h,
                   "how long what a client still sends after the last answer is read");
+  to.push_back(std::move(linger_time));
   to.push_back(key::size("http.unread", l.unread, 0, most_body,
                          "bytes of a body that no handler wants, read to keep the connection"));
 }
@@ -72,7 +77,7 @@ void add_keys(log_keys& l, request_id_rules& ids, std::vector<key>& to) {
                    .checked_by(why_no_format));
   to.emplace_back("http.access_sample", l.sample, 1, 1'000'000, "requests",
                   "one of so many has a line; those with a status of 400 or more always");
-  // With names: GCC 12 warns falsely of the names' memory where a vector makes these in place.
+  // With names, as above.
   key taken("http.request_id_from_client", ids.from_client,
             "take the id of a request from its X-Request-Id, if it has one");
   to.push_back(std::move(taken));
