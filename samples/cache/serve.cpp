@@ -14,10 +14,18 @@ weir::task<> serve(weir::connection client, service* shared, weir::log::limiter*
   weir::writer out(client);
   weir::reader in(client, out, session::longest_get + weir::reader::default_limit);
   session talk(*shared, out);
+  bool amid_answers = false;  // more follows what was sent
   for (;;) {
     const std::string_view buffered = in.buffered();
     std::string_view left = buffered;
-    const need next = talk.work(left, shared->clock.now());
+    need next{};
+    try {
+      next = talk.work(left, shared->clock.now());
+    } catch (...) {
+      if (amid_answers) client.abort();  // a FIN would say that this is all
+      throw;
+    }
+    amid_answers = next.what == need::kind::flush || next.what == need::kind::download;
     in.consume(buffered.size() - left.size());
     switch (next.what) {
       case need::kind::input: {
