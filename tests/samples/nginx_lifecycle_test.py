@@ -120,6 +120,9 @@ class Nginx:
         return 0
 
     def close(self):
+        for master in self.masters:  # or it replaces a worker that is killed before it, and nobody kills that one
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(master, signal.SIGSTOP)
         for pid in self.workers() | set(self.masters):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
