@@ -112,7 +112,6 @@ slow_request turn_ring::account(std::uint64_t from, std::uint64_t now) const noe
   // and in the present one.
   others earlier;
   others present;
-  others all;
   for (std::uint64_t n = start; n <= last; ++n) {
     const turn& t = at(n);
     const std::uint64_t end = n == last ? now : at(n + 1).begin;
