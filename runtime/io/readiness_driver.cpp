@@ -130,7 +130,7 @@ std::size_t readiness_driver::poll(long microseconds) {
     d.readable = true;
     if (operation* const reading = d.reading; reading != nullptr) [[likely]] {
       budget_ = budget;
-      begin_turn_of<Recorded>(*reading->root);
+      begin_event_of<Recorded>(*reading);
       chain::proceed(*reading);
     } else if (d.level) {
       forget(d);

@@ -253,6 +253,15 @@ class driver : public run_queue, protected asio_task {
   void begin_turn(chain& root) noexcept {
     turns_ == nullptr ? begin_turn_of<false>(root) : begin_turn_of<true>(root);
   }
+  // The event of `op` has come. Where that gives the chain to another thread, it is the loop's work.
+  template <bool Recorded>
+  void begin_event_of(const operation& op) noexcept {
+    if constexpr (Recorded) {
+      if (!op.kind->hands_over) return begin_turn_of<true>(*op.root);
+      turns_->begin(observe::turn::of_loop);
+    }
+    set_running(op.root);
+  }
   template <bool Recorded>
   void end_turns() noexcept {
     if constexpr (Recorded) turns_->begin(observe::turn::waits);
@@ -261,7 +270,7 @@ class driver : public run_queue, protected asio_task {
   [[nodiscard]] std::int64_t full_budget() const noexcept { return std::int64_t{bounds_.inline_budget} - 1; }
   void give_turn(operation& op) {
     budget_ = full_budget();
-    begin_turn(*op.root);
+    turns_ == nullptr ? begin_event_of<false>(op) : begin_event_of<true>(op);
     chain::proceed(op);
   }
   // For one that the caller resumes; its operation is done already.

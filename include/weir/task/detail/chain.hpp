@@ -61,6 +61,10 @@ struct operation_kind {
   // wait. Null: it is the same.
   const operation_kind* layered = nullptr;
 
+  // Its event gives the chain to another thread, which may have it already: what proceeds takes no turn of
+  // the chain, and nothing of the chain may be looked at but its address.
+  bool hands_over = false;
+
   static void advance_by_kind(operation& op);
   template <bool (*Proceed)(operation&) noexcept>
   static void advance_by(operation& op);

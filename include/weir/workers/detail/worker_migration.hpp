@@ -80,7 +80,8 @@ class worker_migration final : public migration {
     explicit handoff_operation(worker_migration& v) noexcept;
     static bool proceed(operation& op) noexcept;
     static bool cancel(operation&, int) noexcept { return true; }
-    static constexpr operation_kind kind_of_handoff{&proceed, &cancel};
+    static constexpr operation_kind kind_of_handoff{
+        .proceed = &proceed, .cancel = &cancel, .hands_over = true};
     worker_migration* of;
   };
 
