@@ -187,6 +187,8 @@ def main():
     if options.servers:
         names = choice_list([p.name for p in known])(options.servers)
         known = [p for p in known if p.name in names]
+    else:
+        known = [p for p in known if not p.only_if_named]
     chosen = [p for p in known if p.built()]
     missing = [p for p in known if not p.built() and not p.instructions_only]
     for program in missing:

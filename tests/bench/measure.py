@@ -66,11 +66,12 @@ def on_cpus(cpus):
 class Program:
     """One way to write the same echo. `{port}` in a command is replaced."""
 
-    def __init__(self, name, command, instructions_only=False, cpus=(SERVER_CPU,), check=()):
+    def __init__(self, name, command, instructions_only=False, cpus=(SERVER_CPU,), check=(), only_if_named=False):
         self.name = name
         self.command = [str(part) for part in command]
         self.cpus = cpus
         self.instructions_only = instructions_only
+        self.only_if_named = only_if_named
         self.check = [str(part) for part in check]
 
     def built(self):
@@ -95,6 +96,7 @@ def programs(build):
         Program("echo_tokio", [peers / "echo_tokio", "{port}"]),
         Program("weir", weir),
         Program("weir-io_uring", weir + ["--io", "io_uring"], check=["--io", "io_uring", "--check"]),
+        Program("weir-recorder", weir + ["--set", "observe.recorder=256KiB"], only_if_named=True),
         Program("weir-no-deadline", weir + ["--set", "limits.idle_timeout=0s"], instructions_only=True),
     ]
 
