@@ -34,12 +34,17 @@ inline weir::settings over_io_of_run(weir::settings s = {}) {
   return s;
 }
 
+// For what a test tells of epoll, whatever the run is over.
+inline constexpr struct over_epoll_t {
+} over_epoll;
+
 class loop {
  public:
   explicit loop(const weir::settings& s = {}, weir::core_role role = {})
       : core_(std::in_place, 0U, std::nullopt, over_io_of_run(s), nullptr, nullptr, role) {
     core_->poll();  // a ring is opened by the thread that runs it
   }
+  explicit loop(over_epoll_t) : core_(std::in_place, 0U, std::nullopt, weir::settings{}, nullptr) {}
 
   [[nodiscard]] weir::core& core() noexcept { return *core_; }
   [[nodiscard]] weir::connection_table& table() { return core_->local<weir::connection_table>(); }

@@ -117,7 +117,7 @@ TEST_CASE("a handler that outlives its handle goes on") {
 
 TEST_CASE("an exception that leaves a handler closes its connection and is logged with the peer", "[epoll]") {
   permit_pool g(2);
-  test::loop l;
+  test::loop l(test::over_epoll);
   test::half good(l);
   test::half bad(l, test::tcp_pair());
   const auto name = bad.here.peer().to_string();

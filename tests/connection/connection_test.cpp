@@ -62,7 +62,7 @@ TEST_CASE("receive gives what has come, at most a chunk, and nothing at the end"
 }
 
 TEST_CASE("a connection that waits holds no chunk", "[epoll]") {
-  test::loop l;
+  test::loop l(test::over_epoll);
   test::half h(l);
   std::string got;
   l.core().spawn(receive_all(&h.here, &got));

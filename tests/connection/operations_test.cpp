@@ -184,7 +184,7 @@ TEST_CASE("a peer that is gone ends every kind of send as a value") {
 }
 
 TEST_CASE("an operation that finds its bytes there does not suspend", "[epoll]") {
-  test::loop l;
+  test::loop l(test::over_epoll);
   test::half h(l);
   test::put(h.there.get(), "abc");
   std::vector<int> order;

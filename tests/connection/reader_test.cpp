@@ -231,7 +231,7 @@ TEST_CASE("pipelined messages come out one by one without another read") {
 
 TEST_CASE("a reader that waits with nothing buffered holds no chunk", "[epoll]") {
   if (!build::pools) return;
-  test::loop l;
+  test::loop l(test::over_epoll);
   test::half h(l);
   strings out;
   l.core().spawn(lines(&h.here, "\n", 100, &out));

@@ -30,7 +30,7 @@ struct readable_operation : operation {
 }  // namespace
 
 TEST_CASE("a descriptor is tried before it is watched, and watched from its first wait on", "[epoll]") {
-  test::loop l;
+  test::loop l(test::over_epoll);
   const auto ends = test::unix_pair();
   io::descriptor d;
   d.fd = ends.a.get();

@@ -131,7 +131,7 @@ TEST_CASE("data and FIN that come as one event are both noticed") {
 }
 
 TEST_CASE("a hang-up is remembered by the descriptor", "[epoll]") {
-  test::loop l;
+  test::loop l(test::over_epoll);
   auto ends = test::unix_pair();
   open_descriptor d(l, ends.a.get());
   int count = 0;
@@ -146,7 +146,7 @@ TEST_CASE("a hang-up is remembered by the descriptor", "[epoll]") {
 }
 
 TEST_CASE("who waits to write goes on when there is room again", "[epoll]") {
-  test::loop l;
+  test::loop l(test::over_epoll);
   auto ends = test::unix_pair();
   open_descriptor d(l, ends.a.get());
   const std::string much(65536, 'x');
@@ -184,7 +184,7 @@ TEST_CASE("one descriptor may be waited for in both directions at once") {
 
 TEST_CASE("an operation on what epoll refuses ends with the errno, in either direction and at every attempt",
           "[epoll]") {
-  test::loop l;
+  test::loop l(test::over_epoll);
   const unique_fd file(::memfd_create("file", MFD_CLOEXEC));  // epoll refuses files
   io::descriptor d;
   d.fd = file.get();
@@ -205,7 +205,7 @@ TEST_CASE("an operation on what epoll refuses ends with the errno, in either dir
 }
 
 TEST_CASE("an operation that is refused a wait after an event ends with the errno", "[epoll]") {
-  test::loop l;
+  test::loop l(test::over_epoll);
   auto ends = test::unix_pair();
   open_descriptor d(l, ends.a.get());
   const unique_fd file(::memfd_create("file", MFD_CLOEXEC));
@@ -221,7 +221,7 @@ TEST_CASE("an operation that is refused a wait after an event ends with the errn
 }
 
 TEST_CASE("an edge is reported once, and a level until it is read or no operation reads", "[epoll]") {
-  test::loop l;
+  test::loop l(test::over_epoll);
   for (const bool level : {false, true}) {
     CAPTURE(level);
     auto ends = test::unix_pair();

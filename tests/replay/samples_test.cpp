@@ -15,10 +15,12 @@
 #include "echo/echo.hpp"
 #include "http/content.hpp"
 #include "kv/serve.hpp"
+#include "proxy/join.hpp"
 #include "replay/failing_new.hpp"
 #include "replay/whole.hpp"
 #include "sockets.hpp"
 #include "weir/compare/replay.hpp"
+#include "ws/send_back.hpp"
 
 using namespace weir;
 using namespace std::chrono_literals;
@@ -244,4 +246,91 @@ TEST_CASE("cart answers recorded clients under faults") {
                {"ready\nadd tea 1\nshow\n", "ready\nok\ntea 3\n.\n"},
                {"empty\nshow\n", "ok\n.\n"}});
   check_apart(apart, make, test::whole::lines);
+}
+
+namespace {
+
+// What a client sends: masked, with a mask of zeros.
+std::string framed(unsigned char head, const std::string& payload) {
+  std::string out(1, static_cast<char>(head));
+  if (payload.size() < 126) {
+    out += static_cast<char>(0x80 | payload.size());
+  } else {
+    out += static_cast<char>(0x80 | 126);
+    out += static_cast<char>(payload.size() >> 8);
+    out += static_cast<char>(payload.size() & 0xff);
+  }
+  return out.append(4, '\0').append(payload);
+}
+
+}  // namespace
+
+TEST_CASE("ws answers recorded clients under faults") {
+  const std::string upgrade =
+      "GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  const unsigned char text = 0x81, binary = 0x82, close = 0x88, ping = 0x89;
+  const std::string much = test::pattern(40'000);
+  recorded_clients all(false);
+  for (int i = 0; i < 3; ++i) {
+    all.add(2ms * i, 5ms,
+            {{upgrade, ""},
+             {framed(text, "one"), ""},
+             {framed(binary, much), ""},
+             {framed(ping, "?") + framed(text, "two"), ""},
+             {framed(close, ""), ""}});
+    all.add(2ms * i, 5ms, {{upgrade + framed(text, "early"), ""}, {"\x81\x01x", ""}});  // without a mask
+    all.add(2ms * i, 5ms, {{"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n", ""}});
+  }
+  const auto make = [] {
+    http::site site;
+    site.routes.get("/echo", send_back);
+    return of_connections(site.handler());
+  };
+  check_apart(all, make, test::whole::websocket);
+}
+
+namespace {
+
+// The server behind a proxy: answers each line with much of it. It is no part of what is tested, so what
+// finds no memory in it is done again.
+task<> answer_lines(connection server) {
+  reader in(server);
+  std::string answer;
+  for (bool is_asked = false;;) {
+    try {
+      if (!is_asked) {
+        const auto line = co_await in.until("\n");
+        if (!line) co_return;
+        answer = std::string(*line) + test::pattern(30'000) + "\n";
+        is_asked = true;
+      }
+      const bool is_sent = co_await server.send(answer);
+      if (!is_sent) co_return;
+      is_asked = false;
+    } catch (const std::bad_alloc&) {
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("proxy passes on what recorded clients and their server say, under faults") {
+  for (const char* version : {"", "v1"}) {
+    CAPTURE(version);
+    recorded_clients all(false);
+    for (int i = 0; i < 3; ++i) {
+      const std::string name = "client " + std::to_string(i);
+      all.add(1ms * i, 3ms, {{name + "\n", ""}, {test::pattern(50'000) + "\n", ""}, {name, ""}, {"\n", ""}});
+      all.add(1ms * i, 3ms, {{"a\nb\n" + name + "\nonly a part", ""}});
+    }
+    const auto make = [version] {
+      return of_connections([version](connection client) -> task<> {
+        connection_pair upstream;
+        core::here().spawn(answer_lines(std::move(upstream.server)));
+        co_await join(std::move(client), std::move(upstream.client), version);
+      });
+    };
+    check_apart(all, make, test::whole::lines);
+  }
 }

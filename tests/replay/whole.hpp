@@ -79,4 +79,25 @@ inline bool http(std::string_view text) {
   return true;
 }
 
+// An answer to an upgrade, and messages of a server: without masks.
+inline bool websocket(std::string_view text) {
+  const std::size_t head = text.find("\r\n\r\n");
+  if (!text.starts_with("HTTP/1.1 101")) return http(text);
+  if (head == text.npos) return false;
+  text.remove_prefix(head + 4);
+  while (!text.empty()) {
+    if (text.size() < 2) return false;
+    std::size_t size = static_cast<unsigned char>(text[1]);
+    text.remove_prefix(2);
+    if (size == 126) {
+      if (text.size() < 2) return false;
+      size = static_cast<std::size_t>(static_cast<unsigned char>(text[0])) << 8U |
+             static_cast<unsigned char>(text[1]);
+      text.remove_prefix(2);
+    }
+    if (!take(text, size)) return false;
+  }
+  return true;
+}
+
 }  // namespace test::whole
