@@ -73,7 +73,7 @@ class trace {
       for (const long_turn& t : r->long_ones)
         if (t.what.begin < oldest) turn_event(id, at, t.what, t.end, names);
       for (std::size_t i = 0; i + 1 < r->turns.size(); ++i)
-        if (r->turns[i].chain != turn::waits && r->turns[i].chain != turn::handed_over)
+        if (!r->turns[i].is_between_batches() && r->turns[i].chain != turn::handed_over)
           turn_event(id, at, r->turns[i], r->turns[i + 1].begin, names);
       for (const slow_request& s : r->slow_ones)
         event(id, at + slow_tracks, s.ended - s.took, s.took, turn_names::peer_of(s.of), s.of, names);

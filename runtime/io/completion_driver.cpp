@@ -289,7 +289,7 @@ std::size_t completion_driver::poll(long microseconds) {
       microseconds != 0 && queue_.empty() && o.spilled.empty() && o.all.head() == o.all.tail() && may_sleep();
   if (starved_) [[unlikely]]
     microseconds = microseconds < 0 ? starved_microseconds : std::min(microseconds, starved_microseconds);
-  end_turns<Recorded>();
+  end_turns<Recorded>(waits);
   if (waits && microseconds > 0) [[unlikely]]
     o.all.enter_for(1, microseconds);
   else if (waits || o.all.has_unsubmitted() || o.all.has_work())

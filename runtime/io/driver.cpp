@@ -56,7 +56,7 @@ void driver::run_now(chain& root) {
   begin_turn(root);
   root.resume();
   set_running(nullptr);
-  if (turns_) turns_->begin(beside_turns());
+  if (turns_) turns_->begin(beside_turns(observe::turn::of_loop));
 }
 
 void driver::schedule(chain& root) noexcept {
@@ -153,7 +153,7 @@ void driver::turn_without_set() {
   take_delivered();
   give_turns();
   if (measured_from_ != 0) end_measuring();
-  if (turns_) turns_->begin(beside_turns());
+  if (turns_) turns_->begin(beside_turns(observe::turn::looks));
   if (!queue_.empty() && !is_open()) turn_.request();
 }
 

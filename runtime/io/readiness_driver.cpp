@@ -112,7 +112,7 @@ std::size_t readiness_driver::poll(long microseconds) {
       timeout =
           microseconds < 0 ? -1 : static_cast<int>(std::min((microseconds - 1) / 1000 + 1, long{INT_MAX}));
   }
-  end_turns<Recorded>();
+  end_turns<Recorded>(timeout != 0);
   const int n = system_call::epoll_wait(set_, events_, static_cast<int>(bounds_.events), timeout);
   is_awake();
   begin_batch();

@@ -10,7 +10,10 @@ constexpr std::uint64_t between_reports = 100'000'000;  // looking back takes so
 constexpr std::uint64_t reports_at_once = 16;
 constexpr std::size_t fewest = 64;
 
-bool sleeps(std::uint64_t waited) noexcept { return waited >= asleep_after; }
+// Hazard: a loop that finds at once what has come, and is preempted in the system call, seems to have slept.
+bool slept(const turn& t, std::uint64_t end) noexcept {
+  return t.chain == turn::waits && end - t.begin >= asleep_after;
+}
 
 }  // namespace
 
@@ -25,7 +28,7 @@ turn_ring::turn_ring(std::size_t bytes, std::uint64_t slow, chains c)
 }
 
 void turn_ring::woke(const turn& wait, std::uint64_t now) noexcept {
-  ready_from_ = sleeps(now - wait.begin) ? now : woke_at_;
+  ready_from_ = slept(wait, now) ? now : woke_at_;
   woke_at_ = now;
 }
 
@@ -101,7 +104,7 @@ slow_request turn_ring::account(std::uint64_t from, std::uint64_t now) const noe
   if (chains_ == chains::stay)
     for (first = reached; first > oldest && at(first).chain != chain;) --first;
   std::uint64_t start = first;
-  for (int waits = 0; start > oldest && waits < 2; --start) waits += at(start - 1).chain == turn::waits;
+  for (int waits = 0; start > oldest && waits < 2; --start) waits += at(start - 1).is_between_batches();
 
   slow_request out;
   out.of = at(last);
@@ -115,8 +118,8 @@ slow_request turn_ring::account(std::uint64_t from, std::uint64_t now) const noe
   for (std::uint64_t n = start; n <= last; ++n) {
     const turn& t = at(n);
     const std::uint64_t end = n == last ? now : at(n + 1).begin;
-    if (t.chain == turn::waits) {
-      earlier = sleeps(end - t.begin) ? others() : present;
+    if (t.is_between_batches()) {
+      earlier = slept(t, end) ? others() : present;
       present = {};
     } else if (t.chain != chain) {
       present.add(t, end, 0);

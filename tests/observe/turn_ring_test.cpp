@@ -27,6 +27,12 @@ void sleep_in(turn_ring& ring) {
   std::this_thread::sleep_for(2ms);
 }
 
+// Something is ready already; the thread is preempted meanwhile.
+void look_in(turn_ring& ring) {
+  ring.begin(turn::looks);
+  std::this_thread::sleep_for(2ms);
+}
+
 const slow_request& only(const turn_ring& ring) {
   REQUIRE(ring.slow_written() == 1);
   return ring.slow_ones()[0];
@@ -42,7 +48,7 @@ TEST_CASE("a request that waits is told which turn of others it has waited for")
   ring.begin(holder);
   last(held);
   ring.begin(bystander);
-  ring.begin(turn::waits);
+  look_in(ring);
   ring.begin(mine);
   ring.request_ended(nanoseconds_now() - began);
   const slow_request& r = only(ring);
@@ -74,7 +80,7 @@ TEST_CASE("a request that lay unread while the loop was held is slow, however so
   sleep_in(ring);
   ring.begin(holder);
   last(held);
-  ring.begin(turn::waits);
+  look_in(ring);
   ring.begin(mine);
   ring.request_ended(0);
   const slow_request& r = only(ring);
@@ -128,7 +134,7 @@ TEST_CASE("a chain that another thread has left is told what it waited for since
   const std::uint64_t ready = nanoseconds_now();
   ring.begin(holder);
   last(held);
-  ring.begin(turn::waits);
+  sleep_in(ring);
   ring.take_over(ready);
   ring.begin(mine);
   ring.request_ended(0);

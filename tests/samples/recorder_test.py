@@ -104,14 +104,15 @@ class Recorder(unittest.TestCase):
         for shape, at in SHAPES:
             with self.subTest(str(shape)), Sample(*shape, "--set", "observe.recorder=256KiB", "--set", "observe.slow=100ms",
                                                   name="recorded") as server:
-                for _ in range(8):  # a machine that is busy may not let the thread run that looks for the line
+                for attempt in range(8):  # a machine that is busy may not let the thread run that looks for the line
                     waits, spins = self.hold_up(server)
                     line = server.wait_for_line(f"the request of {waits} ", PATIENCE)
                     found = re.search(rf"the request of (\S+) in (\S+) took (\d+) ms, of which up to (\d+) ms waiting for {at}"
                                       r"(?:, after up to [\d.]+ ms unread, waiting for it too)?, "
                                       r"held (\d+) ms by the handler of (\S+) in (\S+)( at \S+)? \(turn of (\d+) ms\)", line)
                     self.assertTrue(found, line)
-                    if found[8] or sample.options.sanitized:
+                    # A worker may be given another connection between the turn that held it and that of the one that waits.
+                    if (found[8] or sample.options.sanitized) and (attempt >= 3 or "--cores" in shape or at != "worker 0"):
                         break
                 self.assertEqual((found[1], found[2]), (waits, "recorded::wait"))
                 self.assertEqual((found[6], found[7]), (spins, "recorded::serve"))

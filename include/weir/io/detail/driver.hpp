@@ -262,9 +262,10 @@ class driver : public run_queue, protected asio_task {
     }
     set_running(op.root);
   }
+  // `sleeps`: the loop waits for events, because nothing is ready.
   template <bool Recorded>
-  void end_turns() noexcept {
-    if constexpr (Recorded) turns_->begin(observe::turn::waits);
+  void end_turns(bool sleeps) noexcept {
+    if constexpr (Recorded) turns_->begin(sleeps ? observe::turn::waits : observe::turn::looks);
   }
   // The resumption itself is the first operation.
   [[nodiscard]] std::int64_t full_budget() const noexcept { return std::int64_t{bounds_.inline_budget} - 1; }
@@ -299,9 +300,12 @@ class driver : public run_queue, protected asio_task {
     return static_cast<std::uint64_t>(t.tv_sec * 1000 + t.tv_nsec / 1'000'000);
   }
   void interrupt() override;
-  // Between turns. Where there is nothing to wait in, the thread sleeps in Asio.
-  [[nodiscard]] std::uintptr_t beside_turns() const noexcept {
-    return is_open() ? observe::turn::of_loop : observe::turn::waits;
+  // Between turns. Where there is nothing to wait in, the thread sleeps in Asio, unless chains are ready:
+  // then `otherwise`. What was ready before has had its turn only after all of the queue has.
+  [[nodiscard]] std::uintptr_t beside_turns(std::uintptr_t otherwise) const noexcept {
+    if (is_open()) return observe::turn::of_loop;
+    const bool sleeps = queue_.empty() && delivered_.load(std::memory_order_relaxed) == nullptr;
+    return sleeps ? observe::turn::waits : otherwise;
   }
   void begin_measuring() noexcept;
   void end_measuring() noexcept;

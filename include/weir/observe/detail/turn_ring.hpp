@@ -21,8 +21,9 @@ namespace weir::observe {
 struct turn {
   // Instead of a chain: the loop waits for events, or does what belongs to no chain (timers, posts).
   static constexpr std::uintptr_t waits = 0;
-  static constexpr std::uintptr_t of_loop = 1;
-  static constexpr std::uintptr_t handed_over = 2;  // another thread has left the chain of the next turn here
+  static constexpr std::uintptr_t looks = 1;  // for events, and does not sleep: something is ready already
+  static constexpr std::uintptr_t of_loop = 2;
+  static constexpr std::uintptr_t handed_over = 3;  // another thread has left the chain of the next turn here
 
   std::uint64_t begin = 0;          // nanoseconds, CLOCK_MONOTONIC
   std::uintptr_t chain = 0;         // compared alone: the chain may be gone
@@ -32,6 +33,7 @@ struct turn {
   std::array<std::uint64_t, 3> peer{};
 
   [[nodiscard]] bool is_of_a_chain() const noexcept { return chain > handed_over; }
+  [[nodiscard]] bool is_between_batches() const noexcept { return chain <= looks; }
 };
 
 struct long_turn {
@@ -79,7 +81,7 @@ class turn_ring {
   turn& begin(std::uintptr_t chain) noexcept {
     turn& before = turns_[at_];
     const std::uint64_t now = nanoseconds_now();
-    if (before.chain == turn::waits) [[unlikely]]
+    if (before.is_between_batches()) [[unlikely]]
       woke(before, now);
     else if (now - before.begin >= long_after) [[unlikely]]
       keep_long(before, now);
