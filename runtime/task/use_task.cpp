@@ -70,7 +70,7 @@ void asio_run_queue::deliver(remote_wake* w) noexcept {
   until_it_succeeds([&arriving] { arriving = std::make_shared<delivery>(); });
   arriving->wake = w;
   // Once posted, `w` may be received on another thread, and with it go what else keeps this queue.
-  const auto self = shared_from_this();
+  const auto self = weak_from_this().lock();
   until_it_succeeds([&self, &arriving] {
     asio::post(self->strand_, [self, arriving] {
       const entered here(*self);

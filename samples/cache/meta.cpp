@@ -96,7 +96,8 @@ bool meta_request::take_flag(std::string_view word, std::array<bool, 128>& seen)
   seen[letter] = true;
   const std::string_view behind = word.substr(1);
   const auto take_time = [&](std::optional<std::int64_t>& into) {
-    if (!(into = exptime_in(behind))) error = bad_token;
+    into = exptime_in(behind);
+    if (!into) error = bad_token;
   };
   const auto take_number = [&](std::uint64_t& into, std::string_view what) {
     if (const auto number = unsigned_in(behind))

@@ -15,11 +15,11 @@ void tell_command(call& c, const command& each) {
   c.out.bulk(each.name);
   c.out.integer(each.words);
   std::vector<std::string_view> flags;
-  if ((each.traits & command::writes) != 0) flags.push_back("write");
-  if ((each.traits & command::reads) != 0) flags.push_back("readonly");
-  if ((each.traits & command::grows) != 0) flags.push_back("denyoom");
-  if ((each.traits & command::is_fast) != 0) flags.push_back("fast");
-  if ((each.traits & command::for_anyone) != 0) flags.push_back("no_auth");
+  if ((each.traits & command::writes) != 0) flags.emplace_back("write");
+  if ((each.traits & command::reads) != 0) flags.emplace_back("readonly");
+  if ((each.traits & command::grows) != 0) flags.emplace_back("denyoom");
+  if ((each.traits & command::is_fast) != 0) flags.emplace_back("fast");
+  if ((each.traits & command::for_anyone) != 0) flags.emplace_back("no_auth");
   c.out.set(flags.size());
   for (const auto flag : flags) c.out.simple(flag);
   for (const int number : {each.first_key, each.last_key, each.key_step}) c.out.integer(number);
@@ -63,7 +63,8 @@ void command_getkeys(call& c) {
   if (what->words >= 0 ? count != what->words : count < -what->words)
     return c.out.error("ERR Invalid number of arguments specified for command");
   const int last = what->last_key < 0 ? count + what->last_key : what->last_key;
-  c.out.array(static_cast<std::size_t>((last - what->first_key) / what->key_step + 1));
+  const int keys = (last - what->first_key) / what->key_step + 1;
+  c.out.array(static_cast<std::size_t>(keys));
   for (int i = what->first_key; i <= last; i += what->key_step)
     c.out.bulk(c.words[static_cast<std::size_t>(i) + 2]);
 }

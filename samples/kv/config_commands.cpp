@@ -31,7 +31,7 @@ constexpr option options[] = {
     {"slowlog-max-len", "0"},
     {"cluster-enabled", "no"},
     {"maxmemory", "", &engine_limits::memory, 0},
-    {"proto-max-bulk-len", "", &engine_limits::longest_string, 1024 * 1024},
+    {"proto-max-bulk-len", "", &engine_limits::longest_string, 1024UL * 1024},
     {"requirepass", "", nullptr, 0, [](const engine& e) { return e.password(); }},
     {"port", "", nullptr, 0, [](const engine& e) { return fmt::format("{}", e.facts().port); }},
     {"bind", "", nullptr, 0, [](const engine& e) { return e.facts().bind; }},
@@ -70,10 +70,10 @@ std::optional<std::size_t> memory_in(std::string_view text) {
                                    {"b", 1},
                                    {"k", 1000},
                                    {"kb", 1024},
-                                   {"m", 1000 * 1000},
-                                   {"mb", 1024 * 1024},
-                                   {"g", 1000L * 1000 * 1000},
-                                   {"gb", 1024L * 1024 * 1024}};
+                                   {"m", 1000UL * 1000},
+                                   {"mb", 1024UL * 1024},
+                                   {"g", 1000UL * 1000 * 1000},
+                                   {"gb", 1024UL * 1024 * 1024}};
   const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
   const std::string named = in_small_letters(text.substr(digits));
   const unit* const in = std::ranges::find(units, named, &unit::name);
