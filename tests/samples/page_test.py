@@ -157,13 +157,17 @@ class Served(Asked):
 
 
 class Generations(Asked):
+    def received(self):
+        return sum(loop["received_bytes"] for loop in self.status()["loops"])
+
     def test_both_are_told_while_the_old_one_drains(self):
         with Pool(*self.keys) as pool:
             pool.wait_until_serving()
             with connect(pool.address) as held:
-                held.sendall(b"who")  # a line that has begun
-                until(lambda: sum(loop["open"] for loop in self.status()["loops"]) == 1, "the client is counted")
-                pool.send(signal.SIGHUP)
+                before = self.received()
+                held.sendall(b"who")
+                until(lambda: self.received() == before + 3, "the line has begun")
+                pool.send(signal.SIGHUP)  # a client whose bytes nobody has read would be moved to the new generation
 
                 def both():
                     told = self.status()
