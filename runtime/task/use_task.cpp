@@ -69,7 +69,8 @@ void asio_run_queue::deliver(remote_wake* w) noexcept {
   std::shared_ptr<delivery> arriving;
   until_it_succeeds([&arriving] { arriving = std::make_shared<delivery>(); });
   arriving->wake = w;
-  // Once posted, `w` may be received on another thread, and with it go what else keeps this queue.
+  // Once posted, `w` may be received on another thread, and with it go what else keeps this queue. Nothing
+  // may be thrown here, as shared_from_this() could.
   const auto self = weak_from_this().lock();
   until_it_succeeds([&self, &arriving] {
     asio::post(self->strand_, [self, arriving] {
